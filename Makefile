@@ -1,0 +1,35 @@
+# make train   sets up .venv, trains the small config on the bundled corpus
+# make test    sets up .venv, runs the tests (PTB_DATA=DIR adds those on PTB)
+# make lint    sets up .venv, checks the style
+# make clean   removes .venv and the caches; runs and data stay
+# PYTHON=python3.12 picks the interpreter, ARGS="--seed=2" adds flags or options.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: train test lint clean
+
+train: $(VENV)/run.done
+	$(BIN)/python ptb_word_lm.py --model=small $(ARGS)
+
+test: $(VENV)/test.done
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/test.done
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp a requirements file: set up again when that file changes.
+$(VENV)/run.done: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/test.done: $(VENV)/run.done requirements-test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
+	touch $@
