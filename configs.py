@@ -1,0 +1,182 @@
+"""Hyperparameters of the published models, as frozen records.
+
+The values are those of Zaremba, Sutskever and Vinyals 2014, "Recurrent Neural
+Network Regularization" (arXiv 1409.2329). The size of the vocabulary is not
+among them: it comes from the data.
+"""
+
+import dataclasses
+import math
+
+
+class ConfigError(ValueError):
+  """A setting that cannot be used, said in one line fit for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """One model and the way it is trained.
+
+  Raises:
+    ConfigError: a value is out of its range.
+  """
+
+  init_scale: float  # parameters start uniform in +-init_scale
+  learning_rate: float
+  max_grad_norm: float  # of all gradients together; above it they are scaled
+  num_layers: int
+  num_steps: int  # T, unrolled steps: the length of backpropagation in words
+  hidden_size: int  # H, units of a layer
+  max_epoch: int  # epochs at the full learning rate
+  max_max_epoch: int  # epochs in all
+  keep_prob: float  # share of units that dropout keeps
+  lr_decay: float  # factor on the rate in each epoch after max_epoch
+  batch_size: int = 20  # B, parallel streams
+  hidden_sizes: tuple = ()  # one size a layer, in place of hidden_size
+  embedding_size: int = 0  # 0: as wide as the first layer
+
+  def __post_init__(self):
+    for name, (holds, range_) in _RANGES.items():
+      value = getattr(self, name)
+      for number in value if isinstance(value, tuple) else (value,):
+        if not holds(number):
+          raise ConfigError(f"{name}={number}: must be {range_}")
+
+  @property
+  def layer_sizes(self):
+    """Units of each layer, first to last."""
+    return self.hidden_sizes or (self.hidden_size,) * self.num_layers
+
+  @property
+  def input_size(self):
+    """Width of the embedding, the input of the first layer."""
+    return self.embedding_size or self.layer_sizes[0]
+
+
+_COUNT = (lambda x: x >= 1, "a whole number of at least 1")
+_POSITIVE = (lambda x: 0 < x < math.inf, "above 0")
+_SHARE = (lambda x: 0 < x <= 1, "above 0 and at most 1")
+_RANGES = {
+    "init_scale": _POSITIVE,
+    "learning_rate": _POSITIVE,
+    "max_grad_norm": _POSITIVE,
+    "num_layers": _COUNT,
+    "num_steps": _COUNT,
+    "hidden_size": _COUNT,
+    "max_epoch": (lambda x: x >= 0, "a whole number of at least 0"),
+    "max_max_epoch": _COUNT,
+    "keep_prob": _SHARE,
+    "lr_decay": _SHARE,
+    "batch_size": _COUNT,
+    "hidden_sizes": _COUNT,
+    "embedding_size": (lambda x: x >= 0, "at least 0 (0: as the first layer)"),
+}
+
+SMALL = Config(
+    init_scale=0.1,
+    learning_rate=1.0,
+    max_grad_norm=5,
+    num_layers=2,
+    num_steps=20,
+    hidden_size=200,
+    max_epoch=4,
+    max_max_epoch=13,
+    keep_prob=1.0,
+    lr_decay=0.5)
+
+MEDIUM = Config(
+    init_scale=0.05,
+    learning_rate=1.0,
+    max_grad_norm=5,
+    num_layers=2,
+    num_steps=35,
+    hidden_size=650,
+    max_epoch=6,
+    max_max_epoch=39,
+    keep_prob=0.5,
+    lr_decay=1 / 1.2)
+
+LARGE = Config(
+    init_scale=0.04,
+    learning_rate=1.0,
+    max_grad_norm=10,
+    num_layers=2,
+    num_steps=35,
+    hidden_size=1500,
+    max_epoch=14,
+    max_max_epoch=55,
+    keep_prob=0.35,
+    lr_decay=1 / 1.15)
+
+TEST = Config(  # runs in seconds, learns little
+    init_scale=0.1,
+    learning_rate=1.0,
+    max_grad_norm=1,
+    num_layers=1,
+    num_steps=2,
+    hidden_size=2,
+    max_epoch=1,
+    max_max_epoch=1,
+    keep_prob=1.0,
+    lr_decay=0.5)
+
+CONFIGS = {"small": SMALL, "medium": MEDIUM, "large": LARGE, "test": TEST}
+
+# Train, valid and test perplexity on the Penn Treebank: table 1 of the paper,
+# and the table at the head of the classic TensorFlow script.
+PUBLISHED = {
+    "small": {"Zaremba et al. 2014, small on PTB": (None, 120.7, 114.5),
+              "classic script, small on PTB": (37.99, 121.39, 115.91)},
+    "medium": {"Zaremba et al. 2014, medium on PTB": (None, 86.2, 82.7),
+               "classic script, medium on PTB": (48.45, 86.16, 82.07)},
+    "large": {"Zaremba et al. 2014, large on PTB": (None, 82.2, 78.4),
+              "classic script, large on PTB": (37.87, 82.62, 78.29)},
+}
+
+
+def override(config, settings):
+  """A config with some values replaced.
+
+  Args:
+    settings: "hidden_size=300,keep_prob=0.8"; each value is read as the type
+      of the one it replaces. A list goes on over commas, as in
+      "hidden_sizes=256,128".
+
+  Raises:
+    ConfigError: an unknown name, a name twice, a value of another type or out
+      of its range, or a size given in two ways.
+  """
+  texts = {}
+  for setting in filter(None, settings.split(",")):
+    name, equals, text = (part.strip() for part in setting.partition("="))
+    if not equals and texts:
+      texts[next(reversed(texts))].append(name)
+    elif not equals:
+      raise ConfigError(f"{name}: has no value; write hidden_size=300")
+    elif name in texts:
+      raise ConfigError(f"{name}: set twice")
+    else:
+      texts[name] = [text]
+  values = {name: _parse(name, text) for name, text in texts.items()}
+  if "hidden_sizes" in values and {"hidden_size", "num_layers"} & set(values):
+    raise ConfigError("hidden_sizes gives the size of every layer: leave out "
+                      "hidden_size and num_layers")
+  return dataclasses.replace(config, **values)
+
+
+def _parse(name, texts):
+  """The value of a setting, typed as the field's default is."""
+  types = {field.name: field.type for field in dataclasses.fields(Config)}
+  if name not in types:
+    raise ConfigError(f"{name}: no such setting; there are "
+                      + ", ".join(types))
+  type_ = types[name]
+  try:
+    if type_ is tuple:
+      return tuple(int(text) for text in texts)
+    (text,) = texts
+    return type_(text)
+  except ValueError:
+    kind = {int: "a whole number", float: "a number",
+            tuple: "whole numbers, with commas between"}[type_]
+    raise ConfigError(f"{name}={','.join(texts)}: must be {kind}") from None

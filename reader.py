@@ -1,0 +1,302 @@
+"""Text files -> vocabulary -> id streams -> batches. NumPy only.
+
+A corpus is three text files, one sentence a line, words between blanks (of
+ASCII: space, tab). Each line ends in the word `<eos>`. The vocabulary is that
+of the training file alone, most frequent word first.
+"""
+
+import collections
+import dataclasses
+import logging
+import os
+import types
+
+import numpy as np
+
+EOS = "<eos>"
+UNK = "<unk>"
+NO_TARGET = -1  # fills a stream up: nothing to predict there, and no cost
+
+SPLITS = ("train", "valid", "test")
+_NAMINGS = ("ptb.{}.txt", "{}.txt", "wiki.{}.tokens")
+_FOLDERS = ("", "data", os.path.join("simple-examples", "data"))
+_BLOCK_BYTES = 1 << 20
+_BOM = b"\xef\xbb\xbf"
+
+_log = logging.getLogger(__name__)
+
+
+class DataError(ValueError):
+  """Text that cannot be used, said in one line fit for the user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+  """The words of a training text; a word's id is its place in `words`.
+
+  Raises:
+    DataError: a word occurs twice, or `<unk>` or `<eos>` is missing.
+  """
+
+  words: tuple
+
+  def __post_init__(self):
+    ids = {word: i for i, word in enumerate(self.words)}
+    object.__setattr__(self, "words", tuple(self.words))
+    object.__setattr__(self, "_ids", ids)
+    for i, word in enumerate(self.words):
+      if ids[word] != i:
+        raise DataError(f"the vocabulary holds the word {word} twice")
+    for word in (UNK, EOS):
+      if word not in ids:
+        raise DataError(f"the vocabulary lacks the word {word}")
+
+  def __len__(self):
+    return len(self.words)
+
+  def __contains__(self, word):
+    return word in self._ids
+
+  @property
+  def ids(self):
+    """A read-only mapping, word -> id."""
+    return types.MappingProxyType(self._ids)
+
+  @property
+  def unk(self):
+    """The id of `<unk>`."""
+    return self._ids[UNK]
+
+  @property
+  def eos(self):
+    """The id of `<eos>`."""
+    return self._ids[EOS]
+
+  def encode(self, words):
+    """Ids of a sequence of words, int32; a word not known reads as `<unk>`."""
+    known, unk = self._ids.get, self.unk
+    return np.fromiter((known(word, unk) for word in words), np.int32)
+
+  def decode(self, ids):
+    """The list of words of a sequence of ids."""
+    return [self.words[i] for i in ids]
+
+  def save(self, path):
+    """Writes the words to a UTF-8 text file, one a line, in order of id."""
+    with open(path, "wb") as file:
+      file.writelines(word.encode() + b"\n" for word in self.words)
+
+  @classmethod
+  def load(cls, path):
+    """Reads what `save` wrote.
+
+    Raises:
+      DataError: no such file, not UTF-8, an empty line, a word twice.
+    """
+    *words, rest = b"".join(_blocks(path)).decode().split("\n")
+    words += [rest] if rest else []
+    if "" in words:
+      raise DataError(f"{path}: line {words.index('') + 1} has no word")
+    try:
+      return cls(words)
+    except DataError as error:
+      raise DataError(f"{path}: {error}") from None
+
+
+def ptb_raw_data(data_path):
+  """Reads a corpus.
+
+  Args:
+    data_path: a folder with `ptb.{train,valid,test}.txt`,
+      `{train,valid,test}.txt` or `wiki.{train,valid,test}.tokens`, or the one
+      that `simple-examples.tgz` unpacks to.
+
+  Returns:
+    train, valid, test, vocabulary: three 1-D int32 arrays of word ids, and the
+    `Vocabulary` of the training text. A log line a split says how many of its
+    words were unknown and read as `<unk>`.
+
+  Raises:
+    DataError: the folder or a file is missing, empty, or not UTF-8 text.
+  """
+  texts = {split: read_text(path)
+           for split, path in find_corpus(data_path).items()}
+  vocabulary = build_vocabulary(*texts["train"])
+  streams = []
+  for split, (words, places) in texts.items():
+    unknown = np.array([word not in vocabulary for word in words])[places]
+    _log.info("%s: %s tokens, %s of them unknown words, read as %s", split,
+              f"{len(places):,}", f"{unknown.sum():,}", UNK)
+    streams.append(vocabulary.encode(words)[places])
+  return *streams, vocabulary
+
+
+def find_corpus(data_path):
+  """The paths of a corpus's files: a dict, split -> path.
+
+  Raises:
+    DataError: there is no such folder, or it does not hold all three.
+  """
+  if not os.path.isdir(data_path):
+    what = "not a folder" if os.path.exists(data_path) else "no such folder"
+    raise DataError(f"{data_path}: {what}; name the one with the files "
+                    "train.txt, valid.txt and test.txt")
+  incomplete = None
+  for folder in _FOLDERS:
+    for naming in _NAMINGS:
+      paths = {split: os.path.join(data_path, folder, naming.format(split))
+               for split in SPLITS}
+      missing = [p for p in paths.values() if not os.path.exists(p)]
+      if not missing:
+        return paths
+      if len(missing) < len(SPLITS):
+        incomplete = incomplete or missing[0]
+  if incomplete:
+    raise DataError(f"{incomplete}: no such file, but the rest of its corpus")
+  names = " or ".join(n.format("{train,valid,test}") for n in _NAMINGS)
+  raise DataError(f"{data_path}: holds no corpus; its files are named {names}")
+
+
+def read_text(path):
+  """Splits a text file into words.
+
+  The line "a b" is the words a, b, <eos>. Memory grows with the number of
+  words and of different words, not with the text.
+
+  Returns:
+    words, places: the different words (str) in order of first appearance, and
+    a 1-D int32 array with the place in `words` of every word of the text.
+
+  Raises:
+    DataError: no such file, not a file, empty, or not UTF-8.
+  """
+  places = collections.defaultdict()
+  places.default_factory = places.__len__  # a new word takes the next place
+  parts = []
+  eos = EOS.encode()
+  for block in _blocks(path):
+    # As bytes, split() knows the blanks of ASCII only; as text, it would also
+    # break words at those of Unicode.
+    words = block.replace(b"\n", b" %b " % eos).split()
+    if block.rpartition(b"\n")[2].strip():
+      words.append(eos)  # the last line of a file that lacks its newline
+    parts.append(np.fromiter(
+        map(places.__getitem__, words), np.int32, len(words)))
+  if not places:
+    raise DataError(f"{path}: the file is empty")
+  return [word.decode() for word in places], np.concatenate(parts)
+
+
+def build_vocabulary(words, places):
+  """The vocabulary of a text as `read_text` returns it.
+
+  Ids are ranks by (-count, word). Where the text has no `<unk>`, the
+  vocabulary gains it as its last word.
+  """
+  counts = np.bincount(places, minlength=len(words))
+  ranked = sorted(zip(-counts, words, strict=True))
+  vocabulary = [word for _, word in ranked]
+  return Vocabulary(vocabulary + [UNK] * (UNK not in vocabulary))
+
+
+def ptb_iterator(raw_data, batch_size, num_steps):
+  """Generates the training windows of one epoch, batch-major.
+
+  The stream is cut into `batch_size` stretches, one a row, and what is left
+  over is dropped; windows of `num_steps` columns follow each other, so that
+  the state of row b at the end of one is its state at the start of the next.
+  With batch_size 2 and num_steps 2, the stream a b c d e f g h i j k gives
+
+      a b c d e      x = a b   y = b c     then   x = c d   y = d e
+      f g h i j          f g       g h                h i       i j
+
+  (k does not fill a column.)
+
+  Args:
+    raw_data: 1-D sequence of word ids.
+
+  Yields:
+    (x, y): int32 arrays [batch_size, num_steps]; y is x one word on.
+
+  Raises:
+    DataError: the stream is too short for a single window.
+  """
+  streams = training_streams(raw_data, batch_size, num_steps)
+  for start in range(0, len(streams) - 1, num_steps):
+    window = streams[start:start + num_steps + 1].T
+    yield window[:, :-1], window[:, 1:]
+
+
+def training_streams(ids, batch_size, num_steps):
+  """Cuts a stream into `batch_size` parallel ones, for whole windows.
+
+  These are the columns of the rows that `ptb_iterator` draws. Window w reads
+  rows w * num_steps to (w + 1) * num_steps, and predicts those one row on.
+
+  Returns:
+    An int32 array [epoch_size * num_steps + 1, batch_size].
+
+  Raises:
+    DataError: the stream is too short for a single window.
+  """
+  ids = np.asarray(ids, np.int32)
+  length = len(ids) // batch_size
+  epoch_size = (length - 1) // num_steps
+  if epoch_size < 1:
+    advice = [f"{name} to at most {most}" for name, most in (
+        ("num_steps", length - 1), ("batch_size", len(ids) // (num_steps + 1)))
+        if most > 0] or ["both num_steps and batch_size, or use a longer text"]
+    raise DataError(
+        f"{len(ids)} tokens are too few for batch_size={batch_size} x "
+        f"num_steps={num_steps}: lower " + " or ".join(advice))
+  return ids[:batch_size * length].reshape(batch_size, length).T[
+      :epoch_size * num_steps + 1]
+
+
+def evaluation_streams(ids, batch_size, num_steps):
+  """Cuts a stream into `batch_size` parallel ones that keep every target.
+
+  Like `training_streams`, but nothing is dropped: each token after the first
+  is predicted exactly once. A stretch ends with the token that the next one
+  starts from; what is left of the last rows is NO_TARGET. With batch_size 2 and
+  num_steps 2, the stream a b c d e f g h gives the rows
+
+      a e   b f   c g   d h   e .
+
+  Returns:
+    An int32 array [epoch_size * num_steps + 1, batch_size].
+
+  Raises:
+    DataError: there is no target, for the stream has fewer than two tokens.
+  """
+  ids = np.asarray(ids, np.int32)
+  if len(ids) < 2:
+    raise DataError(f"{len(ids)} tokens leave nothing to predict: 2 are the "
+                    "least")
+  length = -(-(len(ids) - 1) // batch_size)  # targets a stream, rounded up
+  rows = -(-length // num_steps) * num_steps + 1
+  streams = np.full([rows, batch_size], NO_TARGET, np.int32)
+  for column in range(batch_size):
+    stretch = ids[column * length:(column + 1) * length + 1]
+    if len(stretch) > 1:
+      streams[:len(stretch), column] = stretch
+  return streams
+
+
+def _blocks(path):
+  """Reads a UTF-8 file as bytes, whole lines of about a megabyte at a time."""
+  try:
+    with open(path, "rb") as file:
+      offset = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
+      file.seek(offset)
+      while block := file.read(_BLOCK_BYTES) + file.readline():
+        block.decode()
+        yield block
+        offset += len(block)
+  except UnicodeDecodeError as error:
+    raise DataError(f"{path}: not UTF-8 text, see byte {offset + error.start}; "
+                    "convert the file, or name another") from None
+  except IsADirectoryError:
+    raise DataError(f"{path}: a folder, not a text file") from None
+  except OSError as error:
+    raise DataError(f"{path}: {error.strerror}") from None

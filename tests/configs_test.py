@@ -1,0 +1,74 @@
+"""The published values, and what may be said in their place."""
+
+import pytest
+
+import configs
+
+
+def test_design_table():
+  table = {
+      "init_scale": (0.1, 0.05, 0.04, 0.1),
+      "learning_rate": (1, 1, 1, 1),
+      "max_grad_norm": (5, 5, 10, 1),
+      "num_layers": (2, 2, 2, 1),
+      "num_steps": (20, 35, 35, 2),
+      "hidden_size": (200, 650, 1500, 2),
+      "max_epoch": (4, 6, 14, 1),
+      "max_max_epoch": (13, 39, 55, 1),
+      "keep_prob": (1, 0.5, 0.35, 1),
+      "lr_decay": (1 / 2, 1 / 1.2, 1 / 1.15, 1 / 2),
+      "batch_size": (20, 20, 20, 20),
+  }
+  for field, values in table.items():
+    assert tuple(getattr(configs.CONFIGS[name], field) for name in (
+        "small", "medium", "large", "test")) == values, field
+
+
+def test_overrides_take_the_type_of_the_field():
+  config = configs.override(configs.SMALL, "hidden_size=300,keep_prob=0.8")
+  assert (config.hidden_size, config.keep_prob) == (300, 0.8)
+  assert config.num_steps == 20
+  assert configs.override(configs.SMALL, "") == configs.SMALL
+  rate = configs.override(configs.SMALL, "learning_rate=2").learning_rate
+  assert isinstance(rate, float)
+
+
+def test_layer_sizes():
+  assert configs.SMALL.layer_sizes == (200, 200)
+  assert configs.SMALL.input_size == 200
+  config = configs.override(
+      configs.SMALL, "hidden_sizes=256,128,embedding_size=200,num_steps=5")
+  assert (config.layer_sizes, config.input_size) == ((256, 128), 200)
+  assert config.num_steps == 5
+  assert configs.override(configs.SMALL, "hidden_sizes=7").layer_sizes == (7,)
+
+
+def test_frozen():
+  with pytest.raises(AttributeError):
+    configs.SMALL.hidden_size = 1
+
+
+@pytest.mark.parametrize("settings, complaint", [
+    ("keep_prob=0", r"keep_prob=0.0: must be above 0 and at most 1"),
+    ("keep_prob=1.5", "keep_prob=1.5: must be above 0"),
+    ("keep_prob=nan", "keep_prob=nan: must be above 0"),
+    ("hidden_size=-3", "hidden_size=-3: must be a whole number of at least 1"),
+    ("hidden_size=2.5", "hidden_size=2.5: must be a whole number"),
+    ("hidden_sizes=256,0", "hidden_sizes=0: must be"),
+    ("hidden_sizes=a,b", "hidden_sizes=a,b: must be whole numbers"),
+    ("num_steps=", "num_steps=: must be a whole number"),
+    ("num_steps=1,2", "num_steps=1,2: must be a whole number"),
+    ("learning_rate=inf", "learning_rate=inf: must be above 0"),
+    ("learning_rate=fast", "learning_rate=fast: must be a number"),
+    ("vocab_size=99", "vocab_size: no such setting; .*hidden_size"),
+    ("hidden_size", "hidden_size: .*hidden_size=300"),
+    ("keep_prob=0.5,keep_prob=0.6", "keep_prob: set twice"),
+    ("hidden_sizes=8,8,num_layers=2", "leave out hidden_size and num_layers"),
+    ("max_epoch=-1", "max_epoch=-1"), ("lr_decay=0", "lr_decay=0.0"),
+    ("init_scale=-1", "init_scale=-1.0"), ("batch_size=0", "batch_size=0"),
+    ("embedding_size=-1", "embedding_size=-1"),
+])
+def test_bad_override_is_named(settings, complaint):
+  with pytest.raises(configs.ConfigError, match=complaint) as error:
+    configs.override(configs.SMALL, settings)
+  assert "\n" not in str(error.value)

@@ -1,0 +1,237 @@
+"""The reader on hand-made text, on any stream, and on PTB."""
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies
+
+import reader
+
+TRAIN = "b a b\nc b a\n"  # b 3, then <eos> 2 before a 2 ("<" before "a"), c 1
+
+
+def write_corpus(folder, train=TRAIN, valid="a\n", test="b\n",
+                 naming="{}.txt"):
+  folder.mkdir(parents=True, exist_ok=True)
+  for split, text in zip(reader.SPLITS, (train, valid, test), strict=True):
+    text = text if isinstance(text, bytes) else text.encode()
+    (folder / naming.format(split)).write_bytes(text)
+  return str(folder)
+
+
+def words_of(path):
+  words, places = reader.read_text(path)
+  return [words[place] for place in places]
+
+
+def test_ids_are_ranks_by_count_then_word(tmp_path):
+  train, valid, test, vocabulary = reader.ptb_raw_data(write_corpus(tmp_path))
+  assert vocabulary.words == ("b", "<eos>", "a", "c", "<unk>")
+  assert train.tolist() == [0, 2, 0, 1, 3, 0, 2, 1]
+  assert (valid.tolist(), test.tolist()) == ([2, 1], [0, 1])
+  assert train.dtype == valid.dtype == test.dtype == np.int32
+
+
+@pytest.mark.parametrize("text", [
+    "a b\nc\n", "a b\nc", " a b \n c \n", "a b\r\nc\r\n", "a b\r\nc",
+    "a\tb  \n  c   ", "\ufeffa b\nc\n"], ids=repr)
+def test_line_ends_and_blanks_do_not_matter(tmp_path, text):
+  path = tmp_path / "text"
+  path.write_bytes(text.encode())
+  assert words_of(path) == ["a", "b", "<eos>", "c", "<eos>"]
+
+
+def test_only_blanks_of_ascii_part_words(tmp_path):
+  words = ["caf\u00e9", "10\u00a0000", "a\u2028b", "\x1c", "\x85", "\0"]
+  path = tmp_path / "text"
+  path.write_bytes(" ".join(words).encode())
+  assert words_of(path) == [*words, "<eos>"]
+
+
+def test_empty_lines_are_sentences(tmp_path):
+  path = tmp_path / "text"
+  path.write_bytes(b"\na\n\n")
+  assert words_of(path) == ["<eos>", "a", "<eos>", "<eos>"]
+
+
+def test_text_longer_than_a_block_reads_the_same(tmp_path, monkeypatch):
+  text = "".join(f"{i} \u00e9{i % 7}\n" for i in range(500)) + "end"
+  path = tmp_path / "text"
+  path.write_bytes(text.encode())
+  whole = words_of(path)
+  assert whole == text.replace("\n", " <eos> ").split() + ["<eos>"]
+  monkeypatch.setattr(reader, "_BLOCK_BYTES", 10)
+  assert words_of(path) == whole
+
+
+def test_unknown_words_are_kept_and_counted(tmp_path, caplog):
+  folder = write_corpus(tmp_path, train="a <unk> b\n", valid="a x <unk> y x\n")
+  with caplog.at_level("INFO"):
+    _, valid, _, vocabulary = reader.ptb_raw_data(folder)
+  assert vocabulary.decode(valid) == [
+      "a", "<unk>", "<unk>", "<unk>", "<unk>", "<eos>"]
+  assert "valid: 6 tokens, 3 of them unknown" in caplog.text
+  assert "train: 4 tokens, 0 of them unknown" in caplog.text
+
+
+@pytest.mark.parametrize("naming", ["ptb.{}.txt", "{}.txt", "wiki.{}.tokens"])
+@pytest.mark.parametrize("inside", ["", "data", "simple-examples/data"])
+def test_folder_layouts(tmp_path, naming, inside):
+  write_corpus(tmp_path / inside, naming=naming)
+  assert len(reader.ptb_raw_data(str(tmp_path))[0]) == 8
+
+
+def test_a_whole_corpus_wins_over_part_of_another(tmp_path):
+  (tmp_path / "ptb.train.txt").write_text("x\n")
+  write_corpus(tmp_path)
+  assert len(reader.ptb_raw_data(str(tmp_path))[0]) == 8
+
+
+def test_vocabulary_maps_both_ways_and_is_immutable():
+  vocabulary = reader.Vocabulary(["<eos>", "a", "<unk>"])
+  assert len(vocabulary) == 3
+  assert "a" in vocabulary and "b" not in vocabulary
+  assert vocabulary.ids == {"<eos>": 0, "a": 1, "<unk>": 2}
+  assert (vocabulary.eos, vocabulary.unk) == (0, 2)
+  assert vocabulary.encode(["a", "b"]).tolist() == [1, 2]
+  assert vocabulary.decode([1, 0]) == ["a", "<eos>"]
+  with pytest.raises(AttributeError):
+    vocabulary.words = ()
+  with pytest.raises(TypeError):
+    vocabulary.ids["b"] = 3
+
+
+@hypothesis.given(strategies.sets(strategies.text(min_size=1).filter(
+    lambda word: "\n" not in word and not word.startswith("\ufeff"))))
+def test_vocabulary_file_round_trips(tmp_path_factory, words):
+  try:
+    vocabulary = reader.Vocabulary(["<eos>", *(words - {"<eos>", "<unk>"}),
+                                    "<unk>"])
+    path = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
+    vocabulary.save(path)
+  except UnicodeEncodeError:
+    return  # a lone surrogate, which no text file can hold
+  assert reader.Vocabulary.load(path) == vocabulary
+
+
+@pytest.mark.parametrize("text, complaint", [
+    (b"<eos>\n<unk>\na\na\n", "the word a twice"),
+    (b"<unk>\na\n", "lacks the word <eos>"),
+    (b"<eos>\na\n", "lacks the word <unk>"),
+    (b"<eos>\n\n<unk>\n", "line 2 has no word"),
+    (b"<eos>\n\xff\n<unk>\n", "byte 6"),
+], ids=str)
+def test_bad_vocabulary_file(tmp_path, text, complaint):
+  path = tmp_path / "vocab.txt"
+  path.write_bytes(text)
+  with pytest.raises(reader.DataError, match=complaint) as error:
+    reader.Vocabulary.load(path)
+  assert str(path) in str(error.value)
+
+
+def bad_corpora(folder):
+  """Pairs of a data_path and what must be said of it."""
+  yield str(folder / "none"), "none: no such folder"
+  (folder / "empty").mkdir()
+  yield str(folder / "empty"), "empty: holds no corpus"
+  yield write_corpus(folder / "a", valid=""), "valid.txt: .* is empty"
+  yield write_corpus(folder / "b", train=" \t "), "train.txt: .* is empty"
+  yield (write_corpus(folder / "c", test="ab\u00e9".encode("latin-1")),
+         "test.txt: not UTF-8 text, see byte 2")
+  yield (write_corpus(folder / "d", train=b"x\n" * 2**20 + b"ab\xff\n"),
+         f"train.txt: .* byte {2**21 + 2};")
+  yield (write_corpus(folder / "e", train=b"\xef\xbb\xbfa\xff"),
+         "train.txt: .* byte 4;")
+  yield write_corpus(folder / "f") + "/train.txt", "train.txt: not a folder"
+  path = write_corpus(folder / "g")
+  (folder / "g" / "valid.txt").unlink()
+  yield path, "valid.txt: no such file"
+  path = write_corpus(folder / "h")
+  (folder / "h" / "test.txt").unlink()
+  (folder / "h" / "test.txt").mkdir()
+  yield path, "test.txt: a folder"
+
+
+def test_bad_input_gets_one_line(tmp_path):
+  for data_path, complaint in bad_corpora(tmp_path):
+    with pytest.raises(reader.DataError, match=complaint) as error:
+      reader.ptb_raw_data(data_path)
+    assert "\n" not in str(error.value)
+
+
+def test_iterator_gives_the_classic_windows():
+  windows = list(reader.ptb_iterator([4, 3, 2, 1, 0, 5, 6, 7, 8, 9, 10], 2, 2))
+  xs = [x.tolist() for x, _ in windows]
+  ys = [y.tolist() for _, y in windows]
+  assert xs == [[[4, 3], [5, 6]], [[2, 1], [7, 8]]]
+  assert ys == [[[3, 2], [6, 7]], [[1, 0], [8, 9]]]
+
+
+SIZES = {"length": strategies.integers(2, 300),
+         "batch_size": strategies.integers(1, 9),
+         "num_steps": strategies.integers(1, 9)}
+
+
+@hypothesis.given(**SIZES)
+def test_training_streams_hold_the_windows_of_the_iterator(
+    length, batch_size, num_steps):
+  ids = np.arange(length)
+  epoch_size = (length // batch_size - 1) // num_steps
+  if epoch_size < 1:
+    with pytest.raises(reader.DataError):
+      reader.training_streams(ids, batch_size, num_steps)
+    return
+  streams = reader.training_streams(ids, batch_size, num_steps)
+  assert streams.shape == (epoch_size * num_steps + 1, batch_size)
+  for w, (x, y) in enumerate(
+      reader.ptb_iterator(ids, batch_size, num_steps)):
+    rows = streams[w * num_steps:][:num_steps + 1]
+    assert (rows[:-1] == x.T).all() and (rows[1:] == y.T).all()
+    assert (y == x + 1).all()
+  assert w + 1 == epoch_size
+
+
+@hypothesis.given(**SIZES)
+def test_evaluation_scores_each_target_once_and_in_order(
+    length, batch_size, num_steps):
+  streams = reader.evaluation_streams(np.arange(length), batch_size, num_steps)
+  assert (len(streams) - 1) % num_steps == 0
+  x, y = streams[:-1].T.ravel(), streams[1:].T.ravel()
+  x, y = x[y != reader.NO_TARGET], y[y != reader.NO_TARGET]
+  assert y.tolist() == list(range(1, length))
+  assert (x == y - 1).all()
+
+
+@hypothesis.given(**SIZES)
+def test_advice_on_a_short_text_is_exact(length, batch_size, num_steps):
+  """What the message names is enough, and one more is too much."""
+  try:
+    reader.training_streams(range(length), batch_size, num_steps)
+    return
+  except reader.DataError as error:
+    advice = str(error).partition("lower ")[2].split(" or ")
+  for part in advice:
+    if not part.startswith(("num_steps", "batch_size")):
+      continue
+    name, *_, most = part.split()
+    sizes = {"batch_size": batch_size, "num_steps": num_steps}
+    reader.training_streams(range(length), **(sizes | {name: int(most)}))
+    with pytest.raises(reader.DataError):
+      reader.training_streams(range(length), **(sizes | {name: int(most) + 1}))
+
+
+def test_evaluation_needs_a_target():
+  with pytest.raises(reader.DataError, match="1 tokens leave nothing"):
+    reader.evaluation_streams([3], 20, 20)
+
+
+def test_ptb_counts_and_ids(ptb_folder):
+  train, valid, test, vocabulary = reader.ptb_raw_data(ptb_folder)
+  assert [len(split) for split in (train, valid, test)] == [
+      929_589, 73_760, 82_430]
+  assert len(vocabulary) == 10_000
+  assert [vocabulary.ids[word] for word in ("the", "<unk>", "<eos>", "N")] == [
+      0, 1, 2, 3]
+  assert train[:4].tolist() == [9970, 9971, 9972, 9974]
+  assert (np.bincount(train)[:-1] >= np.bincount(train)[1:]).all()
+  assert reader.evaluation_streams(test, 1, 20)[1:].max() < 10_000
