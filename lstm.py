@@ -1,0 +1,153 @@
+"""One LSTM layer, several implementations behind one signature.
+
+    layer(inputs, state, kernel, bias) -> outputs, state
+
+  inputs   [T, B, I], time-major; T and I are static
+  state    LSTMState of two [B, H]
+  kernel   [I + H, 4H]; rows: input, then recurrent; columns: gates i, j, f, o
+  bias     [4H]
+  outputs  [T, B, H], the hidden state after every step
+
+The equations are those of Zaremba et al. 2014 (arXiv 1409.2329, eq. 4 to 6),
+with no peepholes, no clipping, and nothing added to the forget gate:
+
+    [i j f o] = [x_t h_{t-1}] kernel + bias
+    c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(j)
+    h_t = sigmoid(o) tanh(c_t)
+"""
+
+import collections
+
+from tensorflow_v1 import tf
+
+LSTMState = collections.namedtuple("LSTMState", ["c", "h"])
+
+
+def basic_layer(inputs, state, kernel, bias):
+  """The textbook cell, unrolled, and differentiated by TensorFlow."""
+  outputs = []
+  for x in tf.unstack(inputs):
+    state = _cell(x, state, kernel, bias)
+    outputs.append(state.h)
+  return tf.stack(outputs), state
+
+
+def dynamic_layer(inputs, state, kernel, bias):
+  """The textbook cell in a loop: a graph whose size does not grow with T."""
+  num_steps = tf.shape(inputs)[0]
+
+  def step(t, c, h, outputs):
+    c, h = _cell(inputs[t], LSTMState(c, h), kernel, bias)
+    return t + 1, c, h, outputs.write(t, h)
+
+  outputs = tf.TensorArray(inputs.dtype, num_steps)
+  _, c, h, outputs = tf.while_loop(
+      lambda t, *_: t < num_steps, step, [0, *state, outputs])
+  outputs = outputs.stack()
+  outputs.set_shape([inputs.shape[0], *h.shape])
+  return outputs, LSTMState(c, h)
+
+
+def block_layer(inputs, state, kernel, bias):
+  """TensorFlow's `BlockLSTM`, one op a layer.
+
+  Not `BlockLSTMV2`: its registered gradient takes the gates in V1's order.
+  """
+  unused_peephole = tf.zeros_like(bias[:state.c.shape[-1]])
+  block = tf.raw_ops.BlockLSTM(
+      seq_len_max=tf.shape(inputs, out_type=tf.int64)[0],
+      x=inputs, cs_prev=state.c, h_prev=state.h, w=kernel, b=bias,
+      wci=unused_peephole, wcf=unused_peephole, wco=unused_peephole,
+      forget_bias=0.0, cell_clip=-1.0, use_peephole=False)
+  return block.h, LSTMState(block.cs[-1], block.h[-1])
+
+
+def fused_layer(inputs, state, kernel, bias):
+  """The textbook cell with few large GEMMs, and a gradient written by hand.
+
+  The input's share of the gates is one GEMM for all steps, so only h_{t-1}
+  times the recurrent rows is left inside the loop. The gradient's loop yields
+  the gate gradients alone; what follows from them (of the kernel above all,
+  which TensorFlow would add up step by step) is one GEMM each over T*B rows.
+  """
+  outputs, c, h = _fused(inputs, state.c, state.h, kernel, bias)
+  return outputs, LSTMState(c, h)
+
+
+@tf.custom_gradient
+def _fused(inputs, c_0, h_0, kernel, bias):
+  """`fused_layer` on bare tensors: -> outputs, c_T, h_T."""
+  num_steps, _, input_size = inputs.shape
+  from_input = _rows(inputs) @ kernel[:input_size] + bias  # (T*B, 4H)
+  from_input = tf.reshape(from_input, [num_steps, -1, bias.shape[0]])
+  recurrent = kernel[input_size:]  # (H, 4H)
+
+  c, h = [c_0], [h_0]  # from before the first step to after the last
+  steps = []  # the gates of each step
+  for gates in tf.unstack(from_input):
+    i, j, f, o = tf.split(gates + h[-1] @ recurrent, 4, axis=1)
+    i, j, f, o = tf.sigmoid(i), tf.tanh(j), tf.sigmoid(f), tf.sigmoid(o)
+    c.append(f * c[-1] + i * j)
+    tanh_c = tf.tanh(c[-1])
+    h.append(o * tanh_c)
+    steps.append((i, j, f, o, tanh_c))
+  outputs = tf.stack(h[1:])  # (T, B, H)
+
+  def grad(d_outputs, d_c, d_h):
+    """Gradients of the five arguments, from those of the three results.
+
+    With d_v the gradient of the cost by v, and i, j, f, o after their
+    nonlinearities (sigma' = sigma (1 - sigma), tanh' = 1 - tanh^2), from the
+    last step to the first:
+
+        d_h_t     = d_outputs_t + d_gates_{t+1} recurrent^T
+        d_c_t     = d_c_{t+1} f_{t+1} + d_h_t o (1 - tanh(c_t)^2)
+        d_gates_t = [d_c_t j i (1 - i)          of i, before its sigmoid
+                     d_c_t i (1 - j^2)          of j
+                     d_c_t c_{t-1} f (1 - f)    of f
+                     d_h_t tanh(c_t) o (1 - o)] of o
+    """
+    d_gates = [None] * num_steps
+    d_outputs = tf.unstack(d_outputs)
+    for t in reversed(range(num_steps)):
+      i, j, f, o, tanh_c = steps[t]
+      d_h += d_outputs[t]
+      d_c += d_h * o * (1 - tanh_c * tanh_c)
+      d_gates[t] = tf.concat([
+          d_c * j * i * (1 - i),
+          d_c * i * (1 - j * j),
+          d_c * c[t] * f * (1 - f),
+          d_h * tanh_c * o * (1 - o)], axis=1)  # (B, 4H)
+      d_c *= f
+      d_h = tf.matmul(d_gates[t], recurrent, transpose_b=True)
+    d_gates = tf.concat(d_gates, axis=0)  # (T*B, 4H)
+    d_inputs = tf.matmul(d_gates, kernel[:input_size], transpose_b=True)
+    x_and_h = tf.concat([inputs, tf.stack(h[:-1])], axis=2)  # (T, B, I + H)
+    return (tf.reshape(d_inputs, tf.shape(inputs)), d_c, d_h,
+            tf.matmul(_rows(x_and_h), d_gates, transpose_a=True),
+            tf.reduce_sum(d_gates, axis=0))
+
+  return (outputs, c[-1], h[-1]), grad
+
+
+def _cell(x, state, kernel, bias):
+  """One step of the textbook cell: x [B, I] -> the next state."""
+  i, j, f, o = tf.split(
+      tf.concat([x, state.h], axis=1) @ kernel + bias, 4, axis=1)
+  c = tf.sigmoid(f) * state.c + tf.sigmoid(i) * tf.tanh(j)
+  return LSTMState(c, tf.sigmoid(o) * tf.tanh(c))
+
+
+def _rows(x):
+  """[T, B, n] -> [T*B, n]."""
+  return tf.reshape(x, [-1, x.shape[-1]])
+
+
+LAYERS = {
+    "basic": basic_layer,
+    "dynamic": dynamic_layer,
+    "block": block_layer,
+    "fused": fused_layer,
+    # "cudnn", tf.raw_ops.CudnnRNNV3, will stand here: the default on a GPU.
+}
+DEFAULT_LAYER = "fused"
