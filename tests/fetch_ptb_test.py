@@ -1,0 +1,297 @@
+"""Tests of data/fetch_ptb.py against a server on this machine."""
+
+import gzip
+import hashlib
+import http.server
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+
+import fetch_ptb
+import pytest
+
+FILES = {f"ptb.{split}.txt": f" the {split} text \n".encode() * 99
+         for split in ("train", "valid", "test")}
+HASHES = {name: hashlib.sha256(data).hexdigest()
+          for name, data in FILES.items()}
+
+
+class Server(http.server.ThreadingHTTPServer):
+  """Serves `pages`, path -> bytes; `lengths` may claim other lengths.
+
+  A page that is None is answered with what is no HTTP. After a page of wrong
+  length the connection stays open until `may_close` is set. `asked` lists the
+  paths of the requests.
+  """
+
+  daemon_threads = True
+
+  def __init__(self):
+    super().__init__(("127.0.0.1", 0), Handler)
+    self.pages, self.lengths, self.asked = {}, {}, []
+    self.has_sent, self.may_close = threading.Event(), threading.Event()
+    self.url = f"http://127.0.0.1:{self.server_port}"
+    self.archive, self.folder = f"{self.url}/ptb.tgz", f"{self.url}/data/"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+
+  def do_GET(self):  # noqa: N802
+    server = self.server
+    server.asked.append(self.path)
+    if self.path not in server.pages:
+      return self.send_error(404)
+    page = server.pages[self.path]
+    if page is None:
+      return self.wfile.write(b"junk\r\n\r\n")
+    self.send_response(200)
+    self.send_header("Content-Length", server.lengths.get(self.path, len(page)))
+    self.end_headers()
+    self.wfile.write(page)
+    server.has_sent.set()
+    if self.path in server.lengths:
+      server.may_close.wait(timeout=10)
+
+  def log_message(self, *args):
+    pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+  monkeypatch.setenv("no_proxy", "127.0.0.1")
+  with Server() as server:
+    server.pages["/ptb.tgz"] = make_archive()
+    server.pages |= {f"/data/{name}": data for name, data in FILES.items()}
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.may_close.set()
+    server.shutdown()
+    thread.join()
+
+
+def make_archive(files=FILES, *extra):
+  """A .tgz like Mikolov's, and further members in it."""
+  buffer = io.BytesIO()
+  with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+    for name, data in files.items():
+      member = tarfile.TarInfo(f"./simple-examples/data/{name}")
+      member.size = len(data)
+      tar.addfile(member, io.BytesIO(data))
+    for member in extra:
+      tar.addfile(member)
+  return buffer.getvalue()
+
+
+def make_member(name, kind=tarfile.REGTYPE, target=""):
+  member = tarfile.TarInfo(name)
+  member.type, member.linkname = kind, target
+  return member
+
+
+def fetch(output, *sources):
+  return fetch_ptb.fetch(output, sources, HASHES, timeout=5)
+
+
+def read_folder(folder):
+  return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def closed_port():
+  with socket.socket() as sock:
+    sock.bind(("127.0.0.1", 0))
+    return sock.getsockname()[1]
+
+
+def test_known_hashes_are_whole():
+  assert all(len(digest) == 64 and int(digest, 16)
+             for digest in fetch_ptb.HASHES.values())
+  assert set(fetch_ptb.HASHES) == set(FILES)
+
+
+@pytest.mark.parametrize("kind", ["archive", "folder"])
+def test_source_gives_the_files_and_nothing_else(server, tmp_path, kind):
+  output = tmp_path / "new" / "ptb"
+  assert set(fetch(output, getattr(server, kind))) == set(FILES)
+  assert read_folder(output) == FILES
+  assert os.listdir(output.parent) == ["ptb"]
+
+
+def test_files_there_are_not_downloaded_again(server, tmp_path):
+  (tmp_path / "ptb.train.txt").write_bytes(FILES["ptb.train.txt"])
+  assert set(fetch(tmp_path, server.folder)) == {
+      "ptb.valid.txt", "ptb.test.txt"}
+  assert "/data/ptb.train.txt" not in server.asked
+  server.asked.clear()
+  assert fetch(tmp_path, server.folder) == []
+  assert not server.asked
+
+
+def test_another_file_of_the_name_is_kept(server, tmp_path):
+  path = tmp_path / "ptb.valid.txt"
+  path.write_bytes(b"mine")
+  with pytest.raises(fetch_ptb.FetchError, match="ptb.valid.txt: there"):
+    fetch(tmp_path, server.archive)
+  assert read_folder(tmp_path) == {"ptb.valid.txt": b"mine"}
+  assert not server.asked
+
+
+def break_hash(server):
+  server.pages["/ptb.tgz"] = make_archive(FILES | {"ptb.test.txt": b"other"})
+  return "ptb.test.txt is not the file"
+
+
+def break_length(server):
+  server.lengths["/ptb.tgz"] = len(server.pages["/ptb.tgz"]) + 7
+  server.may_close.set()
+  return "broke off"
+
+
+def break_status(server):
+  del server.pages["/ptb.tgz"]
+  return "404"
+
+
+def break_archive(server):
+  server.pages["/ptb.tgz"] = server.pages["/ptb.tgz"][:-30]
+  return "not a whole .tgz"
+
+
+def break_format(server):
+  server.pages["/ptb.tgz"] = b"<html>moved</html>"
+  return "not a whole .tgz"
+
+
+def break_contents(server):
+  server.pages["/ptb.tgz"] = gzip.compress(b"<html>moved</html>" * 99)
+  return "not a whole .tgz"
+
+
+def break_protocol(server):
+  server.pages["/ptb.tgz"] = None
+  return "junk"
+
+
+def break_members(server):
+  server.pages["/ptb.tgz"] = make_archive({"ptb.train.txt": b"alone"})
+  return "has no simple-examples/data/ptb.test.txt"
+
+
+BREAKS = [break_hash, break_length, break_status, break_archive, break_format,
+          break_contents, break_protocol, break_members]
+
+
+@pytest.mark.parametrize("break_it", BREAKS)
+def test_second_source_stands_in_for_a_broken_one(server, tmp_path, capsys,
+                                                  break_it):
+  reason = break_it(server)
+  assert set(fetch(tmp_path, server.archive, server.folder)) == set(FILES)
+  assert read_folder(tmp_path) == FILES
+  said = [line for line in capsys.readouterr().err.splitlines()
+          if "; trying" in line]
+  assert len(said) == 1 and reason in said[0]
+
+
+@pytest.mark.parametrize("break_it", BREAKS)
+def test_broken_source_leaves_nothing(server, tmp_path, break_it):
+  reason = break_it(server)
+  with pytest.raises(fetch_ptb.NoSourceError, match=reason):
+    fetch(tmp_path / "ptb", server.archive)
+  assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("member", [
+    make_member("/etc/hostile"),
+    make_member("../hostile"),
+    make_member("simple-examples/../../hostile"),
+    make_member("hostile", tarfile.SYMTYPE, "/etc/passwd"),
+    make_member("a/hostile", tarfile.SYMTYPE, "../../passwd"),
+    make_member("hostile", tarfile.LNKTYPE, "../passwd"),
+], ids=lambda member: f"{member.name}>{member.linkname}")
+def test_hostile_member_is_refused_by_name(server, tmp_path, member):
+  server.pages["/ptb.tgz"] = make_archive(FILES, member)
+  with pytest.raises(fetch_ptb.FetchError, match="refused.*hostile"):
+    fetch(tmp_path / "ptb", server.archive)
+  assert not os.listdir(tmp_path)
+
+
+def test_links_within_the_archive_do_no_harm(server, tmp_path):
+  server.pages["/ptb.tgz"] = make_archive(
+      FILES, make_member("a/b", tarfile.SYMTYPE, "../c"))
+  fetch(tmp_path, server.archive)
+  assert read_folder(tmp_path) == FILES
+
+
+def test_wanted_member_must_be_a_regular_file(server, tmp_path):
+  server.pages["/ptb.tgz"] = make_archive(FILES, make_member(
+      "simple-examples/data/ptb.test.txt", tarfile.SYMTYPE, "ptb.train.txt"))
+  with pytest.raises(fetch_ptb.FetchError, match="no text file"):
+    fetch(tmp_path, server.archive)
+
+
+@pytest.mark.parametrize("bound", ["_MAX_DOWNLOAD", "_MAX_UNPACKED",
+                                   "_MAX_FILE"])
+def test_sizes_are_bounded(server, tmp_path, monkeypatch, bound):
+  monkeypatch.setattr(fetch_ptb, bound, 99)
+  with pytest.raises(fetch_ptb.FetchError, match="more than 99|too long"):
+    fetch(tmp_path, server.archive)
+
+
+def test_stalled_server_times_out(server, tmp_path):
+  server.lengths["/ptb.tgz"] = len(server.pages["/ptb.tgz"]) + 7
+  with pytest.raises(fetch_ptb.FetchError, match="timed out"):
+    fetch_ptb.fetch(tmp_path, [server.archive], HASHES, timeout=0.1)
+
+
+def run_script(*args, **kwargs):
+  return subprocess.Popen(
+      [sys.executable, fetch_ptb.__file__, *map(str, args)],
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+
+
+def test_no_server_says_what_to_do(tmp_path):
+  url = f"http://127.0.0.1:{closed_port()}/"
+  output = tmp_path / "ptb"
+  with run_script("--source", url, "--output", output,
+                  env=os.environ | {"no_proxy": "127.0.0.1"}) as process:
+    _, err = process.communicate(timeout=10)
+  assert process.returncode == 1
+  assert "Traceback" not in err and "refused" in err
+  for advice in (*FILES, fetch_ptb.SOURCES[0], str(output), "data/factbook"):
+    assert advice in err
+  assert not os.listdir(tmp_path)
+
+
+def test_unwritable_output_is_said_in_one_line(server, tmp_path):
+  (tmp_path / "file").write_text("")
+  with run_script("--source", server.archive, "--output",
+                  tmp_path / "file" / "ptb") as process:
+    _, err = process.communicate(timeout=10)
+  assert process.returncode == 1
+  assert len(err.splitlines()) == 1 and "--output" in err
+
+
+@pytest.fixture
+def interruptible():
+  """Lets a child be interrupted, even where the tests run in background."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_interrupt_leaves_nothing(server, tmp_path):
+  server.lengths["/ptb.tgz"] = 10 ** 6
+  with run_script("--source", server.archive, "--output",
+                  tmp_path / "ptb") as process:
+    assert server.has_sent.wait(timeout=10)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+  assert process.returncode == 130
+  assert "interrupted" in err and "Traceback" not in err
+  assert not os.listdir(tmp_path)
