@@ -1,0 +1,216 @@
+"""`ptb_word_lm.py` as a user runs it."""
+
+import csv
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+import ptb_word_lm
+import reader
+from tensorflow_v1 import tf
+
+ROOT = os.path.dirname(os.path.abspath(ptb_word_lm.__file__))
+LINE = r"\d\.\d{3} perplexity: \d+\.\d{3} speed: (\d+|nan) wps"
+
+
+def run_script(*args, **kwargs):
+  return subprocess.run(
+      [sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), *args],
+      capture_output=True, text=True, timeout=120, **kwargs)
+
+
+@pytest.fixture
+def call_main():
+  """Runs the script within this process: flags -> exit status."""
+  if "model" not in flags.FLAGS:
+    ptb_word_lm.define_flags()
+
+  def call(*args):
+    with flagsaver.flagsaver():
+      try:
+        ptb_word_lm.main(ptb_word_lm.parse_flags(["ptb_word_lm.py", *args]))
+      except SystemExit as stop:
+        return stop.code
+    return 0
+
+  return call
+
+
+def test_end_to_end(corpus_folder, tmp_path):
+  """Log, summary, metrics, vocabulary and checkpoint of a whole run."""
+  run = tmp_path / "runs" / "first"
+  done = run_script(
+      "--model=test", f"--data_path={corpus_folder}", f"--save_path={run}",
+      "--config_override=max_max_epoch=3,hidden_size=16")
+  assert (done.returncode, done.stderr) == (0, "")
+  lines = done.stdout.splitlines()
+  assert lines[0] == "train: 3,600 tokens, 0 of them unknown words, " \
+      "read as <unk>"
+  assert lines[3] == "Epoch: 1 Learning rate: 1.000"
+  assert "Epoch: 3 Learning rate: 0.250" in lines
+  assert len([x for x in lines if re.fullmatch(LINE, x)]) == 3 * 11
+  with open(run / "metrics.csv", newline="") as file:
+    rows = list(csv.DictReader(file))
+  assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+  assert [float(row["learning_rate"]) for row in rows] == [1, 0.5, 0.25]
+  last = {key: float(value) for key, value in rows[-1].items()}
+  assert last["train_perplexity"] < float(rows[0]["train_perplexity"]) < 16
+  assert last["words_per_second"] > 0 and last["seconds"] > 0
+  assert f"Epoch: 3 Valid Perplexity: {last['valid_perplexity']:.3f}" in lines
+  assert re.fullmatch(r"perplexity +train +valid +test", lines[-3])
+  assert lines[-2].split()[:4] == [
+      "this", "run", f"{last['train_perplexity']:.2f}",
+      f"{last['valid_perplexity']:.2f}"]
+  assert re.fullmatch(r"\d+ words/s in training \(median of 3 epochs\), "
+                      r"\d+ min \d+ s in all", lines[-1])
+
+  vocabulary = reader.Vocabulary.load(run / "vocab.txt")
+  saved = dict(tf.train.list_variables(tf.train.latest_checkpoint(run)))
+  cell = "Model/RNN/multi_rnn_cell/cell_0/basic_lstm_cell/"
+  expected = {"Model/embedding": [len(vocabulary), 16],
+              cell + "kernel": [32, 64], cell + "bias": [64],
+              "Model/softmax_w": [16, len(vocabulary)],
+              "Model/softmax_b": [len(vocabulary)], "global_step": []}
+  assert {name: saved[name] for name in expected} == expected
+
+
+def test_checkpoint_is_the_trained_model(corpus_folder, tmp_path, call_main,
+                                         capsys):
+  """Restored by name into a graph of its own, it scores as the log says."""
+  run = tmp_path / "run"
+  assert call_main("--model=test", f"--data_path={corpus_folder}",
+                   f"--save_path={run}") == 0
+  logged = float(re.search(r"Valid Perplexity: ([\d.]+)",
+                           capsys.readouterr().out)[1])
+  _, valid, _, vocabulary = reader.ptb_raw_data(corpus_folder)
+  with tf.Graph().as_default(), tf.Session() as session:
+    epoch = ptb_word_lm.Epoch("Valid", ptb_word_lm.configs.TEST,
+                              len(vocabulary), valid, rnn_mode="basic")
+    session.run(tf.local_variables_initializer())
+    tf.train.Saver().restore(session, tf.train.latest_checkpoint(run))
+    epoch.load(session)
+    found = ptb_word_lm.run_epoch(session, epoch).perplexity
+  assert found == pytest.approx(logged, abs=1e-3)
+
+
+def test_summary_stands_beside_the_published_figures():
+  row = {"train_perplexity": 40.0, "valid_perplexity": 119.0,
+         "words_per_second": 5000.4}
+  lines = ptb_word_lm.summary("small", [row], 113.0, 3725).splitlines()
+  assert [line.split()[-3:] for line in lines[1:4]] == [
+      ["40.00", "119.00", "113.00"], ["-", "120.70", "114.50"],
+      ["37.99", "121.39", "115.91"]]
+  assert lines[4] == ("5000 words/s in training (median of 1 epochs), "
+                      "62 min 5 s in all")
+
+
+def test_same_seed_same_log(corpus_folder, call_main, capsys):
+  def log(*args):
+    assert call_main(
+        "--model=test", f"--data_path={corpus_folder}", *args,
+        "--config_override=keep_prob=0.5,hidden_size=8,max_max_epoch=2") == 0
+    return re.findall(r"perplexity: [\d.]+|Perplexity: [\d.]+",
+                      capsys.readouterr().out)
+
+  assert log("--seed=3") == log("--seed=3") != log("--seed=4")
+
+
+@pytest.mark.parametrize("tokens, epoch_size", [(60, 1), (100, 2), (140, 3)])
+def test_shortest_epochs(tmp_path, call_main, capsys, tokens, epoch_size):
+  for split in reader.SPLITS:
+    (tmp_path / f"{split}.txt").write_text("a " * (tokens - 1))
+  assert call_main("--model=test", f"--data_path={tmp_path}") == 0
+  out = capsys.readouterr().out
+  assert len(re.findall(LINE, out)) == epoch_size
+  assert "median" in out
+
+
+def test_a_terminal_gets_a_bar():
+  ours, theirs = pty.openpty()
+  termios.tcsetwinsize(theirs, (24, 100))
+  process = subprocess.Popen(
+      [sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), "--model=test"],
+      stdout=theirs, stderr=theirs)
+  os.close(theirs)
+  text = b""
+  try:
+    while piece := os.read(ours, 1 << 16):
+      text += piece
+  except OSError:  # how a terminal ends
+    pass
+  assert process.wait(60) == 0
+  assert re.search(rb"Epoch 1: +\d+%\|.*<.*perplexity \d+\.\d+, \d+ words/s",
+                   text)
+  assert b"Test:" in text and b"speed:" not in text
+
+
+def bad_commands(folder, corpus):
+  """Command lines, and what must be said of each."""
+  data = f"--data_path={corpus}"
+  yield ["--model=tiny"], "--model=tiny"
+  yield ["--rnn_mode=cudnn"], "--rnn_mode=cudnn"
+  yield ["--seed=-1"], "--seed=-1"
+  yield ["--seed=x"], "--seed=x"
+  yield ["--sead=1"], "sead"
+  yield ["small"], "small: not a flag"
+  yield ["--config_override=keep_prob=0"], "keep_prob=0.0: must be"
+  yield [f"--data_path={folder}/none"], "none: no such folder"
+  yield [f"--data_path={corpus}/train.txt"], "train.txt: not a folder"
+  yield ([data, "--model=test", "--config_override=batch_size=2000"],
+         "train: 3600 tokens are too few for batch_size=2000 x num_steps=2: "
+         "lower batch_size to at most 1200")
+  (folder / "used").mkdir()
+  (folder / "used" / "metrics.csv").touch()
+  yield [data, f"--save_path={folder}/used"], "used: not empty"
+  yield [data, f"--save_path={folder}/used/metrics.csv"], "metrics.csv: "
+  yield [data, "--save_path=/proc/none"], "/proc/none: "
+
+
+def test_bad_commands_get_one_line(tmp_path, corpus_folder, call_main, capsys):
+  for args, complaint in bad_commands(tmp_path, corpus_folder):
+    assert call_main(*args) == 1, args
+    err = capsys.readouterr().err
+    assert err.startswith("ptb_word_lm.py: ") and err.count("\n") == 1, err
+    assert complaint in err
+
+
+def test_a_bad_command_in_a_shell(tmp_path):
+  for args in (["--model=tiny"], [f"--data_path={tmp_path}"]):
+    done = run_script(*args)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+
+
+def test_help_names_every_flag():
+  done = run_script("--helpshort")
+  for flag in ("model", "data_path", "save_path", "rnn_mode", "seed",
+               "config_override"):
+    assert f"--{flag}" in done.stdout.replace("[no]", "")
+
+
+def test_import_is_quiet_and_leaves_flags_alone():
+  code = ("import ptb_word_lm, os; from absl import flags; "
+          "assert 'model' not in flags.FLAGS; "
+          "tf = ptb_word_lm.tf; tf.Session(graph=tf.Graph()); "
+          "print(os.environ['TF_ENABLE_ONEDNN_OPTS'])")
+  for setting in (None, "0"):
+    environ = dict(os.environ)
+    environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
+    if setting:
+      environ["TF_ENABLE_ONEDNN_OPTS"] = setting
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ,
+                          capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0, (setting or "1") + "\n", "")
+
+
+def test_reading_needs_no_tensorflow():
+  code = "import reader, configs, sys; assert 'tensorflow' not in sys.modules"
+  subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
