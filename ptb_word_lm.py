@@ -472,13 +472,18 @@ def main(_):
         FLAGS.save_path, corpus[-1])
     rows, test_perplexity = train(
         config, corpus, run, FLAGS.rnn_mode, FLAGS.seed)
+    print(summary(FLAGS.model, rows, test_perplexity,
+                  time.perf_counter() - started), flush=True)
   except (configs.ConfigError, reader.DataError, checkpoints.RunError) as error:
     _fail(error)
+  except tf.errors.ResourceExhaustedError:
+    _fail("out of memory; lower hidden_size or batch_size x num_steps")
   except KeyboardInterrupt:
-    kept = FLAGS.save_path and f"; {FLAGS.save_path} keeps its full epochs"
-    _fail(f"interrupted{kept or ''}", status=130)
-  print(summary(FLAGS.model, rows, test_perplexity,
-                time.perf_counter() - started))
+    _fail("interrupted" + (f"; full epochs are kept in {FLAGS.save_path}"
+                           if FLAGS.save_path else ""), status=130)
+  except BrokenPipeError:  # whoever read the output has gone
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
 
 
 def _fail(message, status=1):

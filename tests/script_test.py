@@ -1,9 +1,11 @@
 """`ptb_word_lm.py` as a user runs it."""
 
 import csv
+import dataclasses
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import termios
@@ -12,6 +14,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+import configs
 import ptb_word_lm
 import reader
 from tensorflow_v1 import tf
@@ -81,23 +84,26 @@ def test_end_to_end(corpus_folder, tmp_path):
   assert {name: saved[name] for name in expected} == expected
 
 
-def test_checkpoint_is_the_trained_model(corpus_folder, tmp_path, call_main,
-                                         capsys):
-  """Restored by name into a graph of its own, it scores as the log says."""
+@pytest.mark.parametrize("split, num_streams", [("Valid", 20), ("Test", 1)])
+def test_checkpoint_scores_as_the_log_says(
+    corpus_folder, tmp_path, call_main, capsys, split, num_streams):
+  """Restored by name, in a graph of its own, with another layer."""
   run = tmp_path / "run"
   assert call_main("--model=test", f"--data_path={corpus_folder}",
-                   f"--save_path={run}") == 0
-  logged = float(re.search(r"Valid Perplexity: ([\d.]+)",
-                           capsys.readouterr().out)[1])
-  _, valid, _, vocabulary = reader.ptb_raw_data(corpus_folder)
+                   f"--save_path={run}",
+                   "--config_override=learning_rate=0.2") == 0
+  logged = re.search(rf"{split} Perplexity: ([\d.]+)", capsys.readouterr().out)
+  _, valid, test, vocabulary = reader.ptb_raw_data(corpus_folder)
+  config = dataclasses.replace(configs.TEST, batch_size=num_streams)
   with tf.Graph().as_default(), tf.Session() as session:
-    epoch = ptb_word_lm.Epoch("Valid", ptb_word_lm.configs.TEST,
-                              len(vocabulary), valid, rnn_mode="basic")
+    epoch = ptb_word_lm.Epoch(
+        split, config, len(vocabulary), valid if split == "Valid" else test,
+        rnn_mode="basic")
     session.run(tf.local_variables_initializer())
     tf.train.Saver().restore(session, tf.train.latest_checkpoint(run))
     epoch.load(session)
     found = ptb_word_lm.run_epoch(session, epoch).perplexity
-  assert found == pytest.approx(logged, abs=1e-3)
+  assert found == pytest.approx(float(logged[1]), abs=6e-4)
 
 
 def test_summary_stands_beside_the_published_figures():
@@ -149,6 +155,34 @@ def test_a_terminal_gets_a_bar():
   assert re.search(rb"Epoch 1: +\d+%\|.*<.*perplexity \d+\.\d+, \d+ words/s",
                    text)
   assert b"Test:" in text and b"speed:" not in text
+
+
+def start_script(tmp_path):
+  """A run of many epochs, once it has begun its first."""
+  process = subprocess.Popen(
+      [sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), "--model=test",
+       f"--save_path={tmp_path}/run", "--config_override=max_max_epoch=99"],
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+  while "speed" not in process.stdout.readline():
+    assert process.poll() is None
+  return process
+
+
+def test_ctrl_c_is_no_traceback(tmp_path):
+  process = start_script(tmp_path)
+  process.send_signal(signal.SIGINT)
+  _, err = process.communicate(timeout=60)
+  assert process.returncode == 130
+  assert err == ("ptb_word_lm.py: interrupted; full epochs are kept in "
+                 f"{tmp_path}/run\n")
+
+
+def test_a_closed_pipe_is_no_traceback(tmp_path):
+  """As in `ptb_word_lm.py | head`."""
+  process = start_script(tmp_path)
+  process.stdout.close()
+  assert process.wait(60) != 0
+  assert process.stderr.read() == ""
 
 
 def bad_commands(folder, corpus):
