@@ -14,25 +14,28 @@ class RunError(ValueError):
 
 
 class RunDirectory:
-  """Where a run is kept: `vocab.txt`, `metrics.csv`, `model.ckpt-STEP.*`.
+  """Where a run is kept: `vocab.txt`, `metrics.csv`, `model.ckpt-STEP.*`."""
 
-  Raises:
-    RunError: the folder holds something already, or cannot be written.
-  """
-
-  def __init__(self, path, vocabulary):
-    """Makes the folder, and writes down the vocabulary."""
+  def __init__(self, path):
     self._path = path
+
+  def create(self, vocabulary):
+    """Makes the folder, and writes down the vocabulary.
+
+    Raises:
+      RunError: the folder holds something already, or cannot be written.
+    """
     try:
-      os.makedirs(path, exist_ok=True)
-      if os.listdir(path):
-        raise RunError(f"{path}: not empty; give --save_path a new folder")
-      vocabulary.save(os.path.join(path, "vocab.txt"))
+      os.makedirs(self._path, exist_ok=True)
+      if os.listdir(self._path):
+        raise RunError(
+            f"{self._path}: not empty; give --save_path a new folder")
+      vocabulary.save(os.path.join(self._path, "vocab.txt"))
       with self._open_metrics() as file:
         csv.writer(file).writerow(METRICS)
     except OSError as error:
-      raise RunError(f"{path}: {error.strerror}; give --save_path another "
-                     "folder") from None
+      raise RunError(f"{self._path}: {error.strerror}; give --save_path "
+                     "another folder") from None
 
   def add_epoch(self, row, session, saver):
     """Keeps an epoch: its metrics, and the variables as they are after it.
@@ -49,9 +52,12 @@ class RunDirectory:
                  tf.train.get_global_step(), write_meta_graph=False)
       with self._open_metrics() as file:
         csv.DictWriter(file, METRICS).writerow(row)
+    except tf.errors.ResourceExhaustedError:
+      raise RunError(f"{self._path}: no space left for epoch {row['epoch']}; "
+                     "free some, or give --save_path another disk") from None
     except (OSError, ValueError, tf.errors.OpError) as error:
       raise RunError(f"{self._path}: cannot keep epoch {row['epoch']}: "
-                     f"{str(error).splitlines()[0]}") from None
+                     f"{error}".splitlines()[0]) from None
 
   def _open_metrics(self):
     return open(os.path.join(self._path, "metrics.csv"), "a", newline="")

@@ -378,6 +378,8 @@ def train(config, corpus, run=None, rnn_mode=lstm.DEFAULT_LAYER, seed=0):
     validation = Epoch("Valid", config, ids=valid_ids, **shared)
     test = Epoch("Test", one_stream, ids=test_ids, **shared)
     saver = tf.train.Saver(max_to_keep=1)
+    if run:
+      run.create(vocabulary)
     with tf.Session() as session:
       session.run([tf.global_variables_initializer(),
                    tf.local_variables_initializer()])
@@ -468,8 +470,7 @@ def main(_):
     config = configs.override(
         configs.CONFIGS[FLAGS.model], FLAGS.config_override)
     corpus = reader.ptb_raw_data(FLAGS.data_path)
-    run = FLAGS.save_path and checkpoints.RunDirectory(
-        FLAGS.save_path, corpus[-1])
+    run = FLAGS.save_path and checkpoints.RunDirectory(FLAGS.save_path)
     rows, test_perplexity = train(
         config, corpus, run, FLAGS.rnn_mode, FLAGS.seed)
     print(summary(FLAGS.model, rows, test_perplexity,

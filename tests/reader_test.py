@@ -1,5 +1,7 @@
 """The reader on hand-made text, on any stream, and on PTB."""
 
+import time
+
 import hypothesis
 import numpy as np
 import pytest
@@ -223,6 +225,16 @@ def test_advice_on_a_short_text_is_exact(length, batch_size, num_steps):
 def test_evaluation_needs_a_target():
   with pytest.raises(reader.DataError, match="1 tokens leave nothing"):
     reader.evaluation_streams([3], 20, 20)
+
+
+def test_ptb_is_read_in_time(ptb_folder):
+  path = reader.find_corpus(ptb_folder)["train"]
+  seconds = []
+  for _ in range(3):
+    start = time.perf_counter()
+    reader.build_vocabulary(*reader.read_text(path))
+    seconds.append(time.perf_counter() - start)
+  assert min(seconds) < 0.6
 
 
 def test_ptb_counts_and_ids(ptb_folder):

@@ -197,7 +197,8 @@ def bad_commands(folder, corpus):
   yield ["--config_override=keep_prob=0"], "keep_prob=0.0: must be"
   yield [f"--data_path={folder}/none"], "none: no such folder"
   yield [f"--data_path={corpus}/train.txt"], "train.txt: not a folder"
-  yield ([data, "--model=test", "--config_override=batch_size=2000"],
+  yield ([data, "--model=test", "--config_override=batch_size=2000",
+          f"--save_path={folder}/left_alone"],
          "train: 3600 tokens are too few for batch_size=2000 x num_steps=2: "
          "lower batch_size to at most 1200")
   (folder / "used").mkdir()
@@ -213,6 +214,7 @@ def test_bad_commands_get_one_line(tmp_path, corpus_folder, call_main, capsys):
     err = capsys.readouterr().err
     assert err.startswith("ptb_word_lm.py: ") and err.count("\n") == 1, err
     assert complaint in err
+  assert not (tmp_path / "left_alone").exists()
 
 
 def test_a_bad_command_in_a_shell(tmp_path):
@@ -243,6 +245,17 @@ def test_import_is_quiet_and_leaves_flags_alone():
                           capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (
         0, (setting or "1") + "\n", "")
+
+
+def test_the_notebook_of_the_readme(capsys):
+  with open(os.path.join(ROOT, "README.md")) as file:
+    code = re.search(r"```python\n(.*?)```", file.read(), re.DOTALL)[1]
+  code = code.replace('"data/factbook"', repr(ptb_word_lm.BUNDLED_CORPUS))
+  assert "in reader.ptb_iterator(\n      train," in code
+  exec(code.replace("      train,", "      train[:6000],"), {})
+  costs = [float(line) for line in capsys.readouterr().out.split()]
+  assert len(costs) == 14
+  assert costs[-1] < 7 < 8 < costs[0] < 9  # log 4,699 = 8.45 nats
 
 
 def test_reading_needs_no_tensorflow():
