@@ -19,25 +19,25 @@ class RunDirectory:
   def __init__(self, path):
     self._path = path
 
-  def create(self, vocabulary):
-    """Makes the folder, and writes down the vocabulary.
+  def create(self):
+    """Makes the folder.
 
     Raises:
-      RunError: the folder holds something already, or cannot be written.
+      RunError: it holds something already, or cannot be written to.
     """
     try:
       os.makedirs(self._path, exist_ok=True)
       if os.listdir(self._path):
         raise RunError(
             f"{self._path}: not empty; give --save_path a new folder")
-      vocabulary.save(os.path.join(self._path, "vocab.txt"))
-      with self._open_metrics() as file:
-        csv.writer(file).writerow(METRICS)
+      with self._open("metrics.csv"):  # to see now, not after an epoch
+        pass
+      os.remove(os.path.join(self._path, "metrics.csv"))
     except OSError as error:
       raise RunError(f"{self._path}: {error.strerror}; give --save_path "
                      "another folder") from None
 
-  def add_epoch(self, row, session, saver):
+  def add_epoch(self, row, vocabulary, session, saver):
     """Keeps an epoch: its metrics, and the variables as they are after it.
 
     Args:
@@ -48,16 +48,27 @@ class RunDirectory:
       RunError: the disk is full, or the folder gone.
     """
     try:
-      saver.save(session, os.path.join(self._path, "model.ckpt"),
-                 tf.train.get_global_step(), write_meta_graph=False)
-      with self._open_metrics() as file:
-        csv.DictWriter(file, METRICS).writerow(row)
+      path = os.path.join(os.path.abspath(self._path), "model.ckpt")
+      saver.save(session, path, tf.train.get_global_step(),
+                 write_meta_graph=False)
+      vocabulary.save(os.path.join(self._path, "vocab.txt"))
+      with self._open("metrics.csv") as file:
+        writer = csv.DictWriter(file, METRICS)
+        if file.tell() == 0:
+          writer.writeheader()
+        writer.writerow(row)
     except tf.errors.ResourceExhaustedError:
-      raise RunError(f"{self._path}: no space left for epoch {row['epoch']}; "
-                     "free some, or give --save_path another disk") from None
-    except (OSError, ValueError, tf.errors.OpError) as error:
-      raise RunError(f"{self._path}: cannot keep epoch {row['epoch']}: "
-                     f"{error}".splitlines()[0]) from None
+      self._fail(row, "no space left on the disk")
+    except tf.errors.OpError as error:
+      # The cause stands last, but for the name of the node.
+      lines = error.message.splitlines()
+      self._fail(row, [line for line in lines if "[[{{" not in line][-1])
+    except (OSError, ValueError) as error:
+      self._fail(row, error)
 
-  def _open_metrics(self):
-    return open(os.path.join(self._path, "metrics.csv"), "a", newline="")
+  def _fail(self, row, reason):
+    raise RunError(
+        f"{self._path}: cannot keep epoch {row['epoch']}: {reason}") from None
+
+  def _open(self, name):
+    return open(os.path.join(self._path, name), "a", newline="")

@@ -6,7 +6,6 @@ among them: it comes from the data.
 """
 
 import dataclasses
-import math
 
 
 class ConfigError(ValueError):
@@ -36,6 +35,7 @@ class Config:
   embedding_size: int = 0  # 0: as wide as the first layer
 
   def __post_init__(self):
+    object.__setattr__(self, "hidden_sizes", tuple(self.hidden_sizes))
     for name, (holds, range_) in _RANGES.items():
       value = getattr(self, name)
       for number in value if isinstance(value, tuple) else (value,):
@@ -53,9 +53,10 @@ class Config:
     return self.embedding_size or self.layer_sizes[0]
 
 
-_COUNT = (lambda x: x >= 1, "a whole number of at least 1")
-_POSITIVE = (lambda x: 0 < x < math.inf, "above 0")
-_SHARE = (lambda x: 0 < x <= 1, "above 0 and at most 1")
+_COUNT = (lambda x: 1 <= x <= 10**6, "from 1 to 1,000,000")
+_COUNT_OR_0 = (lambda x: 0 <= x <= 10**6, "from 0 to 1,000,000")
+_POSITIVE = (lambda x: 1e-30 <= x <= 1e30, "above 0, from 1e-30 to 1e30")
+_SHARE = (lambda x: 1e-6 <= x <= 1, "above 0 (from 1e-6) and at most 1")
 _RANGES = {
     "init_scale": _POSITIVE,
     "learning_rate": _POSITIVE,
@@ -63,13 +64,13 @@ _RANGES = {
     "num_layers": _COUNT,
     "num_steps": _COUNT,
     "hidden_size": _COUNT,
-    "max_epoch": (lambda x: x >= 0, "a whole number of at least 0"),
+    "max_epoch": _COUNT_OR_0,
     "max_max_epoch": _COUNT,
     "keep_prob": _SHARE,
     "lr_decay": _SHARE,
     "batch_size": _COUNT,
     "hidden_sizes": _COUNT,
-    "embedding_size": (lambda x: x >= 0, "at least 0 (0: as the first layer)"),
+    "embedding_size": _COUNT_OR_0,
 }
 
 SMALL = Config(
@@ -147,8 +148,10 @@ def override(config, settings):
       of its range, or a size given in two ways.
   """
   texts = {}
-  for setting in filter(None, settings.split(",")):
+  for setting in filter(None, map(str.strip, settings.split(","))):
     name, equals, text = (part.strip() for part in setting.partition("="))
+    if not name:
+      raise ConfigError(f"{setting}: has no name; write hidden_size=300")
     if not equals and texts:
       texts[next(reversed(texts))].append(name)
     elif not equals:

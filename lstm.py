@@ -23,6 +23,12 @@ from tensorflow_v1 import tf
 LSTMState = collections.namedtuple("LSTMState", ["c", "h"])
 
 
+def zero_state(batch_size, hidden_size):
+  """The state before a text begins."""
+  shape = [batch_size, hidden_size]
+  return LSTMState(tf.zeros(shape), tf.zeros(shape))  # each can be fed
+
+
 def basic_layer(inputs, state, kernel, bias):
   """The textbook cell, unrolled, and differentiated by TensorFlow."""
   outputs = []

@@ -54,16 +54,19 @@ class PTBModel:
 
   def __init__(self, config, vocab_size, inputs, targets, initial_state=None,
                is_training=False, step=None, learning_rate=None,
-               rnn_mode=lstm.DEFAULT_LAYER, seed=0):
+               rnn_mode=lstm.DEFAULT_LAYER, seed=1):
     """Adds the model to the default graph, or reuses its variables there.
 
     Args:
+      config: a configs.Config; its batch_size and num_steps do not count.
       inputs, targets: [T, B] word ids; T and B are static.
       initial_state: as `final_state`; zero without it.
       is_training: whether to apply dropout and make a `train_op`.
       step: scalar int64 that dropout's masks follow from, along with `seed`;
         the global step without it.
       learning_rate: scalar, the config's first rate without it.
+      rnn_mode: a key of lstm.LAYERS.
+      seed: of the initial values and of dropout.
     """
     self._config, self._vocab_size, self._seed = config, vocab_size, seed
     self._is_training = is_training
@@ -71,8 +74,8 @@ class PTBModel:
     if is_training and step is None:
       self._step = tf.train.get_or_create_global_step().read_value()
     self.variables = []
-    self.initial_state = initial_state or _zero_state(
-        config, batch_size=inputs.shape[1])
+    self.initial_state = (_zero_state(config, batch_size=inputs.shape[1])
+                          if initial_state is None else initial_state)
 
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
       embedded = self._dropout(self._embed(inputs), site=0)  # (T, B, I)
@@ -90,7 +93,10 @@ class PTBModel:
       self.grad_norm, self.train_op = self._train_op()
 
   def _parameter(self, name, shape):
-    """A variable whose initial value follows from seed and name alone."""
+    """A variable whose initial value follows from seed and name alone.
+
+    It joins `variables`.
+    """
     scale = self._config.init_scale
     full_name = f"{tf.get_variable_scope().name}/{name}"
     key = -1 - zlib.crc32(full_name.encode())  # dropout's keys are from 0 up
@@ -108,8 +114,8 @@ class PTBModel:
   def _layers(self, inputs, rnn_mode):
     """[T, B, I] -> [T, B, H] of the last layer, and the final states."""
     final_state = []
-    for i, state in enumerate(self.initial_state):
-      size = self._config.layer_sizes[i]
+    for i, (size, state) in enumerate(zip(
+        self._config.layer_sizes, self.initial_state, strict=True)):
       with tf.variable_scope(f"RNN/multi_rnn_cell/cell_{i}/basic_lstm_cell"):
         kernel = self._parameter(
             "kernel", [inputs.shape[-1] + size, 4 * size])
@@ -160,9 +166,7 @@ class PTBModel:
 
 
 def _zero_state(config, batch_size):
-  return tuple(
-      lstm.LSTMState(tf.zeros([batch_size, size]), tf.zeros([batch_size, size]))
-      for size in config.layer_sizes)
+  return tuple(lstm.zero_state(batch_size, s) for s in config.layer_sizes)
 
 
 def _sum_rows(gradient):
@@ -193,7 +197,7 @@ class Epoch:
   """
 
   def __init__(self, name, config, vocab_size, ids, is_training=False,
-               rnn_mode=lstm.DEFAULT_LAYER, seed=0):
+               rnn_mode=lstm.DEFAULT_LAYER, seed=1):
     """Adds the pass to the default graph; `load` brings it into a session.
 
     Args:
@@ -213,12 +217,19 @@ class Epoch:
                         else tf.GraphKeys.LOCAL_VARIABLES)
 
     with tf.name_scope(name):
+      # Fed by `load`: the graph itself can hold no more than 2 GB.
+      self._feed = tf.placeholder(tf.int32, self._host_streams.shape)
+      self._streams = tf.Variable(
+          self._feed, trainable=False, name="streams", use_resource=True,
+          collections=[])
       position = (tf.train.get_or_create_global_step() if is_training
                   else self._variable("position", np.int64(0)))
       step = position.read_value()
       self.window = step % self.size
       carried = {
-          "state": self._state_variables(config),
+          "state": tf.nest.map_structure(
+              lambda zero: self._variable("state", zero),
+              _zero_state(config, config.batch_size)),
           "nats": self._variable("nats", np.float64(0)),
           "targets": self._variable("targets", np.int64(0)),
       }
@@ -247,20 +258,8 @@ class Epoch:
     return tf.Variable(value, trainable=False, name=name, use_resource=True,
                        collections=[self._collection])
 
-  def _state_variables(self, config):
-    state = _zero_state(config, config.batch_size)
-    return tuple(
-        lstm.LSTMState(self._variable(f"state_{i}_c", layer.c),
-                       self._variable(f"state_{i}_h", layer.h))
-        for i, layer in enumerate(state))
-
   def _read_window(self, config):
     """The words of the window, and those one on: two of [T, B]."""
-    # Fed at the start: the graph itself can hold no more than 2 GB.
-    self._feed = tf.placeholder(tf.int32, self._host_streams.shape)
-    self._streams = tf.Variable(
-        self._feed, trainable=False, name="streams", use_resource=True,
-        collections=[])
     rows = tf.slice(self._streams, [self.window * config.num_steps, 0],
                     [config.num_steps + 1, config.batch_size])
     return rows[:-1], rows[1:]
@@ -301,6 +300,8 @@ class EpochResult:
 def run_epoch(session, epoch, report=None):
   """Goes through a split, from the next window to the last.
 
+  Where an earlier call was stopped half-way, that is where this one starts.
+
   Args:
     report: called after each window with its index from 0, the perplexity of
       the epoch so far, and the words per second since the first window.
@@ -335,8 +336,10 @@ class Progress:
         total=size, desc=title, file=sys.stdout, leave=False,
         bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}",
         disable=not sys.stdout.isatty())
-    self._every = max(size // 10, 1)
     self._prints = lines and self._bar.disable
+    # As the classic script: in each tenth of an epoch, after ten windows.
+    self._every = max(size // 10, 1)
+    self._first = min(10, self._every - 1)
 
   def report(self, window, perplexity_so_far, words_per_second):
     """Shows what `run_epoch` reports."""
@@ -344,7 +347,7 @@ class Progress:
         f"perplexity {perplexity_so_far:.3f}, {words_per_second:.0f} words/s",
         refresh=False)
     self._bar.update()
-    if self._prints and window % self._every == min(10, self._every - 1):
+    if self._prints and window % self._every == self._first:
       print(f"{window / self._size:.3f} perplexity: {perplexity_so_far:.3f} "
             f"speed: {words_per_second:.0f} wps", flush=True)
 
@@ -355,7 +358,7 @@ class Progress:
     self._bar.close()
 
 
-def train(config, corpus, run=None, rnn_mode=lstm.DEFAULT_LAYER, seed=0):
+def train(config, corpus, run=None, rnn_mode=lstm.DEFAULT_LAYER, seed=1):
   """Trains a model, validates it after each epoch, and tests it at the end.
 
   Args:
@@ -377,9 +380,9 @@ def train(config, corpus, run=None, rnn_mode=lstm.DEFAULT_LAYER, seed=0):
     training = Epoch("Train", config, ids=train_ids, is_training=True, **shared)
     validation = Epoch("Valid", config, ids=valid_ids, **shared)
     test = Epoch("Test", one_stream, ids=test_ids, **shared)
-    saver = tf.train.Saver(max_to_keep=1)
+    saver = tf.train.Saver(max_to_keep=1, save_relative_paths=True)
     if run:
-      run.create(vocabulary)
+      run.create()
     with tf.Session() as session:
       session.run([tf.global_variables_initializer(),
                    tf.local_variables_initializer()])
@@ -389,7 +392,7 @@ def train(config, corpus, run=None, rnn_mode=lstm.DEFAULT_LAYER, seed=0):
       for number in range(1, config.max_max_epoch + 1):
         rows.append(_train_epoch(session, number, training, validation))
         if run:
-          run.add_epoch(rows[-1], session, saver)
+          run.add_epoch(rows[-1], vocabulary, session, saver)
       result = _run_with_progress(session, "Test", test)
       print(f"Test Perplexity: {result.perplexity:.3f}")
       return rows, result.perplexity
@@ -443,11 +446,13 @@ def define_flags():
                       "A new folder for metrics, vocabulary and checkpoint.")
   flags.DEFINE_enum("rnn_mode", lstm.DEFAULT_LAYER, list(lstm.LAYERS),
                     "The implementation of the LSTM layer.")
-  flags.DEFINE_integer("seed", 1, "Of the initial values and of dropout.",
+  flags.DEFINE_integer("seed", 1, "Seed of initial values and dropout.",
                        lower_bound=0, upper_bound=2**31 - 1)
   flags.DEFINE_string("config_override", "",
                       "Settings in place of the config's, such as "
                       "hidden_size=300,keep_prob=0.8")
+  flags.register_validator("save_path", lambda path: path != "",
+                           "no name; leave out the flag to save nothing")
 
 
 def parse_flags(argv):
@@ -464,8 +469,10 @@ def parse_flags(argv):
 def main(_):
   """Trains and tests as the flags say."""
   started = time.perf_counter()
+  sys.stdout = sys.stdout or open(os.devnull, "w")  # it may have been closed
   logging.basicConfig(level=logging.INFO, format="%(message)s",
                       stream=sys.stdout, force=True)
+  logging.raiseExceptions = False  # the next print will tell
   try:
     config = configs.override(
         configs.CONFIGS[FLAGS.model], FLAGS.config_override)
@@ -480,10 +487,13 @@ def main(_):
   except tf.errors.ResourceExhaustedError:
     _fail("out of memory; lower hidden_size or batch_size x num_steps")
   except KeyboardInterrupt:
-    _fail("interrupted" + (f"; full epochs are kept in {FLAGS.save_path}"
-                           if FLAGS.save_path else ""), status=130)
-  except BrokenPipeError:  # whoever read the output has gone
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    kept = f"; {FLAGS.save_path} keeps the epochs that ended"
+    _fail("interrupted" + (kept if FLAGS.save_path else ""), status=130)
+  except OSError as error:  # of print
+    sys.stdout = open(os.devnull, "w")  # what is left to print goes nowhere
+    if not isinstance(error, BrokenPipeError):  # as in `ptb_word_lm.py | head`
+      print(f"ptb_word_lm.py: standard output: {error.strerror}",
+            file=sys.stderr)
     sys.exit(1)
 
 

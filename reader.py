@@ -41,8 +41,8 @@ class Vocabulary:
   words: tuple
 
   def __post_init__(self):
-    ids = {word: i for i, word in enumerate(self.words)}
     object.__setattr__(self, "words", tuple(self.words))
+    ids = {word: i for i, word in enumerate(self.words)}
     object.__setattr__(self, "_ids", ids)
     for i, word in enumerate(self.words):
       if ids[word] != i:
@@ -93,7 +93,8 @@ class Vocabulary:
     Raises:
       DataError: no such file, not UTF-8, an empty line, a word twice.
     """
-    *words, rest = b"".join(_blocks(path)).decode().split("\n")
+    text = b"".join(_blocks(path)).decode().replace("\r\n", "\n")
+    *words, rest = text.split("\n")
     words += [rest] if rest else []
     if "" in words:
       raise DataError(f"{path}: line {words.index('') + 1} has no word")
@@ -139,8 +140,8 @@ def find_corpus(data_path):
   """
   if not os.path.isdir(data_path):
     what = "not a folder" if os.path.exists(data_path) else "no such folder"
-    raise DataError(f"{data_path}: {what}; name the one with the files "
-                    "train.txt, valid.txt and test.txt")
+    raise DataError(f"{data_path or 'data_path'}: {what}; name the one with "
+                    "the files train.txt, valid.txt and test.txt")
   incomplete = None
   for folder in _FOLDERS:
     for naming in _NAMINGS:
@@ -152,7 +153,8 @@ def find_corpus(data_path):
       if len(missing) < len(SPLITS):
         incomplete = incomplete or missing[0]
   if incomplete:
-    raise DataError(f"{incomplete}: no such file, but the rest of its corpus")
+    raise DataError(f"{incomplete}: missing, though the rest of the corpus is "
+                    "there")
   names = " or ".join(n.format("{train,valid,test}") for n in _NAMINGS)
   raise DataError(f"{data_path}: holds no corpus; its files are named {names}")
 
@@ -271,8 +273,7 @@ def evaluation_streams(ids, batch_size, num_steps):
   """
   ids = np.asarray(ids, np.int32)
   if len(ids) < 2:
-    raise DataError(f"{len(ids)} tokens leave nothing to predict: 2 are the "
-                    "least")
+    raise DataError(f"at least 2 tokens are needed, there are {len(ids)}")
   length = -(-(len(ids) - 1) // batch_size)  # targets a stream, rounded up
   rows = -(-length // num_steps) * num_steps + 1
   streams = np.full([rows, batch_size], NO_TARGET, np.int32)
@@ -285,6 +286,8 @@ def evaluation_streams(ids, batch_size, num_steps):
 
 def _blocks(path):
   """Reads a UTF-8 file as bytes, whole lines of about a megabyte at a time."""
+  if os.path.exists(path) and not os.path.isfile(path):
+    raise DataError(f"{path}: not a file")  # a folder, or a pipe
   try:
     with open(path, "rb") as file:
       offset = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
@@ -296,7 +299,5 @@ def _blocks(path):
   except UnicodeDecodeError as error:
     raise DataError(f"{path}: not UTF-8 text, see byte {offset + error.start}; "
                     "convert the file, or name another") from None
-  except IsADirectoryError:
-    raise DataError(f"{path}: a folder, not a text file") from None
   except OSError as error:
     raise DataError(f"{path}: {error.strerror}") from None

@@ -4,9 +4,10 @@
 made before TensorFlow is first imported, whichever module comes first.
 """
 
+import contextlib
+import faulthandler
 import os
 import re
-import sys
 import tempfile
 
 # Faster GEMMs; on by default only on the newest processors.
@@ -19,24 +20,32 @@ _CHATTER = re.compile(
     rb"I\d{4} |WARNING: All log messages before absl|.*cuInit.*\(303\)")
 
 
-def _import_tensorflow():
-  """Imports it and has it look for devices, without its start-up chatter."""
-  sys.stderr.flush()
-  terminal = os.dup(2)
-  with tempfile.TemporaryFile() as log:
+@contextlib.contextmanager
+def _without_chatter():
+  """Holds back what is written to standard error, and drops the chatter."""
+  with contextlib.ExitStack() as stack:
+    try:
+      stderr = os.dup(2)
+      stack.callback(os.close, stderr)
+      log = stack.enter_context(tempfile.TemporaryFile())
+    except OSError:  # no standard error, or nowhere to hold it back
+      yield
+      return
+    if not faulthandler.is_enabled():  # a crash is the one thing not held back
+      faulthandler.enable(stderr)
+      stack.callback(faulthandler.disable)
     os.dup2(log.fileno(), 2)
     try:
-      import tensorflow.compat.v1 as tf
-      tf.config.list_physical_devices()
+      yield
     finally:
-      os.dup2(terminal, 2)
-      os.close(terminal)
+      os.dup2(stderr, 2)
       log.seek(0)
       for line in log:
         if not _CHATTER.match(line):
           os.write(2, line)
-  return tf
 
 
-tf = _import_tensorflow()
+with _without_chatter():
+  import tensorflow.compat.v1 as tf
+  tf.config.list_physical_devices()  # which is when it looks for a GPU
 tf.logging.set_verbosity(tf.logging.ERROR)  # no word of deprecation

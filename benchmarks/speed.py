@@ -19,14 +19,15 @@ import ptb_word_lm
 from tensorflow_v1 import tf
 
 VOCAB_SIZE = 10_000
+ZIPF = 1 / np.arange(1, VOCAB_SIZE + 1)  # how frequent the words of a text are
 
 
 def training(config, rnn_mode):
   """A session in which training steps can be run, and what to fetch."""
   graph = tf.Graph()
   with graph.as_default():
-    # As often as in a text, the word of rank r about 1 / r of the time.
-    ids = np.random.default_rng(0).zipf(1.1, 200_000) % VOCAB_SIZE
+    ids = np.random.default_rng(0).choice(
+        VOCAB_SIZE, size=200_000, p=ZIPF / ZIPF.sum())
     epoch = ptb_word_lm.Epoch("Train", config, VOCAB_SIZE, ids,
                               is_training=True, rnn_mode=rnn_mode)
     session = tf.Session()
@@ -46,8 +47,7 @@ def words_per_second(config, session, fetches, seconds):
 
 def main(_):
   """Measures and prints."""
-  config = configs.override(
-      configs.CONFIGS[FLAGS.model], FLAGS.config_override)
+  config = configs.CONFIGS[FLAGS.model]
   trainings = {mode: training(config, mode) for mode in FLAGS.rnn_mode}
   rates = {mode: [] for mode in trainings}
   for round_ in range(-1, FLAGS.rounds):  # the first one is to warm up
@@ -70,7 +70,6 @@ if __name__ == "__main__":
   flags.DEFINE_enum("model", "small", list(configs.CONFIGS), "The config.")
   flags.DEFINE_multi_enum("rnn_mode", ["fused", "block", "dynamic", "basic"],
                           list(lstm.LAYERS), "The layers to compare.")
-  flags.DEFINE_string("config_override", "", "As of ptb_word_lm.py.")
-  flags.DEFINE_integer("rounds", 9, "How often each takes its turn.", 1)
-  flags.DEFINE_float("seconds", 4, "How long a turn is.", 0.01)
+  flags.DEFINE_integer("rounds", 9, "Turns of each layer.", 1)
+  flags.DEFINE_float("seconds", 4, "Length of a turn.", 0.01)
   app.run(main)

@@ -1,5 +1,7 @@
 """The published values, and what may be said in their place."""
 
+import dataclasses
+
 import pytest
 
 import configs
@@ -28,7 +30,10 @@ def test_overrides_take_the_type_of_the_field():
   config = configs.override(configs.SMALL, "hidden_size=300,keep_prob=0.8")
   assert (config.hidden_size, config.keep_prob) == (300, 0.8)
   assert config.num_steps == 20
-  assert configs.override(configs.SMALL, "") == configs.SMALL
+  for nothing in ("", ",", " , "):
+    assert configs.override(configs.SMALL, nothing) == configs.SMALL
+  spaced = configs.override(configs.SMALL, " keep_prob = 0.8 , ")
+  assert spaced.keep_prob == 0.8
   rate = configs.override(configs.SMALL, "learning_rate=2").learning_rate
   assert isinstance(rate, float)
 
@@ -41,6 +46,8 @@ def test_layer_sizes():
   assert (config.layer_sizes, config.input_size) == ((256, 128), 200)
   assert config.num_steps == 5
   assert configs.override(configs.SMALL, "hidden_sizes=7").layer_sizes == (7,)
+  assert dataclasses.replace(
+      configs.SMALL, hidden_sizes=[3, 4]).layer_sizes == (3, 4)
 
 
 def test_frozen():
@@ -49,16 +56,22 @@ def test_frozen():
 
 
 @pytest.mark.parametrize("settings, complaint", [
-    ("keep_prob=0", r"keep_prob=0.0: must be above 0 and at most 1"),
+    ("keep_prob=0", r"keep_prob=0.0: must be above 0 .* and at most 1"),
     ("keep_prob=1.5", "keep_prob=1.5: must be above 0"),
     ("keep_prob=nan", "keep_prob=nan: must be above 0"),
-    ("hidden_size=-3", "hidden_size=-3: must be a whole number of at least 1"),
+    ("hidden_size=-3", "hidden_size=-3: must be from 1"),
     ("hidden_size=2.5", "hidden_size=2.5: must be a whole number"),
     ("hidden_sizes=256,0", "hidden_sizes=0: must be"),
     ("hidden_sizes=a,b", "hidden_sizes=a,b: must be whole numbers"),
     ("num_steps=", "num_steps=: must be a whole number"),
     ("num_steps=1,2", "num_steps=1,2: must be a whole number"),
-    ("learning_rate=inf", "learning_rate=inf: must be above 0"),
+    ("learning_rate=inf", "learning_rate=inf: must be above 0, .* to 1e30"),
+    ("max_grad_norm=1e-60", "max_grad_norm=1e-60: must be .* from 1e-30"),
+    ("keep_prob=1e-20", "keep_prob=1e-20: must be above 0 .from 1e-6"),
+    ("hidden_size=99999999999999999999", "must be from 1 to 1,000,000"),
+    ("max_epoch=99999999999999999999", "must be from 0 to 1,000,000"),
+    ("embedding_size=3000000000", "must be from 0 to 1,000,000"),
+    ("=", "=: has no name"), ("=3,num_steps=4", "=3: has no name"),
     ("learning_rate=fast", "learning_rate=fast: must be a number"),
     ("vocab_size=99", "vocab_size: no such setting; .*hidden_size"),
     ("hidden_size", "hidden_size: .*hidden_size=300"),

@@ -1,5 +1,6 @@
 """The reader on hand-made text, on any stream, and on PTB."""
 
+import os
 import time
 
 import hypothesis
@@ -90,7 +91,7 @@ def test_a_whole_corpus_wins_over_part_of_another(tmp_path):
 
 
 def test_vocabulary_maps_both_ways_and_is_immutable():
-  vocabulary = reader.Vocabulary(["<eos>", "a", "<unk>"])
+  vocabulary = reader.Vocabulary(w for w in ("<eos>", "a", "<unk>"))
   assert len(vocabulary) == 3
   assert "a" in vocabulary and "b" not in vocabulary
   assert vocabulary.ids == {"<eos>": 0, "a": 1, "<unk>": 2}
@@ -131,6 +132,12 @@ def test_bad_vocabulary_file(tmp_path, text, complaint):
   assert str(path) in str(error.value)
 
 
+def test_vocabulary_file_edited_elsewhere(tmp_path):
+  path = tmp_path / "vocab.txt"
+  path.write_bytes(b"<eos>\r\na\r\n<unk>")
+  assert reader.Vocabulary.load(path).words == ("<eos>", "a", "<unk>")
+
+
 def bad_corpora(folder):
   """Pairs of a data_path and what must be said of it."""
   yield str(folder / "none"), "none: no such folder"
@@ -147,11 +154,15 @@ def bad_corpora(folder):
   yield write_corpus(folder / "f") + "/train.txt", "train.txt: not a folder"
   path = write_corpus(folder / "g")
   (folder / "g" / "valid.txt").unlink()
-  yield path, "valid.txt: no such file"
+  yield path, "valid.txt: missing"
   path = write_corpus(folder / "h")
   (folder / "h" / "test.txt").unlink()
   (folder / "h" / "test.txt").mkdir()
-  yield path, "test.txt: a folder"
+  yield path, "test.txt: not a file"
+  path = write_corpus(folder / "i")
+  (folder / "i" / "test.txt").unlink()
+  os.mkfifo(folder / "i" / "test.txt")
+  yield path, "test.txt: not a file"
 
 
 def test_bad_input_gets_one_line(tmp_path):
@@ -223,16 +234,15 @@ def test_advice_on_a_short_text_is_exact(length, batch_size, num_steps):
 
 
 def test_evaluation_needs_a_target():
-  with pytest.raises(reader.DataError, match="1 tokens leave nothing"):
+  with pytest.raises(reader.DataError, match="at least 2 tokens .* are 1"):
     reader.evaluation_streams([3], 20, 20)
 
 
 def test_ptb_is_read_in_time(ptb_folder):
-  path = reader.find_corpus(ptb_folder)["train"]
   seconds = []
   for _ in range(3):
     start = time.perf_counter()
-    reader.build_vocabulary(*reader.read_text(path))
+    reader.ptb_raw_data(ptb_folder)
     seconds.append(time.perf_counter() - start)
   assert min(seconds) < 0.6
 

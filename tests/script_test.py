@@ -2,10 +2,13 @@
 
 import csv
 import dataclasses
+import fcntl
 import os
 import pty
 import re
+import resource
 import signal
+import struct
 import subprocess
 import sys
 import termios
@@ -15,6 +18,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 import configs
+import lstm
 import ptb_word_lm
 import reader
 from tensorflow_v1 import tf
@@ -88,10 +92,10 @@ def test_end_to_end(corpus_folder, tmp_path):
 def test_checkpoint_scores_as_the_log_says(
     corpus_folder, tmp_path, call_main, capsys, split, num_streams):
   """Restored by name, in a graph of its own, with another layer."""
-  run = tmp_path / "run"
   assert call_main("--model=test", f"--data_path={corpus_folder}",
-                   f"--save_path={run}",
+                   f"--save_path={tmp_path}/run",
                    "--config_override=learning_rate=0.2") == 0
+  run = (tmp_path / "run").rename(tmp_path / "moved")
   logged = re.search(rf"{split} Perplexity: ([\d.]+)", capsys.readouterr().out)
   _, valid, test, vocabulary = reader.ptb_raw_data(corpus_folder)
   config = dataclasses.replace(configs.TEST, batch_size=num_streams)
@@ -140,7 +144,8 @@ def test_shortest_epochs(tmp_path, call_main, capsys, tokens, epoch_size):
 
 def test_a_terminal_gets_a_bar():
   ours, theirs = pty.openpty()
-  termios.tcsetwinsize(theirs, (24, 100))
+  rows_and_columns = struct.pack("HHHH", 24, 100, 0, 0)
+  fcntl.ioctl(theirs, termios.TIOCSWINSZ, rows_and_columns)
   process = subprocess.Popen(
       [sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), "--model=test"],
       stdout=theirs, stderr=theirs)
@@ -162,27 +167,71 @@ def start_script(tmp_path):
   process = subprocess.Popen(
       [sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), "--model=test",
        f"--save_path={tmp_path}/run", "--config_override=max_max_epoch=99"],
-      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+      # What was started in the background ignores it, and its children too.
+      preexec_fn=lambda: signal.signal(
+          signal.SIGINT, signal.default_int_handler))
   while "speed" not in process.stdout.readline():
     assert process.poll() is None
   return process
 
 
-def test_ctrl_c_is_no_traceback(tmp_path):
-  process = start_script(tmp_path)
-  process.send_signal(signal.SIGINT)
-  _, err = process.communicate(timeout=60)
-  assert process.returncode == 130
-  assert err == ("ptb_word_lm.py: interrupted; full epochs are kept in "
-                 f"{tmp_path}/run\n")
+@pytest.fixture
+def started_script(tmp_path):
+  with start_script(tmp_path) as process:
+    yield process
+    process.kill()
 
 
-def test_a_closed_pipe_is_no_traceback(tmp_path):
+def test_ctrl_c_is_no_traceback(started_script, tmp_path):
+  started_script.send_signal(signal.SIGINT)
+  _, err = started_script.communicate(timeout=60)
+  assert started_script.returncode == 130
+  assert err == (f"ptb_word_lm.py: interrupted; {tmp_path}/run keeps the "
+                 "epochs that ended\n")
+
+
+def test_a_closed_pipe_is_no_traceback(started_script):
   """As in `ptb_word_lm.py | head`."""
-  process = start_script(tmp_path)
-  process.stdout.close()
-  assert process.wait(60) != 0
-  assert process.stderr.read() == ""
+  started_script.stdout.close()
+  assert started_script.wait(60) == 1
+  assert started_script.stderr.read() == ""
+
+
+def test_output_that_cannot_be_written():
+  with open("/dev/full", "w") as full:
+    done = subprocess.run(
+        [sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), "--model=test"],
+        stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+  assert (done.returncode, done.stderr) == (
+      1, "ptb_word_lm.py: standard output: No space left on device\n")
+
+
+def test_an_epoch_that_cannot_be_kept(corpus_folder, tmp_path):
+  """No file may grow beyond 20,000 bytes: as good as a full disk."""
+  done = run_script(
+      "--model=test", f"--data_path={corpus_folder}",
+      f"--save_path={tmp_path}/run", "--config_override=hidden_size=64",
+      preexec_fn=lambda: resource.setrlimit(
+          resource.RLIMIT_FSIZE, (20_000, 20_000)))
+  assert done.returncode == 1
+  assert re.fullmatch(r"ptb_word_lm.py: \S+/run: cannot keep epoch 1: "
+                      r"\S+; File too large\n", done.stderr)
+
+
+@pytest.mark.parametrize("rnn_mode", [None, *lstm.LAYERS])
+def test_rnn_mode_picks_the_layer(
+    corpus_folder, call_main, monkeypatch, rnn_mode):
+  used = set()
+  for name, layer in lstm.LAYERS.items():
+    def spy(*args, name=name, layer=layer):
+      used.add(name)
+      return layer(*args)
+    monkeypatch.setitem(lstm.LAYERS, name, spy)
+  flag = [f"--rnn_mode={rnn_mode}"] if rnn_mode else []
+  assert call_main(
+      "--model=test", f"--data_path={corpus_folder}", *flag) == 0
+  assert used == {rnn_mode or "fused"}
 
 
 def bad_commands(folder, corpus):
@@ -196,6 +245,8 @@ def bad_commands(folder, corpus):
   yield ["small"], "small: not a flag"
   yield ["--config_override=keep_prob=0"], "keep_prob=0.0: must be"
   yield [f"--data_path={folder}/none"], "none: no such folder"
+  yield ["--data_path="], "data_path: no such folder"
+  yield ["--save_path="], "--save_path=: no name"
   yield [f"--data_path={corpus}/train.txt"], "train.txt: not a folder"
   yield ([data, "--model=test", "--config_override=batch_size=2000",
           f"--save_path={folder}/left_alone"],
@@ -245,6 +296,29 @@ def test_import_is_quiet_and_leaves_flags_alone():
                           capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (
         0, (setting or "1") + "\n", "")
+
+
+def test_what_tensorflow_warns_of_is_not_held_back(tmp_path):
+  """With a stand-in for TensorFlow that speaks up while being imported."""
+  stand_in = tmp_path / "tensorflow" / "compat"
+  stand_in.mkdir(parents=True)
+  (stand_in / "__init__.py").touch()
+  (stand_in.parent / "__init__.py").touch()
+  (stand_in / "v1.py").write_text(
+      "import os\n"
+      "from unittest import mock\n"
+      "config = logging = mock.Mock()\n"
+      "os.write(2, b'I0000 00:00 all is well\\nW0000 00:00 mind this\\n')\n"
+      "if 'CRASH' in os.environ: os.abort()\n")
+  for crash in ({}, {"CRASH": "1"}):
+    done = subprocess.run(
+        [sys.executable, "-c", "import tensorflow_v1"], cwd=ROOT, text=True,
+        env=os.environ | crash | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True, timeout=60)
+    if crash:
+      assert "Fatal Python error: Aborted" in done.stderr
+    else:
+      assert (done.returncode, done.stderr) == (0, "W0000 00:00 mind this\n")
 
 
 def test_the_notebook_of_the_readme(capsys):
