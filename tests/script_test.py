@@ -189,6 +189,7 @@ def test_ctrl_c_is_no_traceback(started_script, tmp_path):
   assert started_script.returncode == 130
   assert err == (f"ptb_word_lm.py: interrupted; {tmp_path}/run keeps the "
                  "epochs that ended\n")
+  assert not os.listdir(tmp_path / "run")  # the same command can start anew
 
 
 def test_a_closed_pipe_is_no_traceback(started_script):
