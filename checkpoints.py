@@ -1,74 +1,529 @@
-"""A run directory: the vocabulary, the metrics and the variables of a run."""
+"""A run directory: what a run is, what it learned and what it came to.
 
+    config.json         the model, its settings, the seed, the data it reads
+    vocab.txt           its words, in order of id
+    checkpoints/        step-N (in an epoch), step-N-epoch-M (at the end of M),
+                        and best-step-N-epoch-M, the best by validation
+    metrics.csv         a row an epoch; learning_curve.png draws them
+    tests.json          perplexity of the test split, by epoch
+    events.out.*        for TensorBoard, with projector_config.pbtxt and its
+                        metadata.tsv; `checkpoint` tells it which is the newest
+    lock                held by the process that writes here; its pid
+
+A checkpoint is a folder: model.ckpt.* are the variables, as TensorFlow saves
+them, journal.json the rest. All but the events is complete and on the disk
+before it gets its name, so whoever reads, or dies, never leaves half a file.
+"""
+
+import contextlib
 import csv
+import dataclasses
+import fcntl
+import fnmatch
+import functools
+import glob
+import hashlib
+import itertools
+import json
+import logging
+import math
 import os
+import re
+import shutil
+import socket
+import time
 
+import learning_curve
+import reader
 from tensorflow_v1 import tf
 
-METRICS = ("epoch", "learning_rate", "train_perplexity", "valid_perplexity",
-           "words_per_second", "seconds")
+_NAME = re.compile(r"(best-)?step-(\d+)(?:-epoch-(\d+))?")
+_PARTIAL = ".partial"  # what ends so is being written, or was when we died
+_KEPT = 3  # checkpoints, beside the best
+
+_log = logging.getLogger(__name__)
 
 
 class RunError(ValueError):
   """A run directory that cannot be used, said in one line fit for the user."""
 
 
+class DamagedError(Exception):
+  """A checkpoint that cannot be read, and why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+  """A checkpoint's folder, and what its name says.
+
+  Attributes:
+    path: of the folder.
+    step: training steps taken.
+    epoch: the epoch that ends here, validated; None in the midst of one.
+    best: whether it was the best by validation perplexity.
+  """
+
+  path: str
+  step: int
+  epoch: int | None
+  best: bool
+
+  @property
+  def variables(self):
+    """The path that TensorFlow knows the variables by."""
+    return os.path.join(self.path, "model.ckpt")
+
+  def journal(self):
+    """What was saved beside the variables.
+
+    Raises:
+      DamagedError: it cannot be read, or is not what was written.
+    """
+    path = os.path.join(self.path, "journal.json")
+    try:
+      with open(path) as file:
+        content = json.load(file)
+      if content["sha256"] == _digest(content["journal"]):
+        return content["journal"]
+      raise DamagedError(f"{path}: checksum does not match")
+    except OSError as error:
+      raise DamagedError(f"{path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+      raise DamagedError(f"{path}: garbled") from None
+
+  def load(self, session, variables):
+    """Brings variables into a session: all of them, or none.
+
+    Raises:
+      DamagedError: one of them cannot be read.
+      RunError: one is missing or of another shape; all such are named.
+    """
+    try:
+      saved = tf.train.load_checkpoint(self.variables)
+      shapes = saved.get_variable_to_shape_map()
+      differences = [
+          f"{v.op.name} is {shapes.get(v.op.name, 'missing')} there and "
+          f"{v.shape.as_list()} here"
+          for v in variables if shapes.get(v.op.name) != v.shape.as_list()]
+      if differences:
+        raise RunError(f"{self.path}: holds another model: "
+                       + "; ".join(differences))
+      # All are read, and their checksums seen, before the first is assigned.
+      feed = {v.initializer.inputs[1]: saved.get_tensor(v.op.name)
+              for v in variables}
+    except (tf.errors.OpError, RuntimeError) as error:
+      raise DamagedError(f"{self.path}: {_cause(error)}") from None
+    session.run([v.initializer for v in variables], feed)
+
+
 class RunDirectory:
-  """Where a run is kept: `vocab.txt`, `metrics.csv`, `model.ckpt-STEP.*`."""
+  """What there is to read of a run; needs no lock, not even while it trains."""
 
   def __init__(self, path):
-    self._path = path
+    self.path = path
 
-  def create(self):
-    """Makes the folder.
+  def config(self):
+    """The content of config.json.
 
     Raises:
-      RunError: it holds something already, or cannot be written to.
+      RunError: it is not there, or not readable.
     """
     try:
-      os.makedirs(self._path, exist_ok=True)
-      if os.listdir(self._path):
-        raise RunError(
-            f"{self._path}: not empty; give --save_path a new folder")
-      with self._open("metrics.csv"):  # to see now, not after an epoch
-        pass
-      os.remove(os.path.join(self._path, "metrics.csv"))
+      with open(self._join("config.json")) as file:
+        config = json.load(file)
+      if not isinstance(config, dict):
+        raise ValueError
+      return config
+    except FileNotFoundError:
+      what = "holds no run" if os.path.isdir(self.path) else "no such folder"
+      raise RunError(f"{self.path}: {what}") from None
     except OSError as error:
-      raise RunError(f"{self._path}: {error.strerror}; give --save_path "
-                     "another folder") from None
+      raise RunError(f"{self._join('config.json')}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+      raise RunError(
+          f"{self._join('config.json')}: garbled; bring back a copy") from None
 
-  def add_epoch(self, row, vocabulary, session, saver):
-    """Keeps an epoch: its metrics, and the variables as they are after it.
+  def vocabulary(self):
+    """The reader.Vocabulary of the run.
+
+    Raises:
+      RunError: it is not there, or not readable.
+    """
+    try:
+      return reader.Vocabulary.load(self._join("vocab.txt"))
+    except reader.DataError as error:
+      raise RunError(error) from None
+
+  def checkpoints(self):
+    """A list of Checkpoint, newest first."""
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+      for name in os.listdir(self._join("checkpoints")):
+        if match := _NAME.fullmatch(name):
+          best, step, epoch = match.groups()
+          found.append(Checkpoint(
+              self._join("checkpoints", name), int(step),
+              int(epoch) if epoch else None, bool(best)))
+    return sorted(found, reverse=True,
+                  key=lambda c: (c.step, c.epoch is not None, not c.best))
+
+  def best(self):
+    """The best Checkpoint by validation perplexity; None before the first."""
+    return next((c for c in self.checkpoints() if c.best), None)
+
+  def restore(self, session, variables):
+    """Brings the newest checkpoint that is readable into a session.
+
+    A warning names those that are not.
+
+    Returns:
+      checkpoint, journal: the Checkpoint, and what was saved beside its
+      variables. None where there is no checkpoint at all.
+
+    Raises:
+      RunError: there are some, but none is readable, or the newest is of
+        another model.
+    """
+    reasons = []
+    for checkpoint in self.checkpoints():
+      try:
+        journal = checkpoint.journal()
+        checkpoint.load(session, variables)
+      except DamagedError as error:
+        reasons.append(str(error))
+        continue
+      for reason in reasons:
+        _log.warning("damaged checkpoint: %s; using %s", reason,
+                     checkpoint.path)
+      return checkpoint, journal
+    if reasons:
+      raise RunError(f"{self.path}: no checkpoint is readable; tried "
+                     + "; ".join(reasons))
+    return None
+
+  def tests(self):
+    """Perplexities of the test split, by epoch: those that were measured."""
+    try:
+      with open(self._join("tests.json")) as file:
+        return {int(epoch): figure for epoch, figure in json.load(file).items()}
+    except (OSError, ValueError, AttributeError):
+      return {}  # they can be measured again
+
+  def _join(self, *names):
+    return os.path.join(self.path, *names)
+
+
+class TrainingRun(RunDirectory):
+  """A run directory, for the process that trains.
+
+  Every method raises a RunError where the folder cannot be written to.
+  """
+
+  def __init__(self, path, config, vocabulary, fresh=False, may_change=(),
+               title="", reference=None):
+    """Touches nothing yet.
 
     Args:
-      row: a dict with the keys METRICS.
-      saver: a tf.train.Saver; the name of the file tells the step.
+      path: of the folder; may be missing.
+      config: what config.json is to hold, a dict of JSON's types.
+      vocabulary: a reader.Vocabulary.
+      fresh: whether to refuse a folder that is not empty.
+      may_change: names within `config` that a later start may change, such as
+        "settings.learning_rate", also with wildcards.
+      title, reference: see `learning_curve.draw`.
+    """
+    super().__init__(path)
+    self._config = json.loads(json.dumps(config))  # tuples become lists
+    self._vocabulary = vocabulary
+    self._fresh = fresh
+    self._may_change = may_change
+    self._draw = functools.partial(
+        learning_curve.draw, title=title, reference=reference)
+
+  @contextlib.contextmanager
+  def open(self):
+    """A context in which the folder is this process's alone.
 
     Raises:
-      RunError: the disk is full, or the folder gone.
+      RunError: the folder is in use, or holds something else than this run
+        (the differences are listed), or `fresh` and not empty.
     """
+    with self._writing():
+      os.makedirs(self.path, exist_ok=True)
+      self._refuse_other_content()
+      lock = open(self._join("lock"), "a+")
+    with lock:
+      self._acquire(lock)
+      with self._writing():
+        for partial in glob.glob(f"{glob.escape(self.path)}/**/*{_PARTIAL}",
+                                 recursive=True):
+          _remove(partial)
+      if self.checkpoints():
+        self._compare()
+      elif os.path.exists(self._join("metrics.csv")):
+        raise RunError(f"{self.path}: holds metrics.csv but no checkpoint; "
+                       "give --save_path another folder")
+      yield
+
+  def restore(self, session, variables):
+    """As a RunDirectory does, and makes the rest of the folder agree.
+
+    What is damaged is set aside as `damaged-...`; metrics and test results of
+    epochs that the checkpoint knows nothing of are gone.
+    """
+    found = super().restore(session, variables)
+    if found:
+      checkpoint, journal = found
+      with self._writing():
+        for newer in itertools.takewhile(
+            lambda other: other != checkpoint, self.checkpoints()):
+          folder, name = os.path.split(newer.path)
+          _remove(os.path.join(folder, f"damaged-{name}"))
+          os.rename(newer.path, os.path.join(folder, f"damaged-{name}"))
+        self._show(journal["rows"])
+      self.keep_tests({
+          epoch: figure for epoch, figure in self.tests().items()
+          if epoch <= len(journal["rows"])})
+    return found
+
+  def begin(self, step):
+    """Says what the run is, before the step after `step` is taken."""
+    with self._writing():
+      _write_json(self._join("config.json"), self._config)
+      os.makedirs(self._join("checkpoints"), exist_ok=True)
+      for name in "vocab.txt", "metadata.tsv":
+        with _complete(self._join(name)) as partial:
+          self._vocabulary.save(partial)
+      with _complete(self._join("projector_config.pbtxt")) as partial:
+        with open(partial, "w") as file:
+          file.write('embeddings { tensor_name: "Model/embedding" '
+                     'metadata_path: "metadata.tsv" }\n')
+      # TensorBoard drops what an earlier process logged of the steps to come.
+      self._add_event(step + 1, session_log=tf.SessionLog(
+          status=tf.SessionLog.START))
+
+  def save(self, session, saver, step, journal, ends_epoch=False):
+    """Keeps a checkpoint, and lets go of old ones.
+
+    Args:
+      saver: a tf.train.Saver of all global variables; max_to_keep=0.
+      step: training steps taken.
+      journal: a dict of JSON's types, with the metrics at "rows": one dict an
+        epoch, with "epoch" and "valid_perplexity" among its keys.
+      ends_epoch: whether the last row is that of an epoch that ended here.
+    """
+    rows = journal["rows"]
+    name = f"step-{step:09d}"
+    names = [name]
+    if ends_epoch:
+      name += f"-epoch-{rows[-1]['epoch']}"
+      figures = [row["valid_perplexity"] for row in rows]
+      # The best first: should we die in between, it is resumed from.
+      names = [f"best-{name}", name] if min(
+          figures[:-1], default=math.inf) > figures[-1] else [name]
+    if os.path.exists(self._join("checkpoints", name)):
+      return  # nothing has happened since
+    with self._writing():
+      first, *copies = (self._join("checkpoints", name) for name in names)
+      with _complete(first) as partial:
+        os.mkdir(partial)
+        saver.save(session, os.path.join(partial, "model.ckpt"),
+                   write_meta_graph=False, write_state=False)
+        _write_json(os.path.join(partial, "journal.json"),
+                    {"sha256": _digest(journal), "journal": journal})
+      for path in copies:
+        with _complete(path) as partial:
+          shutil.copytree(first, partial)
+      if ends_epoch:
+        self._show(rows)
+      self._let_go(newest=name)
+
+  def log(self, step, figures):
+    """Adds points to TensorBoard's curves: a dict, name -> number."""
+    with self._writing():
+      self._add_event(step, summary=tf.Summary(value=[
+          tf.Summary.Value(tag=name, simple_value=figure)
+          for name, figure in figures.items()]))
+
+  def keep_tests(self, tests):
+    """Keeps perplexities of the test split: a dict by epoch."""
+    with self._writing():
+      _write_json(self._join("tests.json"), tests)
+
+  def _compare(self):
+    """Refuses to go on with another run than the one that is kept here."""
+    refused, changed = [], []
+    there, here = _flatten(super().config()), _flatten(self._config)
+    for name in dict.fromkeys([*there, *here]):
+      if there.get(name) != here.get(name):
+        may = any(fnmatch.fnmatch(name, p) for p in self._may_change)
+        (changed if may else refused).append(
+            f"{name} ({_short(there.get(name))} there, "
+            f"{_short(here.get(name))} here)")
+    words = super().vocabulary().words
+    if words != self._vocabulary.words:
+      refused.append(f"the vocabulary ({len(words)} words there, "
+                     f"{len(self._vocabulary)} here, not the same)")
+    if refused:
+      raise RunError(
+          f"{self.path}: holds another run, which differs in "
+          + ", ".join(refused)
+          + "; repeat its flags, or give --save_path another folder")
+    if changed:
+      _log.info("changed since the run was started: %s", ", ".join(changed))
+
+  def _refuse_other_content(self):
+    held = [name for name in os.listdir(self.path)
+            if name != "lock" and not name.endswith(_PARTIAL)]
+    if held and self._fresh:
+      raise RunError(f"{self.path}: not empty; --fresh wants a new folder: "
+                     "remove this one, or give --save_path another")
+    if held and "config.json" not in held:
+      raise RunError(f"{self.path}: not empty, but holds no run; give "
+                     "--save_path another folder")
+
+  def _acquire(self, lock):
+    """Locks a file, and writes into it who holds it."""
     try:
-      path = os.path.join(os.path.abspath(self._path), "model.ckpt")
-      saver.save(session, path, tf.train.get_global_step(),
-                 write_meta_graph=False)
-      vocabulary.save(os.path.join(self._path, "vocab.txt"))
-      with self._open("metrics.csv") as file:
-        writer = csv.DictWriter(file, METRICS)
-        if file.tell() == 0:
-          writer.writeheader()
-        writer.writerow(row)
-    except tf.errors.ResourceExhaustedError:
-      self._fail(row, "no space left on the disk")
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      lock.seek(0)
+      raise RunError(
+          f"{self.path}: in use by process {lock.read().strip() or '?'}; wait "
+          "for its end, or give --save_path another folder") from None
+    with self._writing():
+      lock.truncate(0)
+      lock.write(f"{os.getpid()}\n")
+      lock.flush()
+
+  def _show(self, rows):
+    """Writes metrics.csv and draws its curves."""
+    if not rows:
+      for name in "metrics.csv", "learning_curve.png":
+        _remove(self._join(name))
+      return
+    with _complete(self._join("metrics.csv")) as partial:
+      with open(partial, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    with _complete(self._join("learning_curve.png")) as partial:
+      self._draw(rows, partial)
+
+  def _let_go(self, newest):
+    """Removes all but a few checkpoints, and names the newest to TensorFlow."""
+    with _complete(self._join("checkpoint")) as partial:
+      with open(partial, "w") as file:
+        file.write(str(tf.train.generate_checkpoint_state_proto(
+            self.path, os.path.join("checkpoints", newest, "model.ckpt"))))
+    found = self.checkpoints()
+    old = [c for c in found if not c.best][_KEPT:]
+    old += [c for c in found if c.best][1:]
+    for checkpoint in old:  # not half a checkpoint at any moment
+      os.rename(checkpoint.path, checkpoint.path + _PARTIAL)
+      _remove(checkpoint.path + _PARTIAL)
+
+  @functools.cached_property
+  def _events(self):
+    """An event file is a file of records, each an Event; a version leads.
+
+    tf.summary.FileWriter would write it from a thread of its own, which ends
+    in a traceback where the disk is full.
+    """
+    name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
+    writer = tf.io.TFRecordWriter(self._join(f"{name}.{os.getpid()}"))
+    writer.write(tf.Event(
+        wall_time=time.time(), file_version="brain.Event:2"
+    ).SerializeToString())
+    return writer
+
+  def _add_event(self, step, **content):
+    self._events.write(tf.Event(
+        wall_time=time.time(), step=step, **content).SerializeToString())
+    self._events.flush()
+
+  @contextlib.contextmanager
+  def _writing(self):
+    """Says in one line what keeps the folder from being written to."""
+    try:
+      yield
+      return
+    except OSError as error:
+      reason = error.strerror or str(error)
     except tf.errors.OpError as error:
-      # The cause stands last, but for the name of the node.
-      lines = error.message.splitlines()
-      self._fail(row, [line for line in lines if "[[{{" not in line][-1])
-    except (OSError, ValueError) as error:
-      self._fail(row, error)
-
-  def _fail(self, row, reason):
+      reason = _cause(error)
+    kept = self.checkpoints()
     raise RunError(
-        f"{self._path}: cannot keep epoch {row['epoch']}: {reason}") from None
+        f"{self.path}: cannot be written to: {reason}; "
+        + (f"mend that, then go on from {os.path.basename(kept[0].path)}"
+           if kept else "mend that, or give --save_path another folder"))
 
-  def _open(self, name):
-    return open(os.path.join(self._path, name), "a", newline="")
+
+@contextlib.contextmanager
+def _complete(path):
+  """Gives a name to write a file or folder under, which then becomes `path`."""
+  partial = path + _PARTIAL
+  try:
+    yield partial
+    if os.path.isdir(partial):
+      for name in os.listdir(partial):
+        _sync(os.path.join(partial, name))
+    _sync(partial)
+    os.replace(partial, path)
+    _sync(os.path.dirname(path) or ".")
+  finally:
+    _remove(partial)  # to make room, where the disk is full
+
+
+def _sync(path):
+  """Waits until a file or a folder's list of names is on the disk."""
+  descriptor = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
+
+
+def _remove(path):
+  """Removes a file, or a folder with all in it, if there is one."""
+  with contextlib.suppress(FileNotFoundError):
+    if os.path.isdir(path):
+      shutil.rmtree(path)
+    else:
+      os.remove(path)
+
+
+def _write_json(path, content):
+  with _complete(path) as partial, open(partial, "w") as file:
+    json.dump(content, file, indent=2)
+    file.write("\n")
+
+
+def _digest(journal):
+  return hashlib.sha256(
+      json.dumps(journal, sort_keys=True).encode()).hexdigest()
+
+
+def _flatten(config, prefix=""):
+  """{"a": {"b": 1}} -> {"a.b": 1}."""
+  flat = {}
+  for name, value in config.items():
+    if isinstance(value, dict):
+      flat.update(_flatten(value, f"{prefix}{name}."))
+    else:
+      flat[prefix + name] = value
+  return flat
+
+
+def _short(value):
+  """A value as shown to the user: of a hash, the beginning will do."""
+  text = "nothing" if value is None else str(value)
+  return text[:8] + "..." if re.fullmatch("[0-9a-f]{64}", text) else text
+
+
+def _cause(error):
+  """What went wrong, out of the many lines of TensorFlow's error."""
+  message = str(getattr(error, "message", error))
+  # The file's name and the cause stand before the name of the node, if any.
+  found = re.search(r"(?:^|; )([^;\n]+?)\s*(?:\n\s*\[\[|$)", message)
+  return found[1] if found else type(error).__name__

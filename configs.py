@@ -135,17 +135,23 @@ PUBLISHED = {
 }
 
 
-def override(config, settings):
-  """A config with some values replaced.
+# What may change in the midst of a training: the sizes stay.
+SCHEDULE = ("learning_rate", "lr_decay", "max_epoch", "max_grad_norm",
+            "keep_prob")
+
+
+def parse(settings):
+  """Reads settings, each as the type of the one it takes the place of.
 
   Args:
-    settings: "hidden_size=300,keep_prob=0.8"; each value is read as the type
-      of the one it replaces. A list goes on over commas, as in
-      "hidden_sizes=256,128".
+    settings: "hidden_size=300,keep_prob=0.8"; a list goes on over commas, as
+      in "hidden_sizes=256,128".
+
+  Returns:
+    A dict, name -> value, for `override`.
 
   Raises:
-    ConfigError: an unknown name, a name twice, a value of another type or out
-      of its range, or a size given in two ways.
+    ConfigError: an unknown name, a name twice, or a value of another type.
   """
   texts = {}
   for setting in filter(None, map(str.strip, settings.split(","))):
@@ -160,7 +166,20 @@ def override(config, settings):
       raise ConfigError(f"{name}: set twice")
     else:
       texts[name] = [text]
-  values = {name: _parse(name, text) for name, text in texts.items()}
+  return {name: _parse(name, text) for name, text in texts.items()}
+
+
+def override(config, settings):
+  """A config with some values replaced.
+
+  Args:
+    settings: a dict, name -> value, or the text that `parse` reads.
+
+  Raises:
+    ConfigError: as `parse`; a value out of its range, or a size given in two
+      ways.
+  """
+  values = parse(settings) if isinstance(settings, str) else settings
   if "hidden_sizes" in values and {"hidden_size", "num_layers"} & set(values):
     raise ConfigError("hidden_sizes gives the size of every layer: leave out "
                       "hidden_size and num_layers")

@@ -10,14 +10,22 @@ Network Regularization" (arXiv 1409.2329). From a notebook, without flags:
       model = PTBModel(configs.SMALL, vocab_size, words[:-1], words[1:])
 """
 
+import contextlib
 import dataclasses
 import logging
 import math
 import os
+import re
+import shlex
+import signal
 import statistics
 import sys
 import time
 import zlib
+
+if __name__ == "__main__":
+  # Nothing to lose yet: until there is, Ctrl-C ends without a traceback.
+  signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import numpy as np
 import tqdm
@@ -28,6 +36,7 @@ import configs
 import lstm
 import reader
 import softmax
+import stops
 from tensorflow_v1 import tf
 
 FLAGS = flags.FLAGS
@@ -191,9 +200,13 @@ class Epoch:
   Attributes:
     model: the PTBModel.
     size: windows in an epoch.
-    window: scalar int64, the window that comes next.
-    advance: what to fetch to go through it: "nats" and "targets" are the sums
-      since the start of the epoch.
+    step: scalar int64, the windows gone through in all epochs; in training
+      the global step, as of a checkpoint.
+    window: scalar int64, the window of the epoch that comes next.
+    sums: of the windows up to here, since the start of the epoch: "nats" and
+      "targets"; in training also "grad_norm", of the norms before clipping,
+      and "clipped", the windows in which it was above max_grad_norm.
+    advance: what to fetch to go through the next window: the sums after it.
   """
 
   def __init__(self, name, config, vocab_size, ids, is_training=False,
@@ -224,8 +237,8 @@ class Epoch:
           collections=[])
       position = (tf.train.get_or_create_global_step() if is_training
                   else self._variable("position", np.int64(0)))
-      step = position.read_value()
-      self.window = step % self.size
+      self.step = position.read_value()
+      self.window = self.step % self.size
       carried = {
           "state": tf.nest.map_structure(
               lambda zero: self._variable("state", zero),
@@ -233,22 +246,30 @@ class Epoch:
           "nats": self._variable("nats", np.float64(0)),
           "targets": self._variable("targets", np.int64(0)),
       }
+      if is_training:
+        carried["grad_norm"] = self._variable("grad_norm", np.float64(0))
+        carried["clipped"] = self._variable("clipped", np.int64(0))
+      self.sums = {name: variable.read_value()
+                   for name, variable in carried.items() if name != "state"}
       before = tf.nest.map_structure(self._zero_at_start, carried)
       self.model = PTBModel(
           config, vocab_size, *self._read_window(config), before["state"],
-          is_training, step, _learning_rate(config, 1 + step // self.size),
-          rnn_mode, seed)
-      after = {
-          "state": self.model.final_state,
-          "nats": before["nats"] + tf.cast(self.model.nats, tf.float64),
-          "targets": before["targets"] + self.model.num_targets,
-      }
-      updates = tf.nest.map_structure(tf.assign, carried, after)
+          is_training, self.step,
+          _learning_rate(config, 1 + self.step // self.size), rnn_mode, seed)
+      added = {"nats": self.model.nats, "targets": self.model.num_targets}
+      if is_training:
+        added["grad_norm"] = self.model.grad_norm
+        added["clipped"] = self.model.grad_norm > config.max_grad_norm
+      after = {name: before[name] + tf.cast(value, before[name].dtype)
+               for name, value in added.items()}
+      updates = tf.nest.map_structure(
+          tf.assign, carried, {**after, "state": self.model.final_state})
       with tf.control_dependencies([self.model.cost]):  # has used the position
         move_on = (self.model.train_op if is_training
                    else position.assign_add(1))
-      self.advance = {"nats": after["nats"], "targets": after["targets"],
-                      "updates": tf.group(move_on, tf.nest.flatten(updates))}
+      with tf.control_dependencies([move_on, *tf.nest.flatten(updates)]):
+        self.advance = {
+            name: tf.identity(value) for name, value in after.items()}
 
   def load(self, session):
     """Puts the split into the session, once its variables are initialized."""
@@ -288,52 +309,60 @@ def perplexity(nats, targets):
 class EpochResult:
   """What a pass over a split came to.
 
-  `words_per_second` leaves out the first window, in which TensorFlow prepares
-  the graph; it is NaN where there is no other.
+  `sums` are those of its Epoch. `words_per_second` leaves out the first window,
+  in which TensorFlow prepares the graph; it is NaN where there is no other.
   """
 
-  perplexity: float
+  sums: dict
   words_per_second: float
   seconds: float
 
+  @property
+  def perplexity(self):
+    """That of the whole split."""
+    return perplexity(self.sums["nats"], self.sums["targets"])
 
-def run_epoch(session, epoch, report=None):
-  """Goes through a split, from the next window to the last.
 
-  Where an earlier call was stopped half-way, that is where this one starts.
+def run_epoch(session, epoch, report=None, first=None):
+  """Goes through a split, from a window to the last.
 
   Args:
-    report: called after each window with its index from 0, the perplexity of
-      the epoch so far, and the words per second since the first window.
+    report: called after each window with its index from 0, the sums so far
+      (see `Epoch`), and the words per second since the first window.
+    first: the window to start with, the epoch's size to see its sums alone;
+      without it, where an earlier call was stopped half-way.
 
   Returns:
     An EpochResult.
   """
   started = time.perf_counter()
-  first = None  # time and targets at the end of the first window
+  start = None  # time and targets at the end of the first window
   words_per_second = math.nan
-  for window in range(session.run(epoch.window), epoch.size):
+  first = session.run(epoch.window) if first is None else first
+  sums = session.run(epoch.sums)
+  for window in range(first, epoch.size):
     sums = session.run(epoch.advance)
     now = time.perf_counter()
-    if first:
-      words_per_second = (sums["targets"] - first[1]) / (now - first[0])
+    if start:
+      words_per_second = (sums["targets"] - start[1]) / (now - start[0])
     else:
-      first = now, sums["targets"]
+      start = now, sums["targets"]
     if report:
-      report(window, perplexity(sums["nats"], sums["targets"]),
-             words_per_second)
-  return EpochResult(perplexity(sums["nats"], sums["targets"]),
-                     words_per_second, time.perf_counter() - started)
+      report(window, sums, words_per_second)
+  return EpochResult(sums, words_per_second, time.perf_counter() - started)
 
 
 class Progress:
   """How far an epoch is: a bar on a terminal, elsewhere the classic lines."""
 
-  def __init__(self, title, size, lines):
-    """`size` is in windows; without `lines`, only a terminal sees progress."""
+  def __init__(self, title, size, first=0, lines=False):
+    """Starts at the window `first` of `size`.
+
+    Without `lines`, only a terminal sees progress.
+    """
     self._size = size
     self._bar = tqdm.tqdm(
-        total=size, desc=title, file=sys.stdout, leave=False,
+        total=size, initial=first, desc=title, file=sys.stdout, leave=False,
         bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}",
         disable=not sys.stdout.isatty())
     self._prints = lines and self._bar.disable
@@ -341,8 +370,9 @@ class Progress:
     self._every = max(size // 10, 1)
     self._first = min(10, self._every - 1)
 
-  def report(self, window, perplexity_so_far, words_per_second):
+  def report(self, window, sums, words_per_second):
     """Shows what `run_epoch` reports."""
+    perplexity_so_far = perplexity(sums["nats"], sums["targets"])
     self._bar.set_postfix_str(
         f"perplexity {perplexity_so_far:.3f}, {words_per_second:.0f} words/s",
         refresh=False)
@@ -358,92 +388,364 @@ class Progress:
     self._bar.close()
 
 
-def train(config, corpus, run=None, rnn_mode=lstm.DEFAULT_LAYER, seed=1):
+class DivergedError(ArithmeticError):
+  """Training has left the range of floats, said in one line for the user."""
+
+
+class Training:
+  """A training under way: goes through epochs, and keeps what they come to.
+
+  Attributes:
+    rows: the metrics of the epochs that have ended, a dict each.
+  """
+
+  def __init__(self, session, training, validation, run=None, save_secs=600,
+               check_stop=lambda: None):
+    """Goes to where the run's newest checkpoint was taken, if there is one.
+
+    Args:
+      session: its variables are initialized.
+      training, validation: an Epoch each.
+      run: an open checkpoints.TrainingRun.
+      save_secs: seconds from one checkpoint to the next, within an epoch.
+      check_stop: called after each window; may raise stops.Stopped.
+    """
+    self._session, self._run = session, run
+    self._training, self._validation = training, validation
+    self._save_secs, self._check_stop = save_secs, check_stop
+    self._saver = tf.train.Saver(max_to_keep=0)
+    self._finite = tf.reduce_all([
+        tf.reduce_all(tf.math.is_finite(variable))
+        for variable in training.model.variables])
+    found = run and run.restore(session, tf.global_variables())
+    self._resumes = bool(found)
+    journal = found[1] if found else {"rows": [], "seconds": 0}
+    self.rows = journal["rows"]
+    now = time.perf_counter()
+    # When the epoch under way was begun, had no process ended in it, and when
+    # the last checkpoint was taken.
+    self._times = {"epoch": now - journal["seconds"], "save": now}
+    # The rate of the epoch, and what there was after the last step and at the
+    # last point logged.
+    self._seen = {"lr": math.nan, "norm": math.nan}
+
+  @property
+  def step(self):
+    """Training steps taken, in all epochs."""
+    return int(self._session.run(self._training.step))
+
+  def position(self):
+    """Where it is, in words."""
+    size = self._training.size
+    done = self.step - len(self.rows) * size
+    return f"epoch {len(self.rows) + 1}, step {done} of {size}"
+
+  def to_epoch(self, last):
+    """Trains to the end of an epoch; nothing where the run has come so far.
+
+    Raises:
+      DivergedError: a loss, a gradient or a parameter is not finite.
+      stops.Stopped: `check_stop` raised it; a checkpoint was taken.
+      checkpoints.RunError: the run cannot be written.
+    """
+    if self._resumes and len(self.rows) >= last:
+      if self.step > len(self.rows) * self._training.size:
+        raise checkpoints.RunError(
+            f"{self._run.path}: is at {self.position()}; give max_max_epoch="
+            f"{len(self.rows) + 1} or more")
+      print(f"{self._run.path} is finished, with {len(self.rows)} epochs; "
+            "a larger max_max_epoch goes on", flush=True)
+      return
+    if self._resumes:
+      print(f"resuming at {self.position()}", flush=True)
+    if self._run:
+      self._run.begin(self.step)
+    try:
+      while len(self.rows) < last:
+        self._epoch()
+    except stops.Stopped:
+      self.save()
+      raise
+
+  def _epoch(self):
+    """Trains to the end of the epoch and validates; adds to `rows`."""
+    number, size = len(self.rows) + 1, self._training.size
+    lr = self._session.run(self._training.model.lr,
+                           {self._training.step: (number - 1) * size})
+    print(f"Epoch: {number} Learning rate: {lr:.3f}", flush=True)
+    trained = self._train(number, lr)
+    grad_norm = trained.sums["grad_norm"] / size
+    clip_rate = trained.sums["clipped"] / size
+    print(f"Epoch: {number} Train Perplexity: {trained.perplexity:.3f}")
+    print(f"Epoch: {number} Gradient norm: {grad_norm:.3f}, clipped in "
+          f"{clip_rate:.1%} of steps", flush=True)
+    validated = run_with_progress(self._session, f"Epoch {number} valid",
+                                  self._validation, self._check_stop)
+    if not math.isfinite(validated.sums["nats"]):
+      raise self._diverged(f"the validation loss is {validated.sums['nats']}")
+    print(f"Epoch: {number} Valid Perplexity: {validated.perplexity:.3f}",
+          flush=True)
+    now = time.perf_counter()
+    self.rows.append({
+        "epoch": number, "learning_rate": float(str(lr)),
+        "train_perplexity": trained.perplexity,
+        "valid_perplexity": validated.perplexity,
+        "grad_norm": grad_norm, "clip_rate": clip_rate,
+        "words_per_second": trained.words_per_second,
+        "seconds": now - self._times["epoch"]})
+    self._times["epoch"] = now
+    if self._run:
+      self._run.log(self.step, {
+          f"epochs/{name}": figure for name, figure in self.rows[-1].items()})
+      self.save()
+
+  def _train(self, number, lr):
+    """The training part of an epoch: an EpochResult."""
+    first = self.step - (number - 1) * self._training.size
+    sums = self._session.run(self._training.sums)
+    if first == 0:
+      sums = dict.fromkeys(sums, 0)  # those are of the epoch before
+    self._seen.update(lr=lr, sums=sums, logged=(first, sums))
+    with Progress(f"Epoch {number}", self._training.size, first,
+                  lines=True) as progress:
+      def report(window, sums, words_per_second):
+        progress.report(window, sums, words_per_second)
+        self._after_step(window, sums, words_per_second)
+      return run_epoch(self._session, self._training, report, first)
+
+  def save(self):
+    """Takes a checkpoint, if there is a run to keep it in.
+
+    Raises:
+      DivergedError, checkpoints.RunError: it cannot, and has not.
+    """
+    if not self._run:
+      return
+    if not self._session.run(self._finite):
+      raise self._diverged("a parameter is not finite")
+    journal = {"rows": self.rows,
+               "seconds": time.perf_counter() - self._times["epoch"]}
+    self._run.save(
+        self._session, self._saver, self.step, journal,
+        ends_epoch=self.step == len(self.rows) * self._training.size)
+    self._times["save"] = time.perf_counter()
+
+  def _after_step(self, window, sums, words_per_second):
+    """Looks out for divergence, a point to log, a due checkpoint, a stop."""
+    norm = sums["grad_norm"] - self._seen["sums"]["grad_norm"]
+    if not math.isfinite(sums["nats"]):
+      raise self._diverged(f"the loss is {sums['nats']}", norm)
+    if not math.isfinite(norm):
+      raise self._diverged("the gradient is not finite", norm)
+    self._seen.update(sums=sums, norm=norm)
+    if self._run:
+      self._log(window + 1, sums, words_per_second)
+      if time.perf_counter() - self._times["save"] >= self._save_secs:
+        self.save()
+    self._check_stop()
+
+  def _log(self, done, sums, words_per_second):
+    """Adds to TensorBoard's curves, a hundred times an epoch."""
+    then, sums_then = self._seen["logged"]
+    if done - then < max(self._training.size // 100, 1):
+      return
+    new = {name: sums[name] - before for name, before in sums_then.items()}
+    self._run.log(self.step, {
+        "steps/train_perplexity": perplexity(new["nats"], new["targets"]),
+        "steps/learning_rate": self._seen["lr"],
+        "steps/grad_norm": new["grad_norm"] / (done - then),
+        "steps/clip_rate": new["clipped"] / (done - then),
+        "steps/words_per_second": words_per_second})
+    self._seen["logged"] = done, sums
+
+  def _diverged(self, what, norm=None):
+    """The error to raise; `norm` is that of the step in hand."""
+    before = "" if norm is None else f", {self._seen['norm']:g} a step before"
+    norm = self._seen["norm"] if norm is None else norm
+    kept = self._run and self._run.checkpoints()
+    return DivergedError(
+        f"diverged at {self.position()}: {what} (learning rate "
+        f"{self._seen['lr']:g}, gradient norm {norm:g}{before}); lower "
+        "learning_rate or max_grad_norm by --config_override, and go on from "
+        + (kept[0].path if kept else "the start"))
+
+
+def train(config, corpus, run=None, rnn_mode=lstm.DEFAULT_LAYER, seed=1,
+          save_secs=600, check_stop=lambda: None):
   """Trains a model, validates it after each epoch, and tests it at the end.
 
   Args:
     corpus: what `reader.ptb_raw_data` returns.
-    run: the checkpoints.RunDirectory to keep metrics and variables in, if any.
+    run: the checkpoints.TrainingRun to go on with and to keep all in, if any.
+    save_secs, check_stop: see `Training`.
 
   Returns:
-    rows, test_perplexity: a dict for each epoch (see `checkpoints.METRICS`),
-    and the perplexity of the test split, read as one stream.
+    rows, tests: a dict for each epoch (see `Training.epoch`), and the
+    perplexity of the test split, read as one stream, by epoch: the last, and
+    of a run the best by validation too.
 
   Raises:
     reader.DataError: a split is too short.
-    checkpoints.RunError: the run cannot be written.
+    DivergedError, stops.Stopped, checkpoints.RunError: see `Training.epoch`.
   """
   train_ids, valid_ids, test_ids, vocabulary = corpus
   shared = {"vocab_size": len(vocabulary), "rnn_mode": rnn_mode, "seed": seed}
   one_stream = dataclasses.replace(config, batch_size=1)
-  with tf.Graph().as_default():
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(tf.Graph().as_default())
     training = Epoch("Train", config, ids=train_ids, is_training=True, **shared)
     validation = Epoch("Valid", config, ids=valid_ids, **shared)
     test = Epoch("Test", one_stream, ids=test_ids, **shared)
-    saver = tf.train.Saver(max_to_keep=1, save_relative_paths=True)
     if run:
-      run.create()
-    with tf.Session() as session:
-      session.run([tf.global_variables_initializer(),
-                   tf.local_variables_initializer()])
-      for epoch in training, validation, test:
-        epoch.load(session)
-      rows = []
-      for number in range(1, config.max_max_epoch + 1):
-        rows.append(_train_epoch(session, number, training, validation))
-        if run:
-          run.add_epoch(rows[-1], vocabulary, session, saver)
-      result = _run_with_progress(session, "Test", test)
-      print(f"Test Perplexity: {result.perplexity:.3f}")
-      return rows, result.perplexity
+      stack.enter_context(run.open())
+    session = stack.enter_context(tf.Session())
+    session.run([tf.global_variables_initializer(),
+                 tf.local_variables_initializer()])
+    for epoch in training, validation, test:
+      epoch.load(session)
+    loop = Training(session, training, validation, run, save_secs, check_stop)
+    loop.to_epoch(config.max_max_epoch)
+    return loop.rows, _test(session, test, run, len(loop.rows), check_stop)
 
 
-def _train_epoch(session, number, training, validation):
-  """Trains for an epoch and validates: a row of metrics."""
-  lr = session.run(training.model.lr)
-  print(f"Epoch: {number} Learning rate: {lr:.3f}", flush=True)
-  trained = _run_with_progress(
-      session, f"Epoch {number}", training, lines=True)
-  print(f"Epoch: {number} Train Perplexity: {trained.perplexity:.3f}")
-  validated = _run_with_progress(session, f"Epoch {number} valid", validation)
-  print(f"Epoch: {number} Valid Perplexity: {validated.perplexity:.3f}",
-        flush=True)
-  return {"epoch": number, "learning_rate": lr,
-          "train_perplexity": trained.perplexity,
-          "valid_perplexity": validated.perplexity,
-          "words_per_second": trained.words_per_second,
-          "seconds": trained.seconds + validated.seconds}
+def _test(session, test, run, last, check_stop):
+  """The perplexity of the test split, by epoch: the last and the best one."""
+  tests = run.tests() if run else {}
+  wanted = {last: None}
+  if run and (best := run.best()) and best.epoch != last:
+    wanted[best.epoch] = best
+  for number, checkpoint in wanted.items():
+    if number in tests:
+      continue
+    if checkpoint:
+      checkpoint.load(session, test.model.variables)
+    tests[number] = run_with_progress(
+        session, "Test", test, check_stop).perplexity
+    which = f" (epoch {number}, best by validation)" if checkpoint else ""
+    print(f"Test Perplexity: {tests[number]:.3f}{which}", flush=True)
+    if run:
+      run.keep_tests(tests)
+  return {number: tests[number] for number in wanted}
 
 
-def _run_with_progress(session, title, epoch, lines=False):
-  with Progress(title, epoch.size, lines) as progress:
-    return run_epoch(session, epoch, progress.report)
+def run_with_progress(session, title, epoch, check_stop=lambda: None):
+  """Evaluates a split while showing how far it is: an EpochResult."""
+  with Progress(title, epoch.size) as progress:
+    def report(window, sums, words_per_second):
+      progress.report(window, sums, words_per_second)
+      check_stop()
+    return run_epoch(session, epoch, report)
 
 
-def summary(model_name, rows, test_perplexity, seconds):
-  """The closing lines: this run beside the published ones of its config."""
-  table = {"this run": (rows[-1]["train_perplexity"],
-                        rows[-1]["valid_perplexity"], test_perplexity),
-           **configs.PUBLISHED.get(model_name, {})}
-  lines = [f"{'perplexity':<34}{'train':>9}{'valid':>9}{'test':>9}"]
-  for name, figures in table.items():
+def evaluate(run, texts, rnn_mode=lstm.DEFAULT_LAYER):
+  """Evaluates the newest and the best checkpoint of a run, without training.
+
+  Args:
+    run: a checkpoints.RunDirectory.
+    texts: a dict, name -> word ids; "valid" is read in the config's batch_size
+      streams, as while training, anything else as one.
+
+  Returns:
+    A dict, Checkpoint -> {name -> perplexity}, the newest first.
+
+  Raises:
+    reader.DataError: a text is too short.
+    checkpoints.RunError: it is no run, or no checkpoint is readable.
+  """
+  config = run_config(run)
+  one_stream = dataclasses.replace(config, batch_size=1)
+  with tf.Graph().as_default(), tf.Session() as session:
+    epochs = {
+        name: Epoch(
+            name.capitalize(), config if name == "valid" else one_stream,
+            len(run.vocabulary()), ids, rnn_mode=rnn_mode)
+        for name, ids in texts.items()}
+    session.run(tf.local_variables_initializer())
+    for epoch in epochs.values():
+      epoch.load(session)
+    variables = tf.trainable_variables()
+    found = run.restore(session, variables)
+    if not found:
+      raise checkpoints.RunError(f"{run.path}: has no checkpoint yet")
+    newest, _ = found
+    best = run.best()
+    results = {}
+    for checkpoint in newest, best:
+      if not checkpoint or checkpoint.step in [c.step for c in results]:
+        continue
+      print(f"{checkpoint.path}:")
+      checkpoint.load(session, variables)
+      results[checkpoint] = {}
+      for name, epoch in epochs.items():
+        result = run_with_progress(session, name.capitalize(), epoch)
+        results[checkpoint][name] = result.perplexity
+        print(f"{name.capitalize()} Perplexity: {result.perplexity:.3f}",
+              flush=True)
+    return results
+
+
+def run_config(run):
+  """The configs.Config of a checkpoints.RunDirectory.
+
+  Raises:
+    checkpoints.RunError: it has none that can be used.
+  """
+  try:
+    return configs.Config(**run.config()["settings"])
+  except (configs.ConfigError, KeyError, TypeError) as error:
+    raise checkpoints.RunError(f"{run.path}: the settings in its config.json "
+                               f"cannot be used: {error}") from None
+
+
+def summary(model_name, rows, tests):
+  """The closing lines: this run beside the published ones of its config.
+
+  `rows` and `tests` are what `train` returns.
+  """
+  table = {}
+  for number, figure in tests.items():
+    row = rows[number - 1]
+    name = ("this run" if number == len(rows)
+            else f"this run, epoch {number}, best by valid")
+    table[name] = row["train_perplexity"], row["valid_perplexity"], figure
+  table.update(configs.PUBLISHED.get(model_name, {}))
+  speeds = [row["words_per_second"] for row in rows
+            if not math.isnan(row["words_per_second"])]
+  minutes, seconds = divmod(round(sum(row["seconds"] for row in rows)), 60)
+  return "\n".join([
+      *_table(("train", "valid", "test"), table),
+      f"{statistics.median(speeds or [math.nan]):.0f} words/s in training "
+      f"(median of {len(speeds)} epochs), {minutes} min {seconds} s in all "
+      f"{len(rows)} epochs"])
+
+
+def _table(columns, rows):
+  """Lines: perplexities, a row for each name."""
+  yield f"{'perplexity':<38}" + "".join(f"{name:>9}" for name in columns)
+  for name, figures in rows.items():
     cells = ("-" if figure is None else f"{figure:.2f}" for figure in figures)
-    lines.append(f"{name:<34}" + "".join(f"{cell:>9}" for cell in cells))
-  speed = statistics.median(row["words_per_second"] for row in rows)
-  minutes, seconds = divmod(round(seconds), 60)
-  lines.append(f"{speed:.0f} words/s in training (median of {len(rows)} "
-               f"epochs), {minutes} min {seconds} s in all")
-  return "\n".join(lines)
+    yield f"{name:<38}" + "".join(f"{cell:>9}" for cell in cells)
 
 
 def define_flags():
   """The flags of this script; `main` alone reads them."""
+  flags.DEFINE_enum("mode", "train", ["train", "eval"],
+                    "Train and test, or only evaluate the run at --save_path.")
   flags.DEFINE_enum("model", "small", list(configs.CONFIGS),
                     "The config to train.")
-  flags.DEFINE_string("data_path", BUNDLED_CORPUS,
-                      "The folder of the texts to train, validate and test on.")
+  flags.DEFINE_string("data_path", None,
+                      "The folder of the texts to train, validate and test "
+                      "on; without it, the bundled corpus. To evaluate, also "
+                      "a single text; without it, what the run was trained on.")
   flags.DEFINE_string("save_path", None,
-                      "A new folder for metrics, vocabulary and checkpoint.")
+                      "The folder of the run: it keeps checkpoints, metrics "
+                      "and vocabulary, and training goes on from there.")
+  flags.DEFINE_bool("fresh", False,
+                    "Refuse a --save_path that is not empty.")
+  flags.DEFINE_float("save_secs", 600,
+                     "Seconds between two checkpoints within an epoch; there "
+                     "is one at the end of each epoch in any case.",
+                     lower_bound=0)
   flags.DEFINE_enum("rnn_mode", lstm.DEFAULT_LAYER, list(lstm.LAYERS),
                     "The implementation of the LSTM layer.")
   flags.DEFINE_integer("seed", 1, "Seed of initial values and dropout.",
@@ -467,34 +769,95 @@ def parse_flags(argv):
 
 
 def main(_):
-  """Trains and tests as the flags say."""
-  started = time.perf_counter()
+  """Trains and tests, or evaluates, as the flags say."""
   sys.stdout = sys.stdout or open(os.devnull, "w")  # it may have been closed
-  logging.basicConfig(level=logging.INFO, format="%(message)s",
-                      stream=sys.stdout, force=True)
-  logging.raiseExceptions = False  # the next print will tell
+  _set_up_logging()
   try:
-    config = configs.override(
-        configs.CONFIGS[FLAGS.model], FLAGS.config_override)
-    corpus = reader.ptb_raw_data(FLAGS.data_path)
-    run = FLAGS.save_path and checkpoints.RunDirectory(FLAGS.save_path)
-    rows, test_perplexity = train(
-        config, corpus, run, FLAGS.rnn_mode, FLAGS.seed)
-    print(summary(FLAGS.model, rows, test_perplexity,
-                  time.perf_counter() - started), flush=True)
-  except (configs.ConfigError, reader.DataError, checkpoints.RunError) as error:
+    _evaluate_as_flags_say() if FLAGS.mode == "eval" else _train_as_flags_say()
+  except (configs.ConfigError, reader.DataError, checkpoints.RunError,
+          DivergedError) as error:
     _fail(error)
   except tf.errors.ResourceExhaustedError:
     _fail("out of memory; lower hidden_size or batch_size x num_steps")
-  except KeyboardInterrupt:
-    kept = f"; {FLAGS.save_path} keeps the epochs that ended"
-    _fail("interrupted" + (kept if FLAGS.save_path else ""), status=130)
+  except stops.Stopped as stop:
+    # As it was called, but --fresh would refuse to go on.
+    command = shlex.join(
+        arg for arg in sys.orig_argv if not re.match("--?(no)?fresh", arg))
+    _fail(f"stopped by {stop}; " + (
+        f"all is saved, go on with: {command}" if FLAGS.save_path else
+        "nothing is kept without --save_path"), status=128 + stop.signum)
   except OSError as error:  # of print
     sys.stdout = open(os.devnull, "w")  # what is left to print goes nowhere
     if not isinstance(error, BrokenPipeError):  # as in `ptb_word_lm.py | head`
       print(f"ptb_word_lm.py: standard output: {error.strerror}",
             file=sys.stderr)
     sys.exit(1)
+
+
+def _train_as_flags_say():
+  settings = configs.parse(FLAGS.config_override)
+  config = configs.override(configs.CONFIGS[FLAGS.model], settings)
+  data_path = FLAGS.data_path or BUNDLED_CORPUS
+  corpus = reader.ptb_raw_data(data_path)
+  run = None
+  if FLAGS.save_path:
+    run = checkpoints.TrainingRun(
+        FLAGS.save_path,
+        config={"model": FLAGS.model, "overrides": FLAGS.config_override,
+                "settings": dataclasses.asdict(config), "seed": FLAGS.seed,
+                "rnn_mode": FLAGS.rnn_mode,
+                "data": {"path": os.path.abspath(data_path),
+                         **reader.identity(data_path, corpus)}},
+        vocabulary=corpus[-1], fresh=FLAGS.fresh,
+        # What decides on numbers changes only if it is asked for by name.
+        may_change=["model", "overrides", "rnn_mode", "data.path",
+                    "data.*.file", "settings.max_max_epoch",
+                    *(f"settings.{name}" for name in settings
+                      if name in configs.SCHEDULE)],
+        title=" ".join([FLAGS.model, FLAGS.config_override]).strip(),
+        reference=next(
+            ((name, figures[1]) for name, figures
+             in configs.PUBLISHED.get(FLAGS.model, {}).items()), None))
+  with stops.on_signals() as check_stop:
+    rows, tests = train(config, corpus, run, FLAGS.rnn_mode, FLAGS.seed,
+                        FLAGS.save_secs, check_stop)
+  print(summary(FLAGS.model, rows, tests), flush=True)
+
+
+def _evaluate_as_flags_say():
+  if not FLAGS.save_path:
+    _fail("--mode=eval needs --save_path, the folder of the run")
+  for name in "model", "config_override", "seed", "fresh", "save_secs":
+    if FLAGS[name].present:
+      _fail(f"--{name}: --mode=eval takes it from the run; leave it out")
+  run = checkpoints.RunDirectory(FLAGS.save_path)
+  vocabulary = run.vocabulary()
+  data_path = FLAGS.data_path or run.config()["data"]["path"]
+  if os.path.isfile(data_path):
+    paths = {"text": data_path}
+  else:
+    paths = reader.find_corpus(data_path, ("valid", "test"))
+  results = evaluate(run, {
+      name: reader.read_ids(path, vocabulary, name)
+      for name, path in paths.items()}, FLAGS.rnn_mode)
+  newest = next(iter(results))
+  print("\n".join(_table(paths, {
+      (f"epoch {c.epoch}" if c.epoch else f"step {c.step}")
+      + (", the last" if c is newest else ", best by valid"): figures.values()
+      for c, figures in results.items()})))
+
+
+def _set_up_logging():
+  """Information goes to standard output, warnings to standard error."""
+  stdout = logging.StreamHandler(sys.stdout)
+  stdout.addFilter(lambda record: record.levelno < logging.WARNING)
+  stderr = logging.StreamHandler()
+  stderr.setLevel(logging.WARNING)
+  stderr.setFormatter(
+      logging.Formatter("ptb_word_lm.py: warning: %(message)s"))
+  logging.basicConfig(level=logging.INFO, format="%(message)s",
+                      handlers=[stdout, stderr], force=True)
+  logging.raiseExceptions = False  # the next print will tell
 
 
 def _fail(message, status=1):

@@ -7,6 +7,7 @@ of the training file alone, most frequent word first.
 
 import collections
 import dataclasses
+import hashlib
 import logging
 import os
 import types
@@ -123,20 +124,63 @@ def ptb_raw_data(data_path):
   texts = {split: read_text(path)
            for split, path in find_corpus(data_path).items()}
   vocabulary = build_vocabulary(*texts["train"])
-  streams = []
-  for split, (words, places) in texts.items():
-    unknown = np.array([word not in vocabulary for word in words])[places]
-    _log.info("%s: %s tokens, %s of them unknown words, read as %s", split,
-              f"{len(places):,}", f"{unknown.sum():,}", UNK)
-    streams.append(vocabulary.encode(words)[places])
-  return *streams, vocabulary
+  return *(_encode(split, *text, vocabulary)
+           for split, text in texts.items()), vocabulary
 
 
-def find_corpus(data_path):
+def read_ids(path, vocabulary, name="text"):
+  """Reads a text with the vocabulary of another: a 1-D int32 array of ids.
+
+  A log line, in which `name` stands for the text, says how many of its words
+  were unknown and read as `<unk>`.
+
+  Raises:
+    DataError: as `read_text`.
+  """
+  return _encode(name, *read_text(path), vocabulary)
+
+
+def _encode(name, words, places, vocabulary):
+  """Ids of a text as `read_text` returns it."""
+  unknown = np.array([word not in vocabulary for word in words])[places]
+  _log.info("%s: %s tokens, %s of them unknown words, read as %s", name,
+            f"{len(places):,}", f"{unknown.sum():,}", UNK)
+  return vocabulary.encode(words)[places]
+
+
+def identity(data_path, corpus):
+  """What tells a corpus from others.
+
+  Args:
+    data_path, corpus: what `ptb_raw_data` was called with, and returned.
+
+  Returns:
+    A dict, split -> {"file", "bytes", "sha256", "tokens"}.
+
+  Raises:
+    DataError: a file cannot be read any more.
+  """
+  found = {}
+  for (split, path), ids in zip(
+      find_corpus(data_path).items(), corpus[:3], strict=True):
+    digest = hashlib.sha256()
+    try:
+      with open(path, "rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+          digest.update(block)
+        size = file.tell()
+    except OSError as error:
+      raise DataError(f"{path}: {error.strerror}") from None
+    found[split] = {"file": os.path.basename(path), "bytes": size,
+                    "sha256": digest.hexdigest(), "tokens": len(ids)}
+  return found
+
+
+def find_corpus(data_path, splits=SPLITS):
   """The paths of a corpus's files: a dict, split -> path.
 
   Raises:
-    DataError: there is no such folder, or it does not hold all three.
+    DataError: there is no such folder, or it does not hold all the splits.
   """
   if not os.path.isdir(data_path):
     what = "not a folder" if os.path.exists(data_path) else "no such folder"
@@ -146,11 +190,11 @@ def find_corpus(data_path):
   for folder in _FOLDERS:
     for naming in _NAMINGS:
       paths = {split: os.path.join(data_path, folder, naming.format(split))
-               for split in SPLITS}
+               for split in splits}
       missing = [p for p in paths.values() if not os.path.exists(p)]
       if not missing:
         return paths
-      if len(missing) < len(SPLITS):
+      if len(missing) < len(splits):
         incomplete = incomplete or missing[0]
   if incomplete:
     raise DataError(f"{incomplete}: missing, though the rest of the corpus is "
