@@ -21,17 +21,15 @@ def draw(rows, path, title="", reference=None):
   epochs = [row["epoch"] for row in rows]
   picture = figure.Figure(figsize=(7, 5), layout="constrained", dpi=150)
   above, below = picture.subplots(2, sharex=True, height_ratios=(4, 1))
-  for key, color in ("train_perplexity", _TRAIN), ("valid_perplexity", _VALID):
-    figures = [row[key] for row in rows]
-    above.plot(epochs, figures, "o-", color=color, markersize=3.5)
-    above.annotate(f"{key.partition('_')[0]} {figures[-1]:.1f}",
-                   (epochs[-1], figures[-1]), (8, 0), color=color,
-                   textcoords="offset points", va="center")
+  for name, color in ("train", _TRAIN), ("valid", _VALID):
+    figures = [row[f"{name}_perplexity"] for row in rows]
+    above.plot(epochs, figures, "o-", color=color, markersize=3.5,
+               label=f"{name}, {figures[-1]:.1f} after epoch {epochs[-1]}")
   if reference:
     label, value = reference
-    above.axhline(value, color=_REFERENCE, linestyle="--", linewidth=1)
-    above.annotate(f"{label} {value:g}", (epochs[0], value), (0, -4),
-                   color=_REFERENCE, textcoords="offset points", va="top")
+    above.axhline(value, color=_REFERENCE, linestyle="--", linewidth=1,
+                  label=f"{label}, valid {value:g}")
+  above.legend(frameon=False)
   above.set_yscale("log")
   above.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
   above.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
@@ -44,7 +42,8 @@ def draw(rows, path, title="", reference=None):
   below.set_ylim(bottom=0)
   below.set_ylabel("learning rate")
   below.set_xlabel("epoch")
-  below.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+  below.set_xlim(0.5, epochs[-1] + 0.5)
+  below.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
   for axes in above, below:
     axes.grid(True, color="#e6e6e6")
     axes.spines[["top", "right"]].set_visible(False)
