@@ -101,19 +101,20 @@ class Checkpoint:
     try:
       saved = tf.train.load_checkpoint(self.variables)
       shapes = saved.get_variable_to_shape_map()
-      differences = [
-          f"{v.op.name} is {shapes.get(v.op.name, 'missing')} there and "
-          f"{v.shape.as_list()} here"
-          for v in variables if shapes.get(v.op.name) != v.shape.as_list()]
-      if differences:
-        raise RunError(f"{self.path}: holds another model: "
-                       + "; ".join(differences))
       # All are read, and their checksums seen, before the first is assigned.
-      feed = {v.initializer.inputs[1]: saved.get_tensor(v.op.name)
-              for v in variables}
-    except (tf.errors.OpError, RuntimeError) as error:
+      values = {v: saved.get_tensor(v.op.name) for v in variables
+                if shapes.get(v.op.name) == v.shape.as_list()}
+    except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
       raise DamagedError(f"{self.path}: {_cause(error)}") from None
-    session.run([v.initializer for v in variables], feed)
+    differences = [
+        f"{v.op.name} ({shapes.get(v.op.name, 'missing')} there, "
+        f"{v.shape.as_list()} here)"
+        for v in variables if v not in values]
+    if differences:
+      raise RunError(f"{self.path}: holds another model, which differs in "
+                     + ", ".join(differences))
+    session.run([v.initializer for v in values],
+                {v.initializer.inputs[1]: x for v, x in values.items()})
 
 
 class RunDirectory:
@@ -155,21 +156,43 @@ class RunDirectory:
       raise RunError(error) from None
 
   def checkpoints(self):
-    """A list of Checkpoint, newest first."""
+    """A list of Checkpoint, newest first.
+
+    Raises:
+      RunError: the folder is there, but cannot be read.
+    """
     found = []
-    with contextlib.suppress(FileNotFoundError):
+    try:
       for name in os.listdir(self._join("checkpoints")):
         if match := _NAME.fullmatch(name):
           best, step, epoch = match.groups()
           found.append(Checkpoint(
               self._join("checkpoints", name), int(step),
               int(epoch) if epoch else None, bool(best)))
+    except (FileNotFoundError, NotADirectoryError):
+      return []
+    except OSError as error:
+      raise RunError(
+          f"{self._join('checkpoints')}: {error.strerror}") from None
     return sorted(found, reverse=True,
                   key=lambda c: (c.step, c.epoch is not None, not c.best))
 
   def best(self):
     """The best Checkpoint by validation perplexity; None before the first."""
     return next((c for c in self.checkpoints() if c.best), None)
+
+  def load_best(self, session, variables):
+    """Brings the best checkpoint into a session; False if it is damaged.
+
+    A warning tells of that.
+    """
+    try:
+      self.best().load(session, variables)
+      return True
+    except DamagedError as error:
+      _log.warning("the best model is left out, its checkpoint is damaged: %s",
+                   error)
+      return False
 
   def restore(self, session, variables):
     """Brings the newest checkpoint that is readable into a session.
@@ -277,9 +300,7 @@ class TrainingRun(RunDirectory):
       with self._writing():
         for newer in itertools.takewhile(
             lambda other: other != checkpoint, self.checkpoints()):
-          folder, name = os.path.split(newer.path)
-          _remove(os.path.join(folder, f"damaged-{name}"))
-          os.rename(newer.path, os.path.join(folder, f"damaged-{name}"))
+          _set_aside(newer)
         self._show(journal["rows"])
       self.keep_tests({
           epoch: figure for epoch, figure in self.tests().items()
@@ -344,6 +365,16 @@ class TrainingRun(RunDirectory):
       self._add_event(step, summary=tf.Summary(value=[
           tf.Summary.Value(tag=name, simple_value=figure)
           for name, figure in figures.items()]))
+
+  def set_aside(self, step):
+    """Makes `damaged-...` of a checkpoint that was taken at a step, if any.
+
+    That of an epoch's end stays.
+    """
+    with self._writing():
+      for checkpoint in self.checkpoints():
+        if checkpoint.step == step and not checkpoint.epoch:
+          _set_aside(checkpoint)
 
   def keep_tests(self, tests):
     """Keeps perplexities of the test split: a dict by epoch."""
@@ -473,6 +504,13 @@ def _complete(path):
     _sync(os.path.dirname(path) or ".")
   finally:
     _remove(partial)  # to make room, where the disk is full
+
+
+def _set_aside(checkpoint):
+  """Leaves a checkpoint to the user, under a name that nothing reads."""
+  folder, name = os.path.split(checkpoint.path)
+  _remove(os.path.join(folder, f"damaged-{name}"))
+  os.rename(checkpoint.path, os.path.join(folder, f"damaged-{name}"))
 
 
 def _sync(path):

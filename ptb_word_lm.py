@@ -389,7 +389,10 @@ class Progress:
 
 
 class DivergedError(ArithmeticError):
-  """Training has left the range of floats, said in one line for the user."""
+  """Training has left the range of floats, said in one line fit for the user.
+
+  That of perplexity, too: beyond 709 nats a word it is infinite.
+  """
 
 
 class Training:
@@ -463,7 +466,7 @@ class Training:
     try:
       while len(self.rows) < last:
         self._epoch()
-    except stops.Stopped:
+    except (stops.Stopped, OSError):  # that of print: nobody reads any more
       self.save()
       raise
 
@@ -481,8 +484,9 @@ class Training:
           f"{clip_rate:.1%} of steps", flush=True)
     validated = run_with_progress(self._session, f"Epoch {number} valid",
                                   self._validation, self._check_stop)
-    if not math.isfinite(validated.sums["nats"]):
-      raise self._diverged(f"the validation loss is {validated.sums['nats']}")
+    if not math.isfinite(validated.perplexity):
+      raise self._diverged("the validation perplexity is "
+                           f"{validated.perplexity:g}")
     print(f"Epoch: {number} Valid Perplexity: {validated.perplexity:.3f}",
           flush=True)
     now = time.perf_counter()
@@ -532,11 +536,13 @@ class Training:
 
   def _after_step(self, window, sums, words_per_second):
     """Looks out for divergence, a point to log, a due checkpoint, a stop."""
-    norm = sums["grad_norm"] - self._seen["sums"]["grad_norm"]
-    if not math.isfinite(sums["nats"]):
-      raise self._diverged(f"the loss is {sums['nats']}", norm)
-    if not math.isfinite(norm):
-      raise self._diverged("the gradient is not finite", norm)
+    new = {name: sums[name] - before
+           for name, before in self._seen["sums"].items()}
+    loss, norm = new["nats"] / new["targets"], new["grad_norm"]
+    if not math.isfinite(math.fsum([perplexity(loss, 1), norm])):
+      if self._run:  # what was kept a step ago made this loss
+        self._run.set_aside(self.step - 1)
+      raise self._diverged(f"the loss is {loss:g} nats a word", norm)
     self._seen.update(sums=sums, norm=norm)
     if self._run:
       self._log(window + 1, sums, words_per_second)
@@ -611,21 +617,19 @@ def train(config, corpus, run=None, rnn_mode=lstm.DEFAULT_LAYER, seed=1,
 def _test(session, test, run, last, check_stop):
   """The perplexity of the test split, by epoch: the last and the best one."""
   tests = run.tests() if run else {}
-  wanted = {last: None}
-  if run and (best := run.best()) and best.epoch != last:
-    wanted[best.epoch] = best
-  for number, checkpoint in wanted.items():
+  best = run.best().epoch if run and run.best() else last
+  for number in dict.fromkeys([last, best]):
     if number in tests:
       continue
-    if checkpoint:
-      checkpoint.load(session, test.model.variables)
+    if number != last and not run.load_best(session, test.model.variables):
+      continue
     tests[number] = run_with_progress(
         session, "Test", test, check_stop).perplexity
-    which = f" (epoch {number}, best by validation)" if checkpoint else ""
+    which = "" if number == last else f" (epoch {number}, best by validation)"
     print(f"Test Perplexity: {tests[number]:.3f}{which}", flush=True)
     if run:
       run.keep_tests(tests)
-  return {number: tests[number] for number in wanted}
+  return {number: tests[number] for number in (last, best) if number in tests}
 
 
 def run_with_progress(session, title, epoch, check_stop=lambda: None):
@@ -652,7 +656,7 @@ def evaluate(run, texts, rnn_mode=lstm.DEFAULT_LAYER):
     reader.DataError: a text is too short.
     checkpoints.RunError: it is no run, or no checkpoint is readable.
   """
-  config = run_config(run)
+  config, _ = run_config(run)
   one_stream = dataclasses.replace(config, batch_size=1)
   with tf.Graph().as_default(), tf.Session() as session:
     epochs = {
@@ -667,14 +671,14 @@ def evaluate(run, texts, rnn_mode=lstm.DEFAULT_LAYER):
     found = run.restore(session, variables)
     if not found:
       raise checkpoints.RunError(f"{run.path}: has no checkpoint yet")
-    newest, _ = found
-    best = run.best()
     results = {}
+    newest, best = found[0], run.best()
     for checkpoint in newest, best:
       if not checkpoint or checkpoint.step in [c.step for c in results]:
         continue
+      if checkpoint is best and not run.load_best(session, variables):
+        continue
       print(f"{checkpoint.path}:")
-      checkpoint.load(session, variables)
       results[checkpoint] = {}
       for name, epoch in epochs.items():
         result = run_with_progress(session, name.capitalize(), epoch)
@@ -685,15 +689,20 @@ def evaluate(run, texts, rnn_mode=lstm.DEFAULT_LAYER):
 
 
 def run_config(run):
-  """The configs.Config of a checkpoints.RunDirectory.
+  """What a checkpoints.RunDirectory was trained with, and on.
+
+  Returns:
+    config, data_path: a configs.Config, and the folder of the texts.
 
   Raises:
-    checkpoints.RunError: it has none that can be used.
+    checkpoints.RunError: its config.json does not say.
   """
+  content = run.config()
   try:
-    return configs.Config(**run.config()["settings"])
+    return (configs.Config(**content["settings"]),
+            os.fspath(content["data"]["path"]))
   except (configs.ConfigError, KeyError, TypeError) as error:
-    raise checkpoints.RunError(f"{run.path}: the settings in its config.json "
+    raise checkpoints.RunError(f"{run.path}: what its config.json holds "
                                f"cannot be used: {error}") from None
 
 
@@ -797,7 +806,7 @@ def main(_):
 def _train_as_flags_say():
   settings = configs.parse(FLAGS.config_override)
   config = configs.override(configs.CONFIGS[FLAGS.model], settings)
-  data_path = FLAGS.data_path or BUNDLED_CORPUS
+  data_path = BUNDLED_CORPUS if FLAGS.data_path is None else FLAGS.data_path
   corpus = reader.ptb_raw_data(data_path)
   run = None
   if FLAGS.save_path:
@@ -831,8 +840,9 @@ def _evaluate_as_flags_say():
     if FLAGS[name].present:
       _fail(f"--{name}: --mode=eval takes it from the run; leave it out")
   run = checkpoints.RunDirectory(FLAGS.save_path)
+  _, trained_on = run_config(run)
+  data_path = trained_on if FLAGS.data_path is None else FLAGS.data_path
   vocabulary = run.vocabulary()
-  data_path = FLAGS.data_path or run.config()["data"]["path"]
   if os.path.isfile(data_path):
     paths = {"text": data_path}
   else:

@@ -5,6 +5,10 @@ import os
 import hypothesis
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+import ptb_word_lm
 
 # The same cases in each run, however busy the machine.
 hypothesis.settings.register_profile(
@@ -28,6 +32,23 @@ def corpus_folder(tmp_path_factory):
              for _ in range(num_lines))
     (folder / f"{split}.txt").write_text("\n".join(lines) + "\n")
   return str(folder)
+
+
+@pytest.fixture
+def call_main():
+  """Runs the script within this process: flags -> exit status."""
+  if "model" not in flags.FLAGS:
+    ptb_word_lm.define_flags()
+
+  def call(*args):
+    with flagsaver.flagsaver():
+      try:
+        ptb_word_lm.main(ptb_word_lm.parse_flags(["ptb_word_lm.py", *args]))
+      except SystemExit as stop:
+        return stop.code
+    return 0
+
+  return call
 
 
 @pytest.fixture(scope="session")

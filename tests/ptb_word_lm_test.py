@@ -310,7 +310,7 @@ def test_learns_what_only_a_memory_can_know(session, rnn_mode):
 class SlowToStart:
   """In place of session and epoch: 6 windows of 100 words, the first slow."""
 
-  window, size, advance = 0, 6, "advance"
+  window, size, sums, advance = 0, 6, "sums", "advance"
 
   def __init__(self):
     self.done = 0
@@ -340,7 +340,8 @@ def test_perplexity_beyond_a_float_is_infinite():
 def test_progress_lines(capsys, size, num_lines):
   with ptb_word_lm.Progress("Epoch 1", size, lines=True) as progress:
     for window in range(size):
-      progress.report(window, 100.0, math.nan if window == 0 else 4521.4)
+      progress.report(window, {"nats": 2 * math.log(100), "targets": 2},
+                      math.nan if window == 0 else 4521.4)
   lines = capsys.readouterr().out.splitlines()
   assert len(lines) == num_lines
   assert all(" perplexity: 100.000 speed: " in line for line in lines)
