@@ -1,6 +1,7 @@
 # make train   sets up .venv, trains the small config on the bundled corpus
 # make test    sets up .venv, runs the tests (PTB_DATA=DIR adds those on PTB)
 # make lint    sets up .venv, checks the style
+# make torture sets up .venv, kills runs of several models 80 times (10 minutes)
 # make clean   removes .venv and the caches; runs and data stay
 # PYTHON=python3.12 picks the interpreter, ARGS="--seed=2" adds flags or options.
 
@@ -9,7 +10,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test lint clean
+.PHONY: train test lint torture clean
 
 train: $(VENV)/run.done
 	$(BIN)/python ptb_word_lm.py --model=small $(ARGS)
@@ -19,6 +20,9 @@ test: $(VENV)/test.done
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .
+
+torture: $(VENV)/test.done
+	KILLS=16 $(BIN)/python -m pytest -s tests/kill_test.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -7,8 +7,10 @@ among them: it comes from the data.
 
 import dataclasses
 
+import errors
 
-class ConfigError(ValueError):
+
+class ConfigError(errors.UserError):
   """A setting that cannot be used, said in one line fit for the user."""
 
 

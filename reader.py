@@ -14,6 +14,8 @@ import types
 
 import numpy as np
 
+import errors
+
 EOS = "<eos>"
 UNK = "<unk>"
 NO_TARGET = -1  # fills a stream up: nothing to predict there, and no cost
@@ -27,7 +29,7 @@ _BOM = b"\xef\xbb\xbf"
 _log = logging.getLogger(__name__)
 
 
-class DataError(ValueError):
+class DataError(errors.UserError):
   """Text that cannot be used, said in one line fit for the user."""
 
 
@@ -85,6 +87,8 @@ class Vocabulary:
   def save(self, path):
     """Writes the words to a UTF-8 text file, one a line, in order of id."""
     with open(path, "wb") as file:
+      if self.words[0].encode().startswith(_BOM):
+        file.write(_BOM)  # or `load` would take the word's own for it
       file.writelines(word.encode() + b"\n" for word in self.words)
 
   @classmethod
@@ -345,3 +349,5 @@ def _blocks(path):
                     "convert the file, or name another") from None
   except OSError as error:
     raise DataError(f"{path}: {error.strerror}") from None
+  except ValueError as error:  # a NUL, or what is no character
+    raise DataError(f"{path}: not the name of a file: {error}") from None

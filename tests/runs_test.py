@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import glob
+import hashlib
 import json
 import os
 import re
@@ -12,13 +13,17 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 import numpy as np
 import pytest
+from matplotlib import figure
 from script_test import ROOT, run_script
+from tensorboard.backend.event_processing import event_accumulator
 
 import checkpoints
 import configs
+import learning_curve
 import lstm
 import ptb_word_lm
 import reader
@@ -676,3 +681,115 @@ def test_bad_evaluations_get_one_line(
   os.remove(tmp_path / "run" / "vocab.txt")
   assert call_main("--mode=eval", run) == 1
   assert "vocab.txt: No such file" in capsys.readouterr().err
+
+
+# Seeing it
+
+
+def test_tensorboard_shows_the_curves_and_the_words(
+    run_flags, tmp_path, corpus_folder):
+  """With the server itself; a killed process's points give way."""
+  *flags, override = run_flags
+  override = override.replace("epoch=2", "epoch=30")
+  with start(*flags, override, "--save_secs=0.05") as process:
+    wait_for(process, "Epoch: 3 Train")
+    process.kill()
+  assert run_script(*flags, override).returncode == 0
+  run = checkpoints.RunDirectory(f"{tmp_path}/run")
+  rows = rows_of(run.path)
+  curves = event_accumulator.EventAccumulator(run.path, {"scalars": 0}).Reload()
+  for name in rows[0]:
+    points = curves.Scalars(f"epochs/{name}")
+    assert [point.step for point in points] == [89 * n for n in range(1, 31)]
+    assert [point.value for point in points] == pytest.approx(
+        [float(row[name]) for row in rows])
+  assert min(point.value for point in curves.Scalars(
+      "epochs/words_per_second")) > 0
+  for name in ("train_perplexity", "learning_rate", "grad_norm", "clip_rate"):
+    points = curves.Scalars(f"steps/{name}")
+    assert [point.step for point in points] == list(range(1, 89 * 30 + 1))
+    if name != "train_perplexity":
+      means = np.mean([[point.value for point in points]], axis=0).reshape(
+          30, 89).mean(axis=1)
+      assert means == pytest.approx([float(row[name]) for row in rows])
+
+  words = run.vocabulary().words
+  server = subprocess.Popen(
+      [os.path.join(os.path.dirname(sys.executable), "tensorboard"),
+       f"--logdir={run.path}", "--port=0", "--load_fast=false"],
+      stderr=subprocess.PIPE, text=True)
+  try:
+    while not (url := re.search(r"http://\S+?:\d+/", server.stderr.readline())):
+      assert server.poll() is None
+    def get(path):
+      with urllib.request.urlopen(f"{url[0]}data/plugin/projector/{path}",
+                                  timeout=30) as answer:
+        return answer.read()
+    deadline = time.monotonic() + 60
+    while not json.loads(get("runs")):  # it reads the folder in a thread
+      assert time.monotonic() < deadline
+      time.sleep(0.2)
+    query = "?run=.&name=Model/embedding"
+    assert get(f"metadata{query}").decode().split() == list(words)
+    embedding = np.frombuffer(get(f"tensor{query}"), np.float32)
+  finally:
+    server.kill()
+    server.communicate()
+  newest = variables_of(run.checkpoints()[0])["Model/embedding"]
+  assert (embedding.reshape(newest.shape) == newest).all()
+
+
+def test_the_learning_curve(tmp_path, monkeypatch):
+  """What is drawn, told from the picture's own parts."""
+  drawn = []
+  monkeypatch.setattr(
+      figure.Figure, "savefig", lambda self, *_, **__: drawn.append(self))
+  rows = [{"epoch": n, "train_perplexity": 400 / n, "valid_perplexity": 300 / n,
+           "learning_rate": 1 / n} for n in (1, 2, 3)]
+  learning_curve.draw(rows, tmp_path / "x.png", "small", ("the paper", 120.7))
+  above, below = drawn[0].axes
+  assert above.get_yscale() == "log" and above.get_title("left") == "small"
+  train, valid, reference = above.lines
+  assert train.get_ydata() == pytest.approx([400, 200, 400 / 3])
+  assert valid.get_ydata() == pytest.approx([300, 150, 100])
+  assert reference.get_linestyle() == "--"
+  assert list(reference.get_ydata()) == [120.7, 120.7]
+  assert [text.get_text() for text in above.get_legend().get_texts()] == [
+      "train, 133.3 after epoch 3", "valid, 100.0 after epoch 3",
+      "the paper, valid 120.7"]
+  assert below.lines[0].get_ydata() == pytest.approx([1, 1 / 2, 1 / 3])
+  learning_curve.draw(rows[:1], tmp_path / "x.png")
+  assert len(drawn[1].axes[0].lines) == 2
+
+
+def test_the_run_directory(corpus_folder, tmp_path):
+  """What is in it, for other programs to read."""
+  flags = ["--model=small", f"--data_path={corpus_folder}", "--seed=3",
+           f"--save_path={tmp_path}/deep/run",
+           "--config_override=hidden_size=8,max_max_epoch=5"]
+  done = run_script(*flags)
+  assert (done.returncode, done.stderr) == (0, "")
+  folder = tmp_path / "deep" / "run"
+  config = json.loads((folder / "config.json").read_text())
+  assert (config["model"], config["seed"]) == ("small", 3)
+  assert config["overrides"] == "hidden_size=8,max_max_epoch=5"
+  assert configs.Config(**config["settings"]) == dataclasses.replace(
+      configs.SMALL, hidden_size=8, max_max_epoch=5)
+  with open(f"{corpus_folder}/valid.txt", "rb") as file:
+    text = file.read()
+  assert config["data"]["valid"] == {
+      "file": "valid.txt", "bytes": len(text), "tokens": 720,
+      "sha256": hashlib.sha256(text).hexdigest()}
+  *_, vocabulary = reader.ptb_raw_data(corpus_folder)
+  run = checkpoints.RunDirectory(str(folder))
+  assert run.vocabulary() == vocabulary
+  found = run.checkpoints()
+  assert [(c.epoch, c.best) for c in found if not c.best] == [
+      (5, False), (4, False), (3, False)]
+  assert len([c for c in found if c.best]) == 1
+  assert run.best().epoch == 1 + int(np.argmin(
+      [float(row["valid_perplexity"]) for row in rows_of(run.path)]))
+  assert tf.train.latest_checkpoint(run.path) == found[0].variables
+  with open(folder / "learning_curve.png", "rb") as file:
+    assert file.read(8) == b"\x89PNG\r\n\x1a\n"
+  assert not glob.glob(f"{folder}/**/*.partial", recursive=True)

@@ -1,0 +1,95 @@
+"""SIGKILL at any moment: the run ends in the same bits all the same.
+
+Eight kills of one model; `make torture` sets KILLS for more, of several.
+"""
+
+import glob
+import os
+import random
+import time
+
+import pytest
+from runs_test import assert_same_run, start, wait_for
+from script_test import run_script
+
+import checkpoints
+
+KILLS = int(os.environ.get("KILLS", 8))
+CASES = {  # the last number is that of epochs: enough to be killed in
+    "test, fused": (
+        "--model=test", "--config_override=hidden_size=24,keep_prob=0.6,"
+        "max_epoch=4,max_max_epoch=30"),
+    "test, basic": (
+        "--model=test", "--rnn_mode=basic",
+        "--config_override=num_layers=2,hidden_size=16,max_max_epoch=40"),
+    "small, dynamic": (
+        "--model=small", "--rnn_mode=dynamic",
+        "--config_override=keep_prob=0.5,max_max_epoch=30"),
+    "small, block": (
+        "--model=small", "--rnn_mode=block",
+        "--config_override=max_max_epoch=30"),
+    "medium, fused": ("--model=medium", "--config_override=max_max_epoch=16"),
+}
+TORTURE = "KILLS" in os.environ
+
+
+def partials(run):
+  """What was being written when the process died."""
+  return sorted(os.path.relpath(path, run)
+                for path in glob.glob(f"{run}/**/*.partial", recursive=True))
+
+
+def kill_while_writing(process, run, rng):
+  """When a checkpoint is being written, or a little later."""
+  wait_for(process, "Learning rate")
+  time.sleep(rng.uniform(0, 0.6))
+  while not glob.glob(f"{run}/checkpoints/*.partial"):
+    assert process.poll() is None
+  time.sleep(rng.uniform(0, 0.01))
+  process.kill()
+
+
+def kill_while_training(process, run, rng):
+  wait_for(process, "Learning rate")
+  time.sleep(rng.uniform(0, 1))
+  process.kill()
+
+
+def kill_whenever(process, run, rng):
+  """Also while it starts, and reads the checkpoint."""
+  time.sleep(rng.uniform(0, 4))
+  process.kill()
+
+
+MOMENTS = [kill_while_writing, kill_while_training, kill_while_writing,
+           kill_whenever]
+
+
+@pytest.mark.parametrize("case", CASES if TORTURE else list(CASES)[:1])
+def test_killed_at_any_moment_it_ends_in_the_same_bits(
+    corpus_folder, tmp_path, case):
+  flags = [*CASES[case], f"--data_path={corpus_folder}", "--save_secs=0.02"]
+  done = run_script(*flags, f"--save_path={tmp_path}/undisturbed")
+  assert (done.returncode, done.stderr) == (0, "")
+  run = checkpoints.RunDirectory(str(tmp_path / "run"))
+  rng = random.Random(case)
+  hits = 0
+  for number in range(KILLS):
+    moment = MOMENTS[number % len(MOMENTS)]
+    with start(*flags, f"--save_path={run.path}") as process:
+      moment(process, run.path, rng)
+    assert process.returncode == -9  # not finished before
+    left = partials(run.path)
+    hits += bool(left)
+    newest = next(iter(run.checkpoints()), None)
+    print(f"{case}: kill {number + 1}, {moment.__name__}: newest is "
+          f"{newest and os.path.basename(newest.path)}, half-written "
+          f"{' '.join(left) or 'nothing'}", flush=True)
+  done = run_script(*flags, f"--save_path={run.path}")
+  assert (done.returncode, done.stderr) == (0, "")
+  assert "resuming at epoch" in done.stdout
+  assert not partials(run.path)
+  assert_same_run(tmp_path / "undisturbed", run.path)
+  print(f"{case}: {KILLS} kills, {hits} of them in a write; variables and "
+        "metrics are the same to the last bit", flush=True)
+  assert hits >= KILLS // 4
