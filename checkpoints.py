@@ -276,8 +276,8 @@ class TrainingRun(RunDirectory):
       self._refuse_other_content()
       lock = open(self._join("lock"), "a+")
     with lock:
-      self._acquire(lock)
       with self._writing():
+        self._acquire(lock)
         for partial in glob.glob(f"{glob.escape(self.path)}/**/*{_PARTIAL}",
                                  recursive=True):
           _remove(partial)
@@ -302,9 +302,11 @@ class TrainingRun(RunDirectory):
             lambda other: other != checkpoint, self.checkpoints()):
           _set_aside(newer)
         self._show(journal["rows"])
-      self.keep_tests({
-          epoch: figure for epoch, figure in self.tests().items()
-          if epoch <= len(journal["rows"])})
+      tests = self.tests()
+      valid = {epoch: figure for epoch, figure in tests.items()
+               if epoch <= len(journal["rows"])}
+      if valid != tests:
+        self.keep_tests(valid)
     return found
 
   def begin(self, step):
@@ -422,10 +424,9 @@ class TrainingRun(RunDirectory):
       raise RunError(
           f"{self.path}: in use by process {lock.read().strip() or '?'}; wait "
           "for its end, or give --save_path another folder") from None
-    with self._writing():
-      lock.truncate(0)
-      lock.write(f"{os.getpid()}\n")
-      lock.flush()
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
 
   def _show(self, rows):
     """Writes metrics.csv and draws its curves."""

@@ -15,20 +15,19 @@ from script_test import run_script
 import checkpoints
 
 KILLS = int(os.environ.get("KILLS", 8))
-CASES = {  # the last number is that of epochs: enough to be killed in
-    "test, fused": (
-        "--model=test", "--config_override=hidden_size=24,keep_prob=0.6,"
-        "max_epoch=4,max_max_epoch=30"),
-    "test, basic": (
-        "--model=test", "--rnn_mode=basic",
-        "--config_override=num_layers=2,hidden_size=16,max_max_epoch=40"),
-    "small, dynamic": (
-        "--model=small", "--rnn_mode=dynamic",
-        "--config_override=keep_prob=0.5,max_max_epoch=30"),
-    "small, block": (
-        "--model=small", "--rnn_mode=block",
-        "--config_override=max_max_epoch=30"),
-    "medium, fused": ("--model=medium", "--config_override=max_max_epoch=16"),
+# Flags, with as many epochs as it takes to be killed in, and the seconds that a
+# process is let train at the most.
+CASES = {
+    "test, fused": (1, "--config_override=hidden_size=24,keep_prob=0.6,"
+                    "max_epoch=4,max_max_epoch=30", "--model=test"),
+    "test, basic": (1, "--config_override=num_layers=2,hidden_size=16,"
+                    "max_max_epoch=40", "--model=test", "--rnn_mode=basic"),
+    "small, dynamic": (1, "--config_override=keep_prob=0.5,max_max_epoch=30",
+                       "--model=small", "--rnn_mode=dynamic"),
+    "small, block": (1, "--config_override=max_max_epoch=30",
+                     "--model=small", "--rnn_mode=block"),
+    "medium, fused": (6, "--config_override=max_max_epoch=16",
+                      "--model=medium"),
 }
 TORTURE = "KILLS" in os.environ
 
@@ -39,25 +38,25 @@ def partials(run):
                 for path in glob.glob(f"{run}/**/*.partial", recursive=True))
 
 
-def kill_while_writing(process, run, rng):
+def kill_while_writing(process, run, seconds, rng):
   """When a checkpoint is being written, or a little later."""
   wait_for(process, "Learning rate")
-  time.sleep(rng.uniform(0, 0.6))
+  time.sleep(rng.uniform(0, seconds))
   while not glob.glob(f"{run}/checkpoints/*.partial"):
     assert process.poll() is None
   time.sleep(rng.uniform(0, 0.01))
   process.kill()
 
 
-def kill_while_training(process, run, rng):
+def kill_while_training(process, run, seconds, rng):
   wait_for(process, "Learning rate")
-  time.sleep(rng.uniform(0, 1))
+  time.sleep(rng.uniform(0, seconds))
   process.kill()
 
 
-def kill_whenever(process, run, rng):
+def kill_whenever(process, run, seconds, rng):
   """Also while it starts, and reads the checkpoint."""
-  time.sleep(rng.uniform(0, 4))
+  time.sleep(rng.uniform(0, 3 + seconds))
   process.kill()
 
 
@@ -68,7 +67,8 @@ MOMENTS = [kill_while_writing, kill_while_training, kill_while_writing,
 @pytest.mark.parametrize("case", CASES if TORTURE else list(CASES)[:1])
 def test_killed_at_any_moment_it_ends_in_the_same_bits(
     corpus_folder, tmp_path, case):
-  flags = [*CASES[case], f"--data_path={corpus_folder}", "--save_secs=0.02"]
+  seconds, *flags = CASES[case]
+  flags += [f"--data_path={corpus_folder}", "--save_secs=0.02"]
   done = run_script(*flags, f"--save_path={tmp_path}/undisturbed")
   assert (done.returncode, done.stderr) == (0, "")
   run = checkpoints.RunDirectory(str(tmp_path / "run"))
@@ -77,7 +77,7 @@ def test_killed_at_any_moment_it_ends_in_the_same_bits(
   for number in range(KILLS):
     moment = MOMENTS[number % len(MOMENTS)]
     with start(*flags, f"--save_path={run.path}") as process:
-      moment(process, run.path, rng)
+      moment(process, run.path, seconds, rng)
     assert process.returncode == -9  # not finished before
     left = partials(run.path)
     hits += bool(left)

@@ -683,6 +683,33 @@ def test_bad_evaluations_get_one_line(
   assert "vocab.txt: No such file" in capsys.readouterr().err
 
 
+# Writing
+
+
+def test_what_gets_its_name_is_whole_and_synced_to_the_disk(
+    run_flags, call_main, monkeypatch):
+  synced, named = set(), []
+
+  def fsync(descriptor, real=os.fsync):
+    synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+    real(descriptor)
+
+  def replace(source, target, real=os.replace):
+    inside = glob.glob(f"{source}/*") if os.path.isdir(source) else []
+    assert {source, *inside} <= synced
+    real(source, target)
+    named.append(os.path.basename(target))
+
+  monkeypatch.setattr(os, "fsync", fsync)
+  monkeypatch.setattr(os, "replace", replace)
+  assert call_main(*run_flags) == 0
+  assert {"config.json", "vocab.txt", "metadata.tsv", "metrics.csv",
+          "learning_curve.png", "tests.json", "journal.json", "checkpoint",
+          "step-000000178-epoch-2", "best-step-000000178-epoch-2",
+          "projector_config.pbtxt"} == set(named) - {
+              "step-000000089-epoch-1", "best-step-000000089-epoch-1"}
+
+
 # Seeing it
 
 
