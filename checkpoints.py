@@ -2,8 +2,9 @@
 
     config.json         the model, its settings, the seed, the data it reads
     vocab.txt           its words, in order of id
-    checkpoints/        step-N (in an epoch), step-N-epoch-M (at the end of M),
-                        and best-step-N-epoch-M, the best by validation
+    checkpoints/        step-N (within an epoch), step-N-epoch-M (at the end of
+                        epoch M), best-step-N-epoch-M (the best by validation),
+                        and aside-... (what was found to be of no use)
     metrics.csv         a row an epoch; learning_curve.png draws them
     tests.json          perplexity of the test split, by epoch
     events.out.*        for TensorBoard, with projector_config.pbtxt and its
@@ -11,8 +12,9 @@
     lock                held by the process that writes here; its pid
 
 A checkpoint is a folder: model.ckpt.* are the variables, as TensorFlow saves
-them, journal.json the rest. All but the events is complete and on the disk
-before it gets its name, so whoever reads, or dies, never leaves half a file.
+them, journal.json the rest. All but the events and the lock is complete and on
+the disk before it gets its name, so whoever reads, or dies, never leaves half
+a file.
 """
 
 import contextlib
@@ -23,28 +25,32 @@ import fnmatch
 import functools
 import glob
 import hashlib
+import io
 import itertools
 import json
 import logging
-import math
 import os
 import re
 import shutil
 import socket
 import time
 
+import errors
 import learning_curve
 import reader
 from tensorflow_v1 import tf
 
+_FILES = ("config.json", "vocab.txt", "metadata.tsv", "projector_config.pbtxt",
+          "metrics.csv", "learning_curve.png", "tests.json", "checkpoint")
 _NAME = re.compile(r"(best-)?step-(\d+)(?:-epoch-(\d+))?")
-_PARTIAL = ".partial"  # what ends so is being written, or was when we died
+# What ends so is being written or removed, or was when its process died.
+_PARTIAL = ".partial"
 _KEPT = 3  # checkpoints, beside the best
 
 _log = logging.getLogger(__name__)
 
 
-class RunError(ValueError):
+class RunError(errors.UserError):
   """A run directory that cannot be used, said in one line fit for the user."""
 
 
@@ -74,22 +80,12 @@ class Checkpoint:
     return os.path.join(self.path, "model.ckpt")
 
   def journal(self):
-    """What was saved beside the variables.
+    """What was saved beside the variables; with "config", that of the run.
 
     Raises:
       DamagedError: it cannot be read, or is not what was written.
     """
-    path = os.path.join(self.path, "journal.json")
-    try:
-      with open(path) as file:
-        content = json.load(file)
-      if content["sha256"] == _digest(content["journal"]):
-        return content["journal"]
-      raise DamagedError(f"{path}: checksum does not match")
-    except OSError as error:
-      raise DamagedError(f"{path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-      raise DamagedError(f"{path}: garbled") from None
+    return _read_sealed(os.path.join(self.path, "journal.json"))
 
   def load(self, session, variables):
     """Brings variables into a session: all of them, or none.
@@ -121,7 +117,20 @@ class RunDirectory:
   """What there is to read of a run; needs no lock, not even while it trains."""
 
   def __init__(self, path):
+    """Touches nothing yet.
+
+    Raises:
+      RunError: TensorFlow could not find checkpoints in a folder of this name.
+    """
     self.path = path
+    if any(mark in path for mark in "[]\\"):  # it takes these for wildcards
+      raise RunError(f"{path}: the name of the folder of a run may not hold "
+                     "any of [ ] \\; give --save_path another")
+    try:
+      path.encode()
+    except UnicodeEncodeError:
+      raise RunError(f"{path}: the name of the folder of a run must be UTF-8; "
+                     "give --save_path another") from None
 
   def config(self):
     """The content of config.json.
@@ -181,19 +190,6 @@ class RunDirectory:
     """The best Checkpoint by validation perplexity; None before the first."""
     return next((c for c in self.checkpoints() if c.best), None)
 
-  def load_best(self, session, variables):
-    """Brings the best checkpoint into a session; False if it is damaged.
-
-    A warning tells of that.
-    """
-    try:
-      self.best().load(session, variables)
-      return True
-    except DamagedError as error:
-      _log.warning("the best model is left out, its checkpoint is damaged: %s",
-                   error)
-      return False
-
   def restore(self, session, variables):
     """Brings the newest checkpoint that is readable into a session.
 
@@ -204,8 +200,8 @@ class RunDirectory:
       variables. None where there is no checkpoint at all.
 
     Raises:
-      RunError: there are some, but none is readable, or the newest is of
-        another model.
+      RunError: there are some, but none is readable, or that one is of another
+        model.
     """
     reasons = []
     for checkpoint in self.checkpoints():
@@ -213,6 +209,8 @@ class RunDirectory:
         journal = checkpoint.journal()
         checkpoint.load(session, variables)
       except DamagedError as error:
+        if not os.path.isdir(checkpoint.path):  # let go of in the meantime
+          return self.restore(session, variables)
         reasons.append(str(error))
         continue
       for reason in reasons:
@@ -227,9 +225,9 @@ class RunDirectory:
   def tests(self):
     """Perplexities of the test split, by epoch: those that were measured."""
     try:
-      with open(self._join("tests.json")) as file:
-        return {int(epoch): figure for epoch, figure in json.load(file).items()}
-    except (OSError, ValueError, AttributeError):
+      return {int(epoch): figure for epoch, figure
+              in _read_sealed(self._join("tests.json")).items()}
+    except DamagedError:
       return {}  # they can be measured again
 
   def _join(self, *names):
@@ -278,35 +276,42 @@ class TrainingRun(RunDirectory):
     with lock:
       with self._writing():
         self._acquire(lock)
-        for partial in glob.glob(f"{glob.escape(self.path)}/**/*{_PARTIAL}",
-                                 recursive=True):
-          _remove(partial)
-      if self.checkpoints():
-        self._compare()
-      elif os.path.exists(self._join("metrics.csv")):
-        raise RunError(f"{self.path}: holds metrics.csv but no checkpoint; "
-                       "give --save_path another folder")
+        if self.checkpoints():
+          self._compare()
+        elif os.path.exists(self._join("metrics.csv")):
+          raise RunError(f"{self.path}: holds metrics.csv but no checkpoint; "
+                         "give --save_path another folder")
+        for path in self._partials():
+          _remove(path)
       yield
 
   def restore(self, session, variables):
     """As a RunDirectory does, and makes the rest of the folder agree.
 
-    What is damaged is set aside as `damaged-...`; metrics and test results of
-    epochs that the checkpoint knows nothing of are gone.
+    What is damaged is set aside; what is shown of epochs that the checkpoint
+    knows nothing of is gone; what a kill has left undone is done.
+
+    Raises:
+      RunError: also where the checkpoint is of another run.
     """
     found = super().restore(session, variables)
-    if found:
-      checkpoint, journal = found
-      with self._writing():
-        for newer in itertools.takewhile(
-            lambda other: other != checkpoint, self.checkpoints()):
-          _set_aside(newer)
-        self._show(journal["rows"])
-      tests = self.tests()
-      valid = {epoch: figure for epoch, figure in tests.items()
-               if epoch <= len(journal["rows"])}
-      if valid != tests:
-        self.keep_tests(valid)
+    if not found:
+      return None
+    checkpoint, journal = found
+    refused, _ = self._differences(journal["config"])
+    self._refuse(checkpoint.path, refused)
+    with self._writing():
+      for newer in itertools.takewhile(
+          lambda other: other != checkpoint, self.checkpoints()):
+        _move_aside(newer)
+      self._keep_best(journal["rows"])
+      self._name_newest()
+      self._show(journal["rows"])
+    tests = self.tests()
+    valid = {epoch: figure for epoch, figure in tests.items()
+             if epoch <= len(journal["rows"])}
+    if valid != tests:
+      self.keep_tests(valid)
     return found
 
   def begin(self, step):
@@ -336,30 +341,22 @@ class TrainingRun(RunDirectory):
       ends_epoch: whether the last row is that of an epoch that ended here.
     """
     rows = journal["rows"]
-    name = f"step-{step:09d}"
-    names = [name]
-    if ends_epoch:
-      name += f"-epoch-{rows[-1]['epoch']}"
-      figures = [row["valid_perplexity"] for row in rows]
-      # The best first: should we die in between, it is resumed from.
-      names = [f"best-{name}", name] if min(
-          figures[:-1], default=math.inf) > figures[-1] else [name]
-    if os.path.exists(self._join("checkpoints", name)):
+    ended = f"-epoch-{rows[-1]['epoch']}" if ends_epoch else ""
+    path = self._join("checkpoints", f"step-{step:09d}{ended}")
+    if os.path.exists(path):
       return  # nothing has happened since
     with self._writing():
-      first, *copies = (self._join("checkpoints", name) for name in names)
-      with _complete(first) as partial:
+      with _complete(path) as partial:
         os.mkdir(partial)
         saver.save(session, os.path.join(partial, "model.ckpt"),
                    write_meta_graph=False, write_state=False)
-        _write_json(os.path.join(partial, "journal.json"),
-                    {"sha256": _digest(journal), "journal": journal})
-      for path in copies:
-        with _complete(path) as partial:
-          shutil.copytree(first, partial)
+        _write_sealed(os.path.join(partial, "journal.json"),
+                      {**journal, "config": self._config})
+      self._name_newest()
       if ends_epoch:
+        self._keep_best(rows)
         self._show(rows)
-      self._let_go(newest=name)
+      self._let_go()
 
   def log(self, step, figures):
     """Adds points to TensorBoard's curves: a dict, name -> number."""
@@ -369,51 +366,66 @@ class TrainingRun(RunDirectory):
           for name, figure in figures.items()]))
 
   def set_aside(self, step):
-    """Makes `damaged-...` of a checkpoint that was taken at a step, if any.
-
-    That of an epoch's end stays.
-    """
+    """Makes `aside-...` of the checkpoint within an epoch at a step, if any."""
     with self._writing():
       for checkpoint in self.checkpoints():
         if checkpoint.step == step and not checkpoint.epoch:
-          _set_aside(checkpoint)
+          _move_aside(checkpoint)
 
   def keep_tests(self, tests):
     """Keeps perplexities of the test split: a dict by epoch."""
     with self._writing():
-      _write_json(self._join("tests.json"), tests)
+      _write_sealed(self._join("tests.json"),
+                    {str(epoch): figure for epoch, figure in tests.items()})
 
   def _compare(self):
     """Refuses to go on with another run than the one that is kept here."""
+    refused, changed = self._differences(self.config())
+    words = self.vocabulary().words
+    if words != self._vocabulary.words:
+      refused.append(f"the vocabulary ({len(words)} words there, "
+                     f"{len(self._vocabulary)} here, not the same)")
+    self._refuse(self.path, refused)
+    if changed:
+      _log.info("changed since the run was started: %s", ", ".join(changed))
+
+  def _differences(self, there):
+    """Of another config to ours: those that may not be, those that may."""
     refused, changed = [], []
-    there, here = _flatten(super().config()), _flatten(self._config)
+    there, here = _flatten(there), _flatten(self._config)
     for name in dict.fromkeys([*there, *here]):
       if there.get(name) != here.get(name):
         may = any(fnmatch.fnmatch(name, p) for p in self._may_change)
         (changed if may else refused).append(
             f"{name} ({_short(there.get(name))} there, "
             f"{_short(here.get(name))} here)")
-    words = super().vocabulary().words
-    if words != self._vocabulary.words:
-      refused.append(f"the vocabulary ({len(words)} words there, "
-                     f"{len(self._vocabulary)} here, not the same)")
-    if refused:
+    return refused, changed
+
+  def _refuse(self, path, differences):
+    if differences:
       raise RunError(
-          f"{self.path}: holds another run, which differs in "
-          + ", ".join(refused)
+          f"{path}: holds another run, which differs in "
+          + ", ".join(differences)
           + "; repeat its flags, or give --save_path another folder")
-    if changed:
-      _log.info("changed since the run was started: %s", ", ".join(changed))
 
   def _refuse_other_content(self):
-    held = [name for name in os.listdir(self.path)
-            if name != "lock" and not name.endswith(_PARTIAL)]
+    """Refuses a folder that is neither empty nor that of a run."""
+    held = {os.path.join(self.path, name) for name in os.listdir(self.path)}
+    held -= {self._join("lock"), *self._partials()}
     if held and self._fresh:
       raise RunError(f"{self.path}: not empty; --fresh wants a new folder: "
                      "remove this one, or give --save_path another")
-    if held and "config.json" not in held:
+    if held and not (self._join("config.json") in held
+                     and self._config.keys() <= self.config().keys()):
       raise RunError(f"{self.path}: not empty, but holds no run; give "
                      "--save_path another folder")
+
+  def _partials(self):
+    """Paths of what another process left half-written, or half-removed."""
+    paths = [self._join(name + _PARTIAL) for name in _FILES]
+    paths += glob.glob(os.path.join(
+        glob.escape(self._join("checkpoints")), "*step-*" + _PARTIAL))
+    return [path for path in paths if os.path.lexists(path)]
 
   def _acquire(self, lock):
     """Locks a file, and writes into it who holds it."""
@@ -429,25 +441,50 @@ class TrainingRun(RunDirectory):
     lock.flush()
 
   def _show(self, rows):
-    """Writes metrics.csv and draws its curves."""
+    """Writes metrics.csv and draws its curves, where they are not these."""
     if not rows:
       for name in "metrics.csv", "learning_curve.png":
         _remove(self._join(name))
       return
-    with _complete(self._join("metrics.csv")) as partial:
-      with open(partial, "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    with contextlib.suppress(FileNotFoundError):
+      with open(self._join("metrics.csv"), newline="") as file:
+        if file.read() == table.getvalue() and os.path.exists(
+            self._join("learning_curve.png")):
+          return
     with _complete(self._join("learning_curve.png")) as partial:
       self._draw(rows, partial)
+    with _complete(self._join("metrics.csv")) as partial:
+      with open(partial, "w", newline="") as file:
+        file.write(table.getvalue())
 
-  def _let_go(self, newest):
-    """Removes all but a few checkpoints, and names the newest to TensorFlow."""
+  def _keep_best(self, rows):
+    """Copies the best of the epochs that are kept, if it is not yet."""
+    figures = {row["epoch"]: row["valid_perplexity"] for row in rows}
+    kept = {checkpoint.epoch: checkpoint for checkpoint in self.checkpoints()
+            if checkpoint.epoch in figures}  # the copy, where there are both
+    best = min(kept, key=lambda epoch: (figures[epoch], epoch), default=None)
+    if best is None or kept[best].best:
+      return
+    folder, name = os.path.split(kept[best].path)
+    with _complete(os.path.join(folder, f"best-{name}")) as partial:
+      os.mkdir(partial)
+      for file in os.listdir(kept[best].path):
+        shutil.copy(os.path.join(kept[best].path, file), partial)
+
+  def _name_newest(self):
+    """Says which checkpoint is the newest, as TensorFlow's own tools read."""
+    path = os.path.relpath(self.checkpoints()[0].variables, self.path)
+    state = str(tf.train.generate_checkpoint_state_proto(self.path, path))
     with _complete(self._join("checkpoint")) as partial:
       with open(partial, "w") as file:
-        file.write(str(tf.train.generate_checkpoint_state_proto(
-            self.path, os.path.join("checkpoints", newest, "model.ckpt"))))
+        file.write(state)
+
+  def _let_go(self):
+    """Removes all checkpoints but the newest few and the best."""
     found = self.checkpoints()
     old = [c for c in found if not c.best][_KEPT:]
     old += [c for c in found if c.best][1:]
@@ -507,11 +544,11 @@ def _complete(path):
     _remove(partial)  # to make room, where the disk is full
 
 
-def _set_aside(checkpoint):
+def _move_aside(checkpoint):
   """Leaves a checkpoint to the user, under a name that nothing reads."""
   folder, name = os.path.split(checkpoint.path)
-  _remove(os.path.join(folder, f"damaged-{name}"))
-  os.rename(checkpoint.path, os.path.join(folder, f"damaged-{name}"))
+  _remove(os.path.join(folder, f"aside-{name}"))
+  os.rename(checkpoint.path, os.path.join(folder, f"aside-{name}"))
 
 
 def _sync(path):
@@ -538,9 +575,32 @@ def _write_json(path, content):
     file.write("\n")
 
 
-def _digest(journal):
+def _write_sealed(path, content):
+  """Writes a dict of JSON's types, with a digest of it."""
+  _write_json(path, {"sha256": _digest(content), "content": content})
+
+
+def _read_sealed(path):
+  """Reads what `_write_sealed` wrote.
+
+  Raises:
+    DamagedError: it cannot be read, or is not what was written.
+  """
+  try:
+    with open(path) as file:
+      sealed = json.load(file)
+    if sealed["sha256"] == _digest(sealed["content"]):
+      return sealed["content"]
+    raise DamagedError(f"{path}: checksum does not match")
+  except OSError as error:
+    raise DamagedError(f"{path}: {error.strerror}") from None
+  except (ValueError, KeyError, TypeError, RecursionError):
+    raise DamagedError(f"{path}: garbled") from None
+
+
+def _digest(content):
   return hashlib.sha256(
-      json.dumps(journal, sort_keys=True).encode()).hexdigest()
+      json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _flatten(config, prefix=""):

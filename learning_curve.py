@@ -24,7 +24,7 @@ def draw(rows, path, title="", reference=None):
   for name, color in ("train", _TRAIN), ("valid", _VALID):
     figures = [row[f"{name}_perplexity"] for row in rows]
     above.plot(epochs, figures, "o-", color=color, markersize=3.5,
-               label=f"{name}, {figures[-1]:.1f} after epoch {epochs[-1]}")
+               label=f"{name}, {_short(figures[-1])} after epoch {epochs[-1]}")
   if reference:
     label, value = reference
     above.axhline(value, color=_REFERENCE, linestyle="--", linewidth=1,
@@ -48,3 +48,7 @@ def draw(rows, path, title="", reference=None):
     axes.grid(True, color="#e6e6e6")
     axes.spines[["top", "right"]].set_visible(False)
   picture.savefig(path, format="png")
+
+
+def _short(perplexity):
+  return f"{perplexity:.1f}" if perplexity < 1e5 else f"{perplexity:.2g}"

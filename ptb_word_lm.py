@@ -23,7 +23,8 @@ import sys
 import time
 import zlib
 
-if __name__ == "__main__":
+if (__name__ == "__main__"
+    and signal.getsignal(signal.SIGINT) == signal.default_int_handler):
   # Nothing to lose yet: until there is, Ctrl-C ends without a traceback.
   signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -33,11 +34,14 @@ from absl import app, flags
 
 import checkpoints
 import configs
+import errors
 import lstm
 import reader
 import softmax
 import stops
 from tensorflow_v1 import tf
+
+_log = logging.getLogger(__name__)
 
 FLAGS = flags.FLAGS
 BUNDLED_CORPUS = os.path.join(
@@ -388,7 +392,7 @@ class Progress:
     self._bar.close()
 
 
-class DivergedError(ArithmeticError):
+class DivergedError(errors.UserError):
   """Training has left the range of floats, said in one line fit for the user.
 
   That of perplexity, too: beyond 709 nats a word it is infinite.
@@ -485,6 +489,8 @@ class Training:
     validated = run_with_progress(self._session, f"Epoch {number} valid",
                                   self._validation, self._check_stop)
     if not math.isfinite(validated.perplexity):
+      if self._run:
+        self._run.set_aside(self.step)  # of the same parameters
       raise self._diverged("the validation perplexity is "
                            f"{validated.perplexity:g}")
     print(f"Epoch: {number} Valid Perplexity: {validated.perplexity:.3f}",
@@ -572,7 +578,7 @@ class Training:
     return DivergedError(
         f"diverged at {self.position()}: {what} (learning rate "
         f"{self._seen['lr']:g}, gradient norm {norm:g}{before}); lower "
-        "learning_rate or max_grad_norm by --config_override, and go on from "
+        "learning_rate or max_grad_norm by --config_override, to go on from "
         + (kept[0].path if kept else "the start"))
 
 
@@ -617,11 +623,12 @@ def train(config, corpus, run=None, rnn_mode=lstm.DEFAULT_LAYER, seed=1,
 def _test(session, test, run, last, check_stop):
   """The perplexity of the test split, by epoch: the last and the best one."""
   tests = run.tests() if run else {}
-  best = run.best().epoch if run and run.best() else last
-  for number in dict.fromkeys([last, best]):
+  best = run and run.best()
+  best_epoch = best.epoch if best else last
+  for number in dict.fromkeys([last, best_epoch]):
     if number in tests:
       continue
-    if number != last and not run.load_best(session, test.model.variables):
+    if number != last and not _load_best(session, test, best):
       continue
     tests[number] = run_with_progress(
         session, "Test", test, check_stop).perplexity
@@ -629,7 +636,18 @@ def _test(session, test, run, last, check_stop):
     print(f"Test Perplexity: {tests[number]:.3f}{which}", flush=True)
     if run:
       run.keep_tests(tests)
-  return {number: tests[number] for number in (last, best) if number in tests}
+  return {number: tests[number] for number in (last, best_epoch)
+          if number in tests}
+
+
+def _load_best(session, epoch, checkpoint):
+  """Brings the best model into a session; False, and a warning, if damaged."""
+  try:
+    checkpoint.load(session, epoch.model.variables)
+    return True
+  except checkpoints.DamagedError as error:
+    _log.warning("the best model is left out: damaged checkpoint: %s", error)
+    return False
 
 
 def run_with_progress(session, title, epoch, check_stop=lambda: None):
@@ -667,8 +685,7 @@ def evaluate(run, texts, rnn_mode=lstm.DEFAULT_LAYER):
     session.run(tf.local_variables_initializer())
     for epoch in epochs.values():
       epoch.load(session)
-    variables = tf.trainable_variables()
-    found = run.restore(session, variables)
+    found = run.restore(session, tf.trainable_variables())
     if not found:
       raise checkpoints.RunError(f"{run.path}: has no checkpoint yet")
     results = {}
@@ -676,7 +693,7 @@ def evaluate(run, texts, rnn_mode=lstm.DEFAULT_LAYER):
     for checkpoint in newest, best:
       if not checkpoint or checkpoint.step in [c.step for c in results]:
         continue
-      if checkpoint is best and not run.load_best(session, variables):
+      if checkpoint is best and not _load_best(session, epoch, best):
         continue
       print(f"{checkpoint.path}:")
       results[checkpoint] = {}
@@ -732,7 +749,9 @@ def _table(columns, rows):
   """Lines: perplexities, a row for each name."""
   yield f"{'perplexity':<38}" + "".join(f"{name:>9}" for name in columns)
   for name, figures in rows.items():
-    cells = ("-" if figure is None else f"{figure:.2f}" for figure in figures)
+    cells = ("-" if figure is None else
+             f"{figure:.2f}" if figure < 1e5 else f"{figure:.2g}"
+             for figure in figures)
     yield f"{name:<38}" + "".join(f"{cell:>9}" for cell in cells)
 
 
@@ -764,6 +783,8 @@ def define_flags():
                       "hidden_size=300,keep_prob=0.8")
   flags.register_validator("save_path", lambda path: path != "",
                            "no name; leave out the flag to save nothing")
+  flags.register_validator("save_secs", lambda seconds: not math.isnan(seconds),
+                           "must be a number")
 
 
 def parse_flags(argv):
@@ -871,7 +892,7 @@ def _set_up_logging():
 
 
 def _fail(message, status=1):
-  print(f"ptb_word_lm.py: {message}", file=sys.stderr)
+  print(f"ptb_word_lm.py: {errors.one_line(message)}", file=sys.stderr)
   sys.exit(status)
 
 
