@@ -12,6 +12,7 @@ Network Regularization" (arXiv 1409.2329). From a notebook, without flags:
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import math
 import os
@@ -243,16 +244,7 @@ class Epoch:
                   else self._variable("position", np.int64(0)))
       self.step = position.read_value()
       self.window = self.step % self.size
-      carried = {
-          "state": tf.nest.map_structure(
-              lambda zero: self._variable("state", zero),
-              _zero_state(config, config.batch_size)),
-          "nats": self._variable("nats", np.float64(0)),
-          "targets": self._variable("targets", np.int64(0)),
-      }
-      if is_training:
-        carried["grad_norm"] = self._variable("grad_norm", np.float64(0))
-        carried["clipped"] = self._variable("clipped", np.int64(0))
+      carried = self._carried(config, is_training)
       self.sums = {name: variable.read_value()
                    for name, variable in carried.items() if name != "state"}
       before = tf.nest.map_structure(self._zero_at_start, carried)
@@ -274,6 +266,16 @@ class Epoch:
       with tf.control_dependencies([move_on, *tf.nest.flatten(updates)]):
         self.advance = {
             name: tf.identity(value) for name, value in after.items()}
+
+  def _carried(self, config, is_training):
+    """The variables that go from window to window: the state, and the sums."""
+    sums = {"nats": np.float64(0), "targets": np.int64(0)}
+    if is_training:
+      sums |= {"grad_norm": np.float64(0), "clipped": np.int64(0)}
+    zeros = {"state": _zero_state(config, config.batch_size)} | sums
+    return {name: tf.nest.map_structure(
+        functools.partial(self._variable, name), zero)
+            for name, zero in zeros.items()}
 
   def load(self, session):
     """Puts the split into the session, once its variables are initialized."""
