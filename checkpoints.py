@@ -123,9 +123,12 @@ class RunDirectory:
       RunError: TensorFlow could not find checkpoints in a folder of this name.
     """
     self.path = path
-    if any(mark in path for mark in "[]\\"):  # it takes these for wildcards
-      raise RunError(f"{path}: the name of the folder of a run may not hold "
-                     "any of [ ] \\; give --save_path another")
+    # Absolute: "ram://run" is a folder too, and no place in its memory.
+    self._folder = path if "\0" in path else os.path.abspath(path)
+    # It takes these for wildcards.
+    if any(mark in self._folder for mark in "[]\\\0"):
+      raise RunError(f"{path}: the name of the folder of a run may not hold [ "
+                     "or ] or \\ or NUL; give --save_path another")
     try:
       path.encode()
     except UnicodeEncodeError:
@@ -178,11 +181,11 @@ class RunDirectory:
           found.append(Checkpoint(
               self._join("checkpoints", name), int(step),
               int(epoch) if epoch else None, bool(best)))
-    except (FileNotFoundError, NotADirectoryError):
-      return []
-    except OSError as error:
+    except PermissionError as error:
       raise RunError(
           f"{self._join('checkpoints')}: {error.strerror}") from None
+    except OSError:  # there is none
+      return []
     return sorted(found, reverse=True,
                   key=lambda c: (c.step, c.epoch is not None, not c.best))
 
@@ -231,7 +234,7 @@ class RunDirectory:
       return {}  # they can be measured again
 
   def _join(self, *names):
-    return os.path.join(self.path, *names)
+    return os.path.join(self._folder, *names)
 
 
 class TrainingRun(RunDirectory):
@@ -410,7 +413,7 @@ class TrainingRun(RunDirectory):
 
   def _refuse_other_content(self):
     """Refuses a folder that is neither empty nor that of a run."""
-    held = {os.path.join(self.path, name) for name in os.listdir(self.path)}
+    held = {self._join(name) for name in os.listdir(self.path)}
     held -= {self._join("lock"), *self._partials()}
     if held and self._fresh:
       raise RunError(f"{self.path}: not empty; --fresh wants a new folder: "
@@ -477,7 +480,7 @@ class TrainingRun(RunDirectory):
 
   def _name_newest(self):
     """Says which checkpoint is the newest, as TensorFlow's own tools read."""
-    path = os.path.relpath(self.checkpoints()[0].variables, self.path)
+    path = os.path.relpath(self.checkpoints()[0].variables, self._folder)
     state = str(tf.train.generate_checkpoint_state_proto(self.path, path))
     with _complete(self._join("checkpoint")) as partial:
       with open(partial, "w") as file:
@@ -521,6 +524,8 @@ class TrainingRun(RunDirectory):
       reason = error.strerror or str(error)
     except tf.errors.OpError as error:
       reason = _cause(error)
+    except RecursionError:  # of makedirs
+      reason = "File name too long"
     kept = self.checkpoints()
     raise RunError(
         f"{self.path}: cannot be written to: {reason}; "

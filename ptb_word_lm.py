@@ -13,6 +13,7 @@ Network Regularization" (arXiv 1409.2329). From a notebook, without flags:
 import contextlib
 import dataclasses
 import functools
+import io
 import logging
 import math
 import os
@@ -793,7 +794,7 @@ def parse_flags(argv):
   """Reads the command line; what is wrong with it is said in one line."""
   try:
     rest = FLAGS(argv)
-  except flags.Error as error:
+  except (flags.Error, ValueError) as error:  # the latter of absl's own flags
     _fail(error)
   if len(rest) > 1:
     _fail(f"{rest[1]}: not a flag; flags look like --model=small")
@@ -803,6 +804,8 @@ def parse_flags(argv):
 def main(_):
   """Trains and tests, or evaluates, as the flags say."""
   sys.stdout = sys.stdout or open(os.devnull, "w")  # it may have been closed
+  if isinstance(sys.stdout, io.TextIOWrapper):  # not so in a notebook
+    sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it
   _set_up_logging()
   try:
     _evaluate_as_flags_say() if FLAGS.mode == "eval" else _train_as_flags_say()
@@ -846,7 +849,8 @@ def _train_as_flags_say():
                     "data.*.file", "settings.max_max_epoch",
                     *(f"settings.{name}" for name in settings
                       if name in configs.SCHEDULE)],
-        title=" ".join([FLAGS.model, FLAGS.config_override]).strip(),
+        title=" ".join([FLAGS.model, *(
+            f"{name}={value}" for name, value in settings.items())]),
         reference=next(
             ((name, figures[1]) for name, figures
              in configs.PUBLISHED.get(FLAGS.model, {}).items()), None))

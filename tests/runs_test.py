@@ -371,7 +371,7 @@ def test_files_of_others_are_left_alone(run_flags, tmp_path, call_main, capsys):
 
 def test_names_that_tensorflow_cannot_find_again_are_refused(
     run_flags, tmp_path, call_main, capsys):
-  for name in "a[1]", "a\\b", "a\udcff":
+  for name in "a[1]", "a\\b", "a\udcff", "a\0":
     for flags in run_flags, ["--mode=eval"]:
       assert call_main(*flags, f"--save_path={tmp_path}/{name}") == 1
       err = capsys.readouterr().err
@@ -933,7 +933,8 @@ def test_the_curve_is_redrawn_after_each_epoch_beside_the_paper(
     assert call_main(
         f"--model={model}", f"--data_path={corpus_folder}",
         f"--save_path={tmp_path}/{model}", f"--config_override={override}") == 0
-    assert drawn == [(list(range(1, n + 1)), f"{model} {override}", reference)
+    title = f"{model} {override.replace(',', ' ')}"
+    assert drawn == [(list(range(1, n + 1)), title, reference)
                      for n in (1, 2, 3)]
     drawn.clear()
 
