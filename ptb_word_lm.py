@@ -41,7 +41,7 @@ import lstm
 import reader
 import softmax
 import stops
-from tensorflow_v1 import tf
+from tensorflow_v1 import repeatable_session, tf
 
 _log = logging.getLogger(__name__)
 
@@ -170,7 +170,10 @@ class PTBModel:
 
     Clipping scales all gradients alike, so it scales the step instead.
     """
-    gradients = [_sum_rows(g) for g in tf.gradients(self.cost, self.variables)]
+    # Two terms at a time: a sum of many adds up in the order of their arrival.
+    gradients = [_sum_rows(g) for g in tf.gradients(
+        self.cost, self.variables,
+        aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE)]
     norm = tf.global_norm(gradients)
     scale = tf.minimum(1.0, self._config.max_grad_norm / norm)
     train_op = tf.train.GradientDescentOptimizer(
@@ -613,7 +616,7 @@ def train(config, corpus, run=None, rnn_mode=lstm.DEFAULT_LAYER, seed=1,
     test = Epoch("Test", one_stream, ids=test_ids, **shared)
     if run:
       stack.enter_context(run.open())
-    session = stack.enter_context(tf.Session())
+    session = stack.enter_context(repeatable_session())
     session.run([tf.global_variables_initializer(),
                  tf.local_variables_initializer()])
     for epoch in training, validation, test:

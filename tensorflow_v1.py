@@ -49,3 +49,15 @@ with _without_chatter():
   import tensorflow.compat.v1 as tf
   tf.config.list_physical_devices()  # which is when it looks for a GPU
 tf.logging.set_verbosity(tf.logging.ERROR)  # no word of deprecation
+
+
+def repeatable_session():
+  """A session for the default graph whose results are the same to the bit.
+
+  TensorFlow would merge sums of two terms into sums of many, which begin with
+  whichever term can lend its memory: another one from run to run.
+  """
+  config = tf.ConfigProto()
+  rewriting = config.graph_options.rewrite_options
+  rewriting.arithmetic_optimization = rewriting.OFF
+  return tf.Session(config=config)

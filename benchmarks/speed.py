@@ -16,7 +16,7 @@ from absl import app, flags
 import configs
 import lstm
 import ptb_word_lm
-from tensorflow_v1 import tf
+from tensorflow_v1 import repeatable_session, tf
 
 VOCAB_SIZE = 10_000
 ZIPF = 1 / np.arange(1, VOCAB_SIZE + 1)  # how frequent the words of a text are
@@ -30,7 +30,7 @@ def training(config, rnn_mode):
         VOCAB_SIZE, size=200_000, p=ZIPF / ZIPF.sum())
     epoch = ptb_word_lm.Epoch("Train", config, VOCAB_SIZE, ids,
                               is_training=True, rnn_mode=rnn_mode)
-    session = tf.Session()
+    session = repeatable_session()
     session.run(tf.global_variables_initializer())
     epoch.load(session)
     return session, epoch.advance

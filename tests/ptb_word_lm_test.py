@@ -12,7 +12,7 @@ import configs
 import lstm
 import ptb_word_lm
 import reader
-from tensorflow_v1 import tf
+from tensorflow_v1 import repeatable_session, tf
 
 TINY = dataclasses.replace(
     configs.TEST, num_layers=2, num_steps=4, hidden_size=5, batch_size=3,
@@ -279,6 +279,23 @@ def run_steps(seed, rnn_mode):
     for _ in range(8):
       session.run(epoch.advance)
     return [value.tobytes() for value in session.run(tf.global_variables())]
+
+
+def test_sums_of_many_gradients_have_an_order():
+  """The textbook cell of medium: 35 terms to the gradient of a kernel."""
+  ids = np.random.default_rng(0).integers(0, 9, 3600)
+  with tf.Graph().as_default():
+    epoch = ptb_word_lm.Epoch("Train", configs.MEDIUM, 9, ids, is_training=True,
+                              rnn_mode="basic")
+    found = set()
+    for _ in range(4):
+      with repeatable_session() as session:
+        initialize(session, epoch)
+        for _ in range(2):
+          session.run(epoch.advance)
+        found.add(b"".join(
+            x.tobytes() for x in session.run(tf.trainable_variables())))
+  assert len(found) == 1
 
 
 @pytest.mark.parametrize("rnn_mode", lstm.LAYERS)

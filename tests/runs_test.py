@@ -635,10 +635,10 @@ def test_parameters_that_are_not_finite_are_not_saved(
     yield check
 
   sessions = []
-  real = tf.Session
+  real = ptb_word_lm.repeatable_session
   monkeypatch.setattr(stops, "on_signals", spoil)
-  monkeypatch.setattr(
-      tf, "Session", lambda: sessions.append(real()) or sessions[0])
+  monkeypatch.setattr(ptb_word_lm, "repeatable_session",
+                      lambda: sessions.append(real()) or sessions[0])
   assert call_main("--model=test", f"--data_path={corpus_folder}",
                    f"--save_path={tmp_path}/run") == 1
   assert ("diverged at epoch 1, step 1 of 89: a parameter is not finite "
