@@ -492,8 +492,9 @@ class TrainingRun(RunDirectory):
     old = [c for c in found if not c.best][_KEPT:]
     old += [c for c in found if c.best][1:]
     for checkpoint in old:  # not half a checkpoint at any moment
-      os.rename(checkpoint.path, checkpoint.path + _PARTIAL)
-      _remove(checkpoint.path + _PARTIAL)
+      name = f"{checkpoint.path}-old{_PARTIAL}"
+      os.rename(checkpoint.path, name)
+      _remove(name)
 
   @functools.cached_property
   def _events(self):
