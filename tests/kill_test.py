@@ -29,7 +29,7 @@ CASES = {
                      "--model=small", "--rnn_mode=block"),
     "medium, basic": (6, "--config_override=max_max_epoch=12",
                       "--model=medium", "--rnn_mode=basic"),
-    "medium, fused": (6, "--config_override=max_max_epoch=16",
+    "medium, fused": (3, "--config_override=max_max_epoch=40",
                       "--model=medium"),
 }
 TORTURE = "KILLS" in os.environ
