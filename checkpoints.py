@@ -87,30 +87,60 @@ class Checkpoint:
     """
     return _read_sealed(os.path.join(self.path, "journal.json"))
 
+  def read(self, variables):
+    """Values of variables, as `read_variables`: for all of them, or none."""
+    try:
+      return read_variables(self.variables, variables)
+    except DamagedError as error:
+      raise DamagedError(f"{self.path}: {error}") from None
+    except RunError as error:
+      raise RunError(f"{self.path}: {error}") from None
+
   def load(self, session, variables):
     """Brings variables into a session: all of them, or none.
 
     Raises:
-      DamagedError: one of them cannot be read.
-      RunError: one is missing or of another shape; all such are named.
+      DamagedError, RunError: as `read_variables`.
     """
-    try:
-      saved = tf.train.load_checkpoint(self.variables)
-      shapes = saved.get_variable_to_shape_map()
-      # All are read, and their checksums seen, before the first is assigned.
-      values = {v: saved.get_tensor(v.op.name) for v in variables
-                if shapes.get(v.op.name) == v.shape.as_list()}
-    except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
-      raise DamagedError(f"{self.path}: {_cause(error)}") from None
-    differences = [
-        f"{v.op.name} ({shapes.get(v.op.name, 'missing')} there, "
-        f"{v.shape.as_list()} here)"
-        for v in variables if v not in values]
-    if differences:
-      raise RunError(f"{self.path}: holds another model, which differs in "
-                     + ", ".join(differences))
-    session.run([v.initializer for v in values],
-                {v.initializer.inputs[1]: x for v, x in values.items()})
+    assign(session, variables, self.read(variables))
+
+
+def read_variables(path, variables, aliases=lambda name: [name]):
+  """Values of variables in a file of TensorFlow's, a dict by name.
+
+  Args:
+    path: as TensorFlow knows it, such as "model.ckpt".
+    aliases: the names to look for in place of a variable's, the first first.
+
+  Raises:
+    DamagedError: one of them cannot be read.
+    RunError: one is missing or of another shape; all such are named.
+  """
+  values, differences = {}, []
+  try:
+    saved = tf.train.load_checkpoint(path)
+    shapes = saved.get_variable_to_shape_map()
+    # Their checksums are seen, too.
+    for variable in variables:
+      name = next(filter(shapes.__contains__, aliases(variable.op.name)), None)
+      if shapes.get(name) == variable.shape.as_list():
+        values[variable.op.name] = saved.get_tensor(name)
+      else:
+        differences.append(
+            f"{variable.op.name} ({shapes.get(name, 'missing')} there, "
+            f"{variable.shape.as_list()} here)")
+  except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
+    raise DamagedError(cause(error)) from None
+  if differences:
+    raise RunError("holds another model, which differs in "
+                   + ", ".join(differences))
+  return values
+
+
+def assign(session, variables, values):
+  """Gives variables values, a dict by name, within a session."""
+  session.run([v.initializer for v in variables],
+              {v.initializer.inputs[1]: values[v.op.name] for v in variables})
 
 
 class RunDirectory:
@@ -196,11 +226,24 @@ class RunDirectory:
   def restore(self, session, variables):
     """Brings the newest checkpoint that is readable into a session.
 
+    Returns, raises: as `read_newest`, but for the values.
+    """
+    found = self.read_newest(variables)
+    if not found:
+      return None
+    checkpoint, journal, values = found
+    assign(session, variables, values)
+    return checkpoint, journal
+
+  def read_newest(self, variables):
+    """Reads the newest checkpoint that is readable.
+
     A warning names those that are not.
 
     Returns:
-      checkpoint, journal: the Checkpoint, and what was saved beside its
-      variables. None where there is no checkpoint at all.
+      checkpoint, journal, values: the Checkpoint, what was saved beside its
+      variables, and theirs, a dict by name. None where there is no checkpoint
+      at all.
 
     Raises:
       RunError: there are some, but none is readable, or that one is of another
@@ -210,16 +253,16 @@ class RunDirectory:
     for checkpoint in self.checkpoints():
       try:
         journal = checkpoint.journal()
-        checkpoint.load(session, variables)
+        values = checkpoint.read(variables)
       except DamagedError as error:
         if not os.path.isdir(checkpoint.path):  # let go of in the meantime
-          return self.restore(session, variables)
+          return self.read_newest(variables)
         reasons.append(str(error))
         continue
       for reason in reasons:
         _log.warning("damaged checkpoint: %s; using %s", reason,
                      checkpoint.path)
-      return checkpoint, journal
+      return checkpoint, journal, values
     if reasons:
       raise RunError(f"{self.path}: no checkpoint is readable; tried "
                      + "; ".join(reasons))
@@ -323,9 +366,9 @@ class TrainingRun(RunDirectory):
       _write_json(self._join("config.json"), self._config)
       os.makedirs(self._join("checkpoints"), exist_ok=True)
       for name in "vocab.txt", "metadata.tsv":
-        with _complete(self._join(name)) as partial:
+        with complete(self._join(name)) as partial:
           self._vocabulary.save(partial)
-      with _complete(self._join("projector_config.pbtxt")) as partial:
+      with complete(self._join("projector_config.pbtxt")) as partial:
         with open(partial, "w") as file:
           file.write('embeddings { tensor_name: "Model/embedding" '
                      'metadata_path: "metadata.tsv" }\n')
@@ -349,7 +392,7 @@ class TrainingRun(RunDirectory):
     if os.path.exists(path):
       return  # nothing has happened since
     with self._writing():
-      with _complete(path) as partial:
+      with complete(path) as partial:
         os.mkdir(partial)
         saver.save(session, os.path.join(partial, "model.ckpt"),
                    write_meta_graph=False, write_state=False)
@@ -458,9 +501,9 @@ class TrainingRun(RunDirectory):
         if file.read() == table.getvalue() and os.path.exists(
             self._join("learning_curve.png")):
           return
-    with _complete(self._join("learning_curve.png")) as partial:
+    with complete(self._join("learning_curve.png")) as partial:
       self._draw(rows, partial)
-    with _complete(self._join("metrics.csv")) as partial:
+    with complete(self._join("metrics.csv")) as partial:
       with open(partial, "w", newline="") as file:
         file.write(table.getvalue())
 
@@ -473,7 +516,7 @@ class TrainingRun(RunDirectory):
     if best is None or kept[best].best:
       return
     folder, name = os.path.split(kept[best].path)
-    with _complete(os.path.join(folder, f"best-{name}")) as partial:
+    with complete(os.path.join(folder, f"best-{name}")) as partial:
       os.mkdir(partial)
       for file in os.listdir(kept[best].path):
         shutil.copy(os.path.join(kept[best].path, file), partial)
@@ -482,7 +525,7 @@ class TrainingRun(RunDirectory):
     """Says which checkpoint is the newest, as TensorFlow's own tools read."""
     path = os.path.relpath(self.checkpoints()[0].variables, self._folder)
     state = str(tf.train.generate_checkpoint_state_proto(self.path, path))
-    with _complete(self._join("checkpoint")) as partial:
+    with complete(self._join("checkpoint")) as partial:
       with open(partial, "w") as file:
         file.write(state)
 
@@ -524,7 +567,7 @@ class TrainingRun(RunDirectory):
     except OSError as error:
       reason = error.strerror or str(error)
     except tf.errors.OpError as error:
-      reason = _cause(error)
+      reason = cause(error)
     except RecursionError:  # of makedirs
       reason = "File name too long"
     kept = self.checkpoints()
@@ -535,7 +578,7 @@ class TrainingRun(RunDirectory):
 
 
 @contextlib.contextmanager
-def _complete(path):
+def complete(path):
   """Gives a name to write a file or folder under, which then becomes `path`."""
   partial = path + _PARTIAL
   try:
@@ -576,7 +619,7 @@ def _remove(path):
 
 
 def _write_json(path, content):
-  with _complete(path) as partial, open(partial, "w") as file:
+  with complete(path) as partial, open(partial, "w") as file:
     json.dump(content, file, indent=2)
     file.write("\n")
 
@@ -626,7 +669,7 @@ def _short(value):
   return text[:8] + "..." if re.fullmatch("[0-9a-f]{64}", text) else text
 
 
-def _cause(error):
+def cause(error):
   """What went wrong, out of the many lines of TensorFlow's error."""
   message = str(getattr(error, "message", error))
   # The file's name and the cause stand before the name of the node, if any.

@@ -16,7 +16,13 @@ def one_line(text):
 
 
 class UserError(ValueError):
-  """Something the user can mend, said in one line."""
+  """Something the user can mend, said in one line.
+
+  Attributes:
+    status: the exit status of a script that it ends.
+  """
+
+  status = 1
 
   def __str__(self):
     return one_line(super().__str__())

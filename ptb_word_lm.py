@@ -13,22 +13,20 @@ Network Regularization" (arXiv 1409.2329). From a notebook, without flags:
 import contextlib
 import dataclasses
 import functools
-import io
 import logging
 import math
 import os
 import re
 import shlex
-import signal
 import statistics
 import sys
 import time
 import zlib
 
-if (__name__ == "__main__"
-    and signal.getsignal(signal.SIGINT) == signal.default_int_handler):
-  # Nothing to lose yet: until there is, Ctrl-C ends without a traceback.
-  signal.signal(signal.SIGINT, signal.SIG_DFL)
+import command_line
+
+if __name__ == "__main__":
+  command_line.die_of_interrupts()
 
 import numpy as np
 import tqdm
@@ -56,9 +54,11 @@ class PTBModel:
   Attributes:
     initial_state, final_state: one LSTMState of two [B, H] a layer. A fed
       initial state takes the place of the one given.
-    nats: cross entropy summed over all targets.
+    losses: [T, B], the cross entropy of each target in nats.
+    nats: the sum of them.
     num_targets: the number of them; a target of reader.NO_TARGET is none.
     cost: `nats` averaged over B, what training minimizes.
+    outputs: [T, B, H] of the last layer.
     logits: [T, B, V].
     output_words: [T, B], the likeliest next word at each position.
     variables: the parameters.
@@ -74,7 +74,8 @@ class PTBModel:
 
     Args:
       config: a configs.Config; its batch_size and num_steps do not count.
-      inputs, targets: [T, B] word ids; T and B are static.
+      inputs, targets: [T, B] word ids; T is static, but on the layer
+        `dynamic`, and so is B without an `initial_state`.
       initial_state: as `final_state`; zero without it.
       is_training: whether to apply dropout and make a `train_op`.
       step: scalar int64 that dropout's masks follow from, along with `seed`;
@@ -94,13 +95,13 @@ class PTBModel:
 
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
       embedded = self._dropout(self._embed(inputs), site=0)  # (T, B, I)
-      outputs, self.final_state = self._layers(embedded, rnn_mode)  # (T, B, H)
-      losses, self.logits = self._softmax(outputs, targets)  # (T, B), (T, B, V)
+      self.outputs, self.final_state = self._layers(embedded, rnn_mode)
+      self.losses, self.logits = self._softmax(self.outputs, targets)
     self.output_words = tf.argmax(self.logits, -1, output_type=tf.int32)
-    self.nats = tf.reduce_sum(losses)
+    self.nats = tf.reduce_sum(self.losses)
     self.num_targets = tf.math.count_nonzero(
         tf.not_equal(targets, reader.NO_TARGET))
-    self.cost = self.nats / tf.cast(inputs.shape[1], tf.float32)
+    self.cost = self.nats / tf.cast(tf.shape(inputs)[1], tf.float32)
     if is_training:
       self.lr = tf.convert_to_tensor(
           config.learning_rate if learning_rate is None else learning_rate,
@@ -150,11 +151,12 @@ class PTBModel:
     hidden = tf.reshape(outputs, [-1, size])  # (T*B, H)
     losses = softmax.softmax_cross_entropy(
         hidden, weights, bias, tf.reshape(tf.maximum(targets, 0), [-1]))
-    losses = tf.reshape(losses, targets.shape)
+    losses = tf.reshape(losses, tf.shape(targets))
     losses = tf.where(tf.equal(targets, reader.NO_TARGET),
                       tf.zeros_like(losses), losses)
     logits = hidden @ weights + bias  # not computed unless it is asked for
-    return losses, tf.reshape(logits, [*targets.shape, self._vocab_size])
+    return losses, tf.reshape(
+        logits, tf.concat([tf.shape(targets), [self._vocab_size]], axis=0))
 
   def _dropout(self, x, site):
     """Dropout with the mask of this seed, step and site (0 to L)."""
@@ -403,6 +405,14 @@ class DivergedError(errors.UserError):
 
   That of perplexity, too: beyond 709 nats a word it is infinite.
   """
+
+
+class _StoppedError(errors.UserError):
+  """A signal stopped the script."""
+
+  def __init__(self, stop, advice):
+    super().__init__(f"stopped by {stop}; {advice}")
+    self.status = 128 + stop.signum
 
 
 class Training:
@@ -793,43 +803,14 @@ def define_flags():
                            "must be a number")
 
 
-def parse_flags(argv):
-  """Reads the command line; what is wrong with it is said in one line."""
-  try:
-    rest = FLAGS(argv)
-  except (flags.Error, ValueError) as error:  # the latter of absl's own flags
-    _fail(error)
-  if len(rest) > 1:
-    _fail(f"{rest[1]}: not a flag; flags look like --model=small")
-  return rest
-
-
-def main(_):
+def main(argv):
   """Trains and tests, or evaluates, as the flags say."""
-  sys.stdout = sys.stdout or open(os.devnull, "w")  # it may have been closed
-  if isinstance(sys.stdout, io.TextIOWrapper):  # not so in a notebook
-    sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it
-  _set_up_logging()
-  try:
-    _evaluate_as_flags_say() if FLAGS.mode == "eval" else _train_as_flags_say()
-  except (configs.ConfigError, reader.DataError, checkpoints.RunError,
-          DivergedError) as error:
-    _fail(error)
-  except tf.errors.ResourceExhaustedError:
-    _fail("out of memory; lower hidden_size or batch_size x num_steps")
-  except stops.Stopped as stop:
-    # As it was called, but --fresh would refuse to go on.
-    command = shlex.join(
-        arg for arg in sys.orig_argv if not re.match("--?(no)?fresh", arg))
-    _fail(f"stopped by {stop}; " + (
-        f"all is saved, go on with: {command}" if FLAGS.save_path else
-        "nothing is kept without --save_path"), status=128 + stop.signum)
-  except OSError as error:  # of print
-    sys.stdout = open(os.devnull, "w")  # what is left to print goes nowhere
-    if not isinstance(error, BrokenPipeError):  # as in `ptb_word_lm.py | head`
-      print(f"ptb_word_lm.py: standard output: {error.strerror}",
-            file=sys.stderr)
-    sys.exit(1)
+  with command_line.complaints(argv[0], out_of_memory=(
+      "out of memory; lower hidden_size or batch_size x num_steps")):
+    if FLAGS.mode == "eval":
+      _evaluate_as_flags_say()
+    else:
+      _train_as_flags_say()
 
 
 def _train_as_flags_say():
@@ -857,18 +838,28 @@ def _train_as_flags_say():
         reference=next(
             ((name, figures[1]) for name, figures
              in configs.PUBLISHED.get(FLAGS.model, {}).items()), None))
-  with stops.on_signals() as check_stop:
-    rows, tests = train(config, corpus, run, FLAGS.rnn_mode, FLAGS.seed,
-                        FLAGS.save_secs, check_stop)
+  try:
+    with stops.on_signals() as check_stop:
+      rows, tests = train(config, corpus, run, FLAGS.rnn_mode, FLAGS.seed,
+                          FLAGS.save_secs, check_stop)
+  except stops.Stopped as stop:
+    # As it was called, but --fresh would refuse to go on.
+    command = shlex.join(
+        arg for arg in sys.orig_argv if not re.match("--?(no)?fresh", arg))
+    raise _StoppedError(stop, (
+        f"all is saved, go on with: {command}" if run else
+        "nothing is kept without --save_path")) from None
   print(summary(FLAGS.model, rows, tests), flush=True)
 
 
 def _evaluate_as_flags_say():
   if not FLAGS.save_path:
-    _fail("--mode=eval needs --save_path, the folder of the run")
+    raise errors.UserError(
+        "--mode=eval needs --save_path, the folder of the run")
   for name in "model", "config_override", "seed", "fresh", "save_secs":
     if FLAGS[name].present:
-      _fail(f"--{name}: --mode=eval takes it from the run; leave it out")
+      raise errors.UserError(
+          f"--{name}: --mode=eval takes it from the run; leave it out")
   run = checkpoints.RunDirectory(FLAGS.save_path)
   _, trained_on = run_config(run)
   data_path = trained_on if FLAGS.data_path is None else FLAGS.data_path
@@ -887,24 +878,6 @@ def _evaluate_as_flags_say():
       for c, figures in results.items()})))
 
 
-def _set_up_logging():
-  """Information goes to standard output, warnings to standard error."""
-  stdout = logging.StreamHandler(sys.stdout)
-  stdout.addFilter(lambda record: record.levelno < logging.WARNING)
-  stderr = logging.StreamHandler()
-  stderr.setLevel(logging.WARNING)
-  stderr.setFormatter(
-      logging.Formatter("ptb_word_lm.py: warning: %(message)s"))
-  logging.basicConfig(level=logging.INFO, format="%(message)s",
-                      handlers=[stdout, stderr], force=True)
-  logging.raiseExceptions = False  # the next print will tell
-
-
-def _fail(message, status=1):
-  print(f"ptb_word_lm.py: {errors.one_line(message)}", file=sys.stderr)
-  sys.exit(status)
-
-
 if __name__ == "__main__":
   define_flags()
-  app.run(main, flags_parser=parse_flags)
+  app.run(main, flags_parser=command_line.parse_flags)

@@ -8,6 +8,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+import command_line
 import ptb_word_lm
 
 # The same cases in each run, however busy the machine.
@@ -43,7 +44,8 @@ def call_main():
   def call(*args):
     with flagsaver.flagsaver():
       try:
-        ptb_word_lm.main(ptb_word_lm.parse_flags(["ptb_word_lm.py", *args]))
+        ptb_word_lm.main(
+            command_line.parse_flags(["ptb_word_lm.py", *args]))
       except SystemExit as stop:
         return stop.code
     return 0
