@@ -45,7 +45,6 @@ _FILES = ("config.json", "vocab.txt", "metadata.tsv", "projector_config.pbtxt",
 _NAME = re.compile(r"(best-)?step-(\d+)(?:-epoch-(\d+))?")
 # What ends so is being written or removed, or was when its process died.
 _PARTIAL = ".partial"
-_KEPT = 3  # checkpoints, beside the best
 
 _log = logging.getLogger(__name__)
 
@@ -287,7 +286,7 @@ class TrainingRun(RunDirectory):
   """
 
   def __init__(self, path, config, vocabulary, fresh=False, may_change=(),
-               title="", reference=None):
+               keep=3, title="", reference=None):
     """Touches nothing yet.
 
     Args:
@@ -297,6 +296,7 @@ class TrainingRun(RunDirectory):
       fresh: whether to refuse a folder that is not empty.
       may_change: names within `config` that a later start may change, such as
         "settings.learning_rate", also with wildcards.
+      keep: how many of the newest checkpoints to keep, beside the best.
       title, reference: see `learning_curve.draw`.
     """
     super().__init__(path)
@@ -304,6 +304,7 @@ class TrainingRun(RunDirectory):
     self._vocabulary = vocabulary
     self._fresh = fresh
     self._may_change = may_change
+    self._keep = keep
     self._draw = functools.partial(
         learning_curve.draw, title=title, reference=reference)
 
@@ -532,7 +533,7 @@ class TrainingRun(RunDirectory):
   def _let_go(self):
     """Removes all checkpoints but the newest few and the best."""
     found = self.checkpoints()
-    old = [c for c in found if not c.best][_KEPT:]
+    old = [c for c in found if not c.best][self._keep:]
     old += [c for c in found if c.best][1:]
     for checkpoint in old:  # not half a checkpoint at any moment
       name = f"{checkpoint.path}-old{_PARTIAL}"

@@ -790,6 +790,8 @@ def define_flags():
                      "Seconds between two checkpoints within an epoch; there "
                      "is one at the end of each epoch in any case.",
                      lower_bound=0)
+  flags.DEFINE_integer("keep", 3, "How many of the newest checkpoints to keep, "
+                       "beside the best.", lower_bound=1)
   flags.DEFINE_enum("rnn_mode", lstm.DEFAULT_LAYER, list(lstm.LAYERS),
                     "The implementation of the LSTM layer.")
   flags.DEFINE_integer("seed", 1, "Seed of initial values and dropout.",
@@ -833,6 +835,7 @@ def _train_as_flags_say():
                     "data.*.file", "settings.max_max_epoch",
                     *(f"settings.{name}" for name in settings
                       if name in configs.SCHEDULE)],
+        keep=FLAGS.keep,
         title=" ".join([FLAGS.model, *(
             f"{name}={value}" for name, value in settings.items())]),
         reference=next(
@@ -856,7 +859,7 @@ def _evaluate_as_flags_say():
   if not FLAGS.save_path:
     raise errors.UserError(
         "--mode=eval needs --save_path, the folder of the run")
-  for name in "model", "config_override", "seed", "fresh", "save_secs":
+  for name in "model", "config_override", "seed", "fresh", "save_secs", "keep":
     if FLAGS[name].present:
       raise errors.UserError(
           f"--{name}: --mode=eval takes it from the run; leave it out")

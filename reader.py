@@ -144,6 +144,39 @@ def read_ids(path, vocabulary, name="text"):
   return _encode(name, *read_text(path), vocabulary)
 
 
+def read_lines(path):
+  """Generates the words of each line of a text, a list of str.
+
+  Lines and words are parted as by `read_text`, but no `<eos>` is added. Memory
+  grows with the longest line, not with the text.
+
+  Args:
+    path: of a file or of a pipe; "-" is standard input.
+
+  Raises:
+    DataError: no such file, not a file, empty, or not UTF-8.
+  """
+  name = "standard input" if path == "-" else path
+  empty = True
+  try:
+    # 0 is the descriptor of standard input.
+    with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+      for number, line in enumerate(file, 1):
+        words = line.removeprefix(_BOM if number == 1 else b"").split()
+        if words or line.endswith(b"\n"):
+          empty = False
+          yield [word.decode() for word in words]
+  except UnicodeDecodeError:
+    raise DataError(f"{name}: line {number} is not UTF-8 text; convert it, or "
+                    "name another") from None
+  except OSError as error:
+    raise DataError(f"{name}: {error.strerror}") from None
+  except ValueError as error:  # a NUL, or what is no character
+    raise DataError(f"{path}: not the name of a file: {error}") from None
+  if empty:
+    raise DataError(f"{name}: the file is empty")
+
+
 def _encode(name, words, places, vocabulary):
   """Ids of a text as `read_text` returns it."""
   unknown = np.array([word not in vocabulary for word in words])[places]

@@ -1,12 +1,13 @@
 """Corpora for the tests: a small made one, and the real Penn Treebank."""
 
+import functools
+import itertools
 import os
 
 import hypothesis
 import numpy as np
 import pytest
 from absl import flags
-from absl.testing import flagsaver
 
 import command_line
 import ptb_word_lm
@@ -19,6 +20,7 @@ hypothesis.settings.load_profile("repeatable")
 # Standard output as users have it: buffered, when it is not a terminal.
 os.environ.pop("PYTHONUNBUFFERED", None)
 
+_NO_SCRIPTS_FLAGS = set(flags.FLAGS)
 SPLIT_LINES = {"train": 300, "valid": 60, "test": 40}
 
 
@@ -35,22 +37,50 @@ def corpus_folder(tmp_path_factory):
   return str(folder)
 
 
+def call(script, *args):
+  """Runs a script within this process: its module, flags -> exit status."""
+  for name in set(flags.FLAGS) - _NO_SCRIPTS_FLAGS:
+    delattr(flags.FLAGS, name)  # of the script before
+  script.define_flags()
+  try:
+    script.main(command_line.parse_flags([script.__file__, *args]))
+  except SystemExit as stop:
+    return stop.code
+  return 0
+
+
+@pytest.fixture
+def call_script():
+  """See `call`."""
+  return call
+
+
 @pytest.fixture
 def call_main():
-  """Runs the script within this process: flags -> exit status."""
-  if "model" not in flags.FLAGS:
-    ptb_word_lm.define_flags()
+  """Runs `ptb_word_lm.py` within this process: flags -> exit status."""
+  return functools.partial(call, ptb_word_lm)
 
-  def call(*args):
-    with flagsaver.flagsaver():
-      try:
-        ptb_word_lm.main(
-            command_line.parse_flags(["ptb_word_lm.py", *args]))
-      except SystemExit as stop:
-        return stop.code
-    return 0
 
-  return call
+@pytest.fixture(scope="session")
+def trained_runs(tmp_path_factory):
+  """Folders of two runs on a part of the bundled corpus: "a" and "b".
+
+  They differ in the sizes of their layers and windows. The text is "text".
+  """
+  folder = tmp_path_factory.mktemp("trained")
+  text = folder / "text"
+  text.mkdir()
+  for split, num_lines in ("train", 1200), ("valid", 60), ("test", 60):
+    with open(f"{ptb_word_lm.BUNDLED_CORPUS}/{split}.txt") as file:
+      (text / f"{split}.txt").write_text(
+          "".join(itertools.islice(file, num_lines)))
+  for name, sizes in (("a", "hidden_size=24,num_layers=2,num_steps=5"),
+                      ("b", "hidden_sizes=16,12,embedding_size=8,num_steps=7")):
+    assert call(ptb_word_lm, "--model=test", f"--data_path={text}",
+                f"--save_path={folder}/{name}",
+                "--config_override=max_max_epoch=3,max_epoch=9,"
+                f"max_grad_norm=5,{sizes}") == 0
+  return folder
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,12 @@ def run_script(*args, **kwargs):
       capture_output=True, text=True, timeout=120, **kwargs)
 
 
+def assert_one_line(text, script, message):
+  """That a script's complaint is one line, in which the message is found."""
+  assert text.startswith(f"{script}: ") and text.count("\n") == 1, text
+  assert re.search(message, text), text
+
+
 def test_end_to_end(corpus_folder, tmp_path):
   """Log, summary, metrics, vocabulary and checkpoint of a whole run."""
   run = tmp_path / "runs" / "first"
