@@ -43,7 +43,8 @@ scores = np.concatenate(scores, axis=1)
 tops = np.concatenate(tops, axis=2)
 targets = ids[:, 1:, None]
 json.dump({
-    "log_probs": np.take_along_axis(scores[:, :-1], targets, 2)[:, :, 0].tolist(),
+    "log_probs": np.take_along_axis(
+        scores[:, :-1], targets, 2)[:, :, 0].tolist(),
     "totals": np.exp(scores).sum(axis=2).tolist(),
     "likeliest": scores.argsort(axis=2)[:, :, :-3:-1].tolist(),
     "tops": tops[0].astype(int).tolist(),
@@ -53,7 +54,8 @@ json.dump({
 """
 
 TEXTS = [text.split() for text in (
-    "the population of the economy", "<unk> of the and in", "in the of and the")]
+    "the population of the economy", "<unk> of the and in",
+    "in the of and the")]
 
 
 @pytest.mark.parametrize("name", ["a", "b"])
