@@ -10,6 +10,8 @@ import adaptation
 import configs
 import reader
 import trained_model
+from benchmarks import adaptation as benchmark
+from benchmarks import shuffled
 
 WORDS = ("<eos>", "<unk>", "a", "b", "c", "d", "e")
 CONFIG = dataclasses.replace(
@@ -135,3 +137,26 @@ def test_large_products_do_not_overflow():
   mixed = cache.mix(np.log([0.5] * 4), np.full([4, 1], 3.0),
                     np.array([2, 2, 3, 2]))
   np.testing.assert_allclose(np.exp(mixed), [0.5, 0.75, 0.25, 7 / 12])
+
+
+def test_the_benchmark_measures_what_is_used(trained):
+  settings = adaptation.Cache(6, 0.5, 0.3)
+  ids = TEXT.astype(np.int32)
+  scores, hidden = benchmark.hidden_states(trained, ids)
+  static, cache, dynamic, _ = read(trained, cache=settings, dynamic=0.3)
+  np.testing.assert_allclose(scores, static, rtol=1e-6)
+  np.testing.assert_allclose(
+      benchmark.cache_log_probs(settings, ids, scores, hidden, 4), cache,
+      rtol=1e-6)
+  np.testing.assert_allclose(
+      benchmark.dynamic_log_probs(trained, ids, 0.3), dynamic, rtol=1e-6)
+
+
+@pytest.mark.parametrize("words", ["a b", "a a b", "a b c d e f"])
+def test_shuffled_words_are_in_another_order(words):
+  words = words.split()
+  for seed in range(20):
+    other = shuffled.shuffle(words, np.random.default_rng(seed))
+    assert other != words and sorted(other) == sorted(words)
+  assert shuffled.shuffle(["a", "a"], np.random.default_rng(0)) is None
+  assert shuffled.shuffle([], np.random.default_rng(0)) is None
