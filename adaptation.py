@@ -18,7 +18,7 @@ Cache = collections.namedtuple("Cache", ["size", "theta", "lambda_"])
 
 # What was best for small on PTB's validation text (benchmarks/adaptation.py).
 DYNAMIC = 0.1
-CACHE = Cache(size=500, theta=0.3, lambda_=0.1)
+CACHE = Cache(size=700, theta=0.4, lambda_=0.15)
 
 
 def kinds(dynamic=None, cache=None):

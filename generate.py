@@ -24,6 +24,7 @@ import reader
 _log = logging.getLogger(__name__)
 
 FLAGS = flags.FLAGS
+_BLOCK = 256  # samples whose words are drawn at a time, to save memory
 
 
 def distribution(logits, temperature=1.0, top_k=0, top_p=1.0, banned=()):
@@ -122,7 +123,10 @@ class Writer:
     samples = []
     ended = np.zeros(self._num_samples, bool)
     for u in noise.T:
-      ids = draw(distribution(self._logits, **kwargs), u)
+      ids = np.concatenate([
+          draw(distribution(self._logits[i:i + _BLOCK], **kwargs),
+               u[i:i + _BLOCK])
+          for i in range(0, self._num_samples, _BLOCK)])
       samples.append(ids)
       ended |= ids == self._vocabulary.eos
       if stop_at_eos and ended.all():
@@ -185,7 +189,7 @@ def define_flags():
 def main(argv):
   """Writes as the flags say."""
   with command_line.complaints(argv[0], out_of_memory=(
-      "out of memory; lower num_samples")):
+      "out of memory; lower num_samples or num_words")):
     if FLAGS.interactive and FLAGS["prompt"].present:
       raise errors.UserError("--prompt: --interactive asks for it; leave it "
                              "out")

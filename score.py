@@ -92,18 +92,15 @@ def estimates(models, kinds=("",)):
   Args:
     models: TrainedModels; of several, first comes the average of their
       probabilities.
-    kinds: "" for the model as it was trained, and "dynamic", "cache".
+    kinds: as of `adaptation.kinds`.
   """
-  labels = {"": ([f"average of {len(models)}"] if len(models) > 1 else [])
-            + [model.name for model in models]}
-  found = []
-  for kind in kinds:
-    for number, label in enumerate(labels[""]):
-      column = ["log_prob", kind, str(number or "")]
-      found.append(Estimate(
-          label + (f", {kind.replace('_', ' and ')}" if kind else ""),
-          "_".join(filter(None, column))))
-  return found
+  labels = [model.name for model in models]
+  if len(models) > 1:
+    labels.insert(0, f"average of {len(models)}")
+  return [
+      Estimate(label + (f", {kind.replace('_', ' and ')}" if kind else ""),
+               "_".join(filter(None, ["log_prob", kind, str(number or "")])))
+      for kind in kinds for number, label in enumerate(labels)]
 
 
 def combine(log_probs):
@@ -290,27 +287,34 @@ class Output:
   def write(self, line, log_probs):
     """Prints what `score_sentences` or `score_stream` yields."""
     log_probs = log_probs * self._scale
-    unk = line.ids == self._unk
-    scored = ~np.isnan(log_probs[0])
-    sums = log_probs[:, scored].sum(axis=1)
-    record = {
-        self._key: line.key, self._columns[0]: sums[0],
-        "tokens": int(scored.sum()), "unk": int(unk[scored].sum()),
-        "perplexity": perplexity(-sums[0] / self._scale, int(scored.sum())),
-        **dict(zip(self._columns[1:], sums[1:], strict=True))}
-    words = [{"word": word, "unk": int(is_unk),
-              **dict(zip(self._columns, figures, strict=True))}
-             for word, is_unk, figures in zip(
-                 line.words, unk, log_probs.T, strict=True)]
     if self._json:
+      record = _without_nan(self._sums(line, log_probs))
       if self._per_word:
-        record["words"] = [_without_nan(word) for word in words]
-      print(json.dumps(_without_nan(record), ensure_ascii=False))
+        record["words"] = [
+            _without_nan(word) for word in self._words(line, log_probs)]
+      print(json.dumps(record, ensure_ascii=False))
     elif self._per_word:
-      for word in words:
+      for word in self._words(line, log_probs):
         self._print_row(line.key, *word.values())
     else:
-      self._print_row(*record.values())
+      self._print_row(*self._sums(line, log_probs).values())
+
+  def _sums(self, line, log_probs):
+    """The columns of a line, by name."""
+    scored = ~np.isnan(log_probs[0])
+    tokens, sums = int(scored.sum()), log_probs[:, scored].sum(axis=1)
+    return {
+        self._key: line.key, self._columns[0]: sums[0], "tokens": tokens,
+        "unk": int((line.ids[scored] == self._unk).sum()),
+        "perplexity": perplexity(-sums[0] / self._scale, tokens),
+        **dict(zip(self._columns[1:], sums[1:], strict=True))}
+
+  def _words(self, line, log_probs):
+    """Generates the columns of each word, by name."""
+    for word, id_, figures in zip(
+        line.words, line.ids, log_probs.T, strict=True):
+      yield {"word": word, "unk": int(id_ == self._unk),
+             **dict(zip(self._columns, figures, strict=True))}
 
   def _print_row(self, *values):
     print(*(f"{value:.6f}" if isinstance(value, float) else value
@@ -372,8 +376,7 @@ def main(argv):
   with command_line.complaints(argv[0], stdout_is_data=True):
     adaptations = _adaptations()
     models = model_flags.load_several()
-    if cache := adaptations["cache"]:
-      _check_memory(cache, models)
+    _check_memory(models, **adaptations)
     vocabulary = models[0].vocabulary
     lines = lines_of(reader.read_lines(FLAGS.text), vocabulary, FLAGS.with_ids)
     if FLAGS.state == "carry":
@@ -443,9 +446,12 @@ def _parse_cache(text):
         '"default"') from None
 
 
-def _check_memory(cache, models):
+def _check_memory(models, dynamic, cache):
   """Refuses a cache that this machine cannot hold."""
-  needed = sum(adaptation.cache_bytes(cache, model.config) for model in models)
+  if not cache:
+    return
+  needed = (2 if dynamic else 1) * sum(
+      adaptation.cache_bytes(cache, model.config) for model in models)
   there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
   if needed > there:
     raise errors.UserError(
