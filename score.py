@@ -35,7 +35,7 @@ import reader
 _log = logging.getLogger(__name__)
 
 FLAGS = flags.FLAGS
-STEPS, BATCH = 8, 64  # of a window in which sentences are scored
+STEPS, BATCH = 4, 64  # of a window in which sentences are scored
 _AT_ONCE = 4096, 1 << 18  # lines and tokens that are read, sorted by length
 
 

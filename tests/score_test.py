@@ -286,6 +286,21 @@ def test_adaptation_stands_beside_the_static_figure(
   assert defaults[0] == rows[0] and defaults[1:] != rows[1:]
 
 
+def test_the_first_word_of_a_stream_counts_nowhere(
+    trained_runs, models, call_script, capsys, tmp_path):
+  words = ["xyz", "the", "<eos>"]
+  (tmp_path / "text").write_text("xyz the\n")
+  rows, summary = run(call_script, capsys, f"--save_path={trained_runs}/a",
+                      f"--text={tmp_path}/text", "--state=carry")
+  assert rows[1][2:4] == ["2", "0"]
+  assert ("1 lines, 2 tokens, 0 of them <unk> (0 not in the vocabulary)"
+          in summary[0])
+  p = oracle_probs(models[0], words[1:], words[0])
+  np.testing.assert_allclose(
+      [float(x) for x in summary[2].split()[-2:]],
+      [np.exp(-np.log(p).mean())] * 2, rtol=1e-4)
+
+
 BAD_TEXTS = {
     "empty": (b"", "text: the file is empty"),
     "blank": (b"  ", "text: the file is empty"),
