@@ -49,8 +49,7 @@ class Stream(contextlib.ExitStack):
     self._readers = []
     self.kinds = kinds(dynamic, cache)
     for rate in [None] if dynamic is None else [None, dynamic]:
-      windows = self.enter_context(trained.open(
-          self._num_steps, batch_size=1, learning_rate=rate))
+      windows = self.enter_context(trained.open(self._num_steps, rate))
       self._readers.append(_Reader(
           windows, rate, cache and NeuralCache(
               cache, trained.config.layer_sizes[-1], self._num_steps)))

@@ -119,15 +119,19 @@ def read_variables(path, variables, aliases=lambda name: [name]):
   try:
     saved = tf.train.load_checkpoint(path)
     shapes = saved.get_variable_to_shape_map()
+    dtypes = saved.get_variable_to_dtype_map()
     # Their checksums are seen, too.
     for variable in variables:
       name = next(filter(shapes.__contains__, aliases(variable.op.name)), None)
-      if shapes.get(name) == variable.shape.as_list():
-        values[variable.op.name] = saved.get_tensor(name)
-      else:
+      shape = variable.shape.as_list()
+      if shapes.get(name) != shape:
+        there = shapes.get(name, "missing")
         differences.append(
-            f"{variable.op.name} ({shapes.get(name, 'missing')} there, "
-            f"{variable.shape.as_list()} here)")
+            f"{variable.op.name} ({there} there, {shape} here)")
+      elif not dtypes[name].is_floating:
+        differences.append(f"{variable.op.name} ({dtypes[name].name} there)")
+      else:
+        values[variable.op.name] = saved.get_tensor(name)
   except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
     raise DamagedError(cause(error)) from None
   if differences:
@@ -136,10 +140,47 @@ def read_variables(path, variables, aliases=lambda name: [name]):
   return values
 
 
+def shape_of(path, name):
+  """The shape of a variable in a file of TensorFlow's.
+
+  Raises:
+    DamagedError: it cannot be read.
+    RunError: there is no such variable.
+  """
+  try:
+    shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+  except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
+    raise DamagedError(cause(error)) from None
+  if not shapes.get(name):
+    raise RunError(f"holds another model, which has no {name}")
+  return shapes[name]
+
+
 def assign(session, variables, values):
   """Gives variables values, a dict by name, within a session."""
   session.run([v.initializer for v in variables],
               {v.initializer.inputs[1]: values[v.op.name] for v in variables})
+
+
+def absolute(path, flag):
+  """The absolute path of a folder that TensorFlow is to find files in.
+
+  Also "ram://run" is a folder, and no place in TensorFlow's memory.
+
+  Raises:
+    RunError: it would not find them under this name.
+  """
+  folder = path if "\0" in path else os.path.abspath(path)
+  # It takes these for wildcards.
+  if any(mark in folder for mark in "[]\\\0"):
+    raise RunError(f"{path}: the name of the folder may not hold [ or ] or \\ "
+                   f"or NUL; give {flag} another")
+  try:
+    path.encode()
+  except UnicodeEncodeError:
+    raise RunError(f"{path}: the name of the folder must be UTF-8; "
+                   f"give {flag} another") from None
+  return folder
 
 
 class RunDirectory:
@@ -152,17 +193,7 @@ class RunDirectory:
       RunError: TensorFlow could not find checkpoints in a folder of this name.
     """
     self.path = path
-    # Absolute: "ram://run" is a folder too, and no place in its memory.
-    self._folder = path if "\0" in path else os.path.abspath(path)
-    # It takes these for wildcards.
-    if any(mark in self._folder for mark in "[]\\\0"):
-      raise RunError(f"{path}: the name of the folder of a run may not hold [ "
-                     "or ] or \\ or NUL; give --save_path another")
-    try:
-      path.encode()
-    except UnicodeEncodeError:
-      raise RunError(f"{path}: the name of the folder of a run must be UTF-8; "
-                     "give --save_path another") from None
+    self._folder = absolute(path, "--save_path")
 
   def config(self):
     """The content of config.json.

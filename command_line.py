@@ -41,13 +41,16 @@ def complaints(script, stdout_is_data=False,
 
   Args:
     script: argv[0].
-    stdout_is_data: information is then logged to standard error.
+    stdout_is_data: it is then UTF-8, and information goes to standard error.
     out_of_memory: what to say in that case.
   """
   from tensorflow_v1 import tf  # slow, so not for whoever only starts
   sys.stdout = sys.stdout or open(os.devnull, "w")  # it may have been closed
+  sys.stderr = sys.stderr or open(os.devnull, "w")
   if isinstance(sys.stdout, io.TextIOWrapper):  # not so in a notebook
-    sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it
+    sys.stdout.reconfigure(
+        encoding="utf-8" if stdout_is_data else None,
+        errors="backslashreplace")  # as stderr has it
   _set_up_logging(script, sys.stderr if stdout_is_data else sys.stdout)
   try:
     yield

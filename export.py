@@ -51,12 +51,13 @@ def export(trained, path):
   Raises:
     errors.UserError: it is not empty, or cannot be written.
   """
+  path = checkpoints.absolute(path, "--output")
   try:
     if os.path.isdir(path) and not os.listdir(path):
       os.rmdir(path)
     if os.path.lexists(path):
       raise errors.UserError(f"{path}: exists; name a new folder")
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     with checkpoints.complete(path) as partial:
       shutil.rmtree(partial, ignore_errors=True)  # of a killed process
       _write(trained, partial)

@@ -48,7 +48,8 @@ def distribution(logits, temperature=1.0, top_k=0, top_p=1.0, banned=()):
   logits -= logits.max(axis=1, keepdims=True)
   if temperature == 0:
     return np.eye(logits.shape[1])[logits.argmax(axis=1)]
-  p = np.exp(logits / temperature)
+  with np.errstate(over="ignore"):
+    p = np.exp(logits / temperature)
   p /= p.sum(axis=1, keepdims=True)
   if top_k or top_p < 1:
     order = np.argsort(-p, axis=1, kind="stable")
@@ -87,7 +88,7 @@ class Writer:
     """Starts a sentence.
 
     Args:
-      windows: a trained_model.Windows with one step and `num_samples` streams.
+      windows: a trained_model.Windows with one step.
     """
     self._windows, self._vocabulary = windows, vocabulary
     self._num_samples = num_samples
@@ -112,17 +113,18 @@ class Writer:
 
     Args:
       rng: a NumPy Generator. A sample follows from it and from its place among
-        the samples, not from how many there are.
+        the samples, not from how many there are, or how long.
       stop_at_eos: whether a sample ends with its first `<eos>`.
       kwargs: of `distribution`.
 
     Returns:
       A list of str, at most `num_words`, for each sample.
     """
-    noise = rng.random([self._num_samples, num_words])
+    rngs = rng.spawn(self._num_samples)
     samples = []
     ended = np.zeros(self._num_samples, bool)
-    for u in noise.T:
+    for _ in range(num_words):
+      u = np.array([sample_rng.random() for sample_rng in rngs])
       ids = np.concatenate([
           draw(distribution(self._logits[i:i + _BLOCK], **kwargs),
                u[i:i + _BLOCK])
@@ -146,7 +148,7 @@ class Writer:
 
 def words_of(prompt, vocabulary):
   """The words of a prompt; a warning names those that are not known."""
-  words = prompt.replace("\n", f" {reader.EOS} ").split()
+  words = reader.split(prompt.replace("\n", f" {reader.EOS} "))
   for word in dict.fromkeys(words):
     if word not in vocabulary:
       _log.warning("%s is not in the vocabulary; read as %s", word, reader.UNK)
@@ -156,7 +158,7 @@ def words_of(prompt, vocabulary):
 def layout(words):
   """Words as text; `<eos>` is a line break."""
   lines = " ".join(words).split(reader.EOS)
-  return "\n".join(line.strip() for line in lines)
+  return "\n".join(line.strip(" ") for line in lines)
 
 
 def define_flags():
@@ -168,8 +170,9 @@ def define_flags():
                     "Read prompts from the terminal, and show the likeliest "
                     "next words too.")
   flags.DEFINE_integer("num_words", 60, "Words to write, with every <eos>.",
-                       lower_bound=1)
-  flags.DEFINE_integer("num_samples", 1, "Texts to write.", lower_bound=1)
+                       lower_bound=1, upper_bound=10**9)
+  flags.DEFINE_integer("num_samples", 1, "Texts to write.", lower_bound=1,
+                       upper_bound=10**6)
   flags.DEFINE_float("temperature", 1.0,
                      "Below 1, likely words become likelier; 0 takes the "
                      "likeliest.", lower_bound=0)
@@ -195,7 +198,7 @@ def main(argv):
                              "out")
     trained = model_flags.load()
     rng = np.random.default_rng(FLAGS.seed)
-    with trained.open(num_steps=1, batch_size=FLAGS.num_samples) as windows:
+    with trained.open(num_steps=1) as windows:
       writer = Writer(windows, trained.vocabulary, FLAGS.num_samples)
       for prompt in _asked() if FLAGS.interactive else [FLAGS.prompt]:
         words = words_of(prompt, trained.vocabulary)
@@ -209,6 +212,8 @@ def main(argv):
 
 def _asked():
   """The prompts that are typed in, until the end of the input."""
+  if not sys.stdin:  # it was closed
+    return
   sys.stdin.reconfigure(errors="surrogateescape")
   while True:
     try:

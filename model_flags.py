@@ -4,6 +4,7 @@ import os
 
 from absl import flags
 
+import checkpoints
 import configs
 import errors
 import reader
@@ -48,7 +49,9 @@ def load():
 
 def load_several():
   """As `load`, a list; the models must have the same words."""
-  models = _load((FLAGS.save_path or "").split(","))
+  path = FLAGS.save_path or ""
+  # A folder may have commas in its name.
+  models = _load([path] if os.path.exists(path) else path.split(","))
   for other in models[1:]:
     _compare_words(models[0], other)
   return models
@@ -61,6 +64,8 @@ def _load(paths):
   if any(trained_model.classic_checkpoint(path) for path in paths):
     classic = _classic()
   else:
+    for path in paths:
+      checkpoints.RunDirectory(path).config()  # says what it is, if no run
     for name in _CLASSIC:
       if FLAGS[name].present:
         raise errors.UserError(
@@ -72,7 +77,10 @@ def _load(paths):
 
 def _classic():
   """What the flags say of a classic checkpoint: config and vocabulary."""
-  if not FLAGS.model or bool(FLAGS.vocab_path) == bool(FLAGS.data_path):
+  if FLAGS.vocab_path and FLAGS.data_path:
+    raise errors.UserError(
+        "--vocab_path and --data_path: give one of them, not both")
+  if not FLAGS.model or not (FLAGS.vocab_path or FLAGS.data_path):
     return None  # which trained_model.load will complain about
   config = configs.override(
       configs.CONFIGS[FLAGS.model], FLAGS.config_override or "")

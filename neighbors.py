@@ -46,7 +46,7 @@ def define_flags():
 def main(argv):
   """Prints a line for each word, and one for each of its neighbours."""
   with command_line.complaints(argv[0]):
-    if not FLAGS.words:
+    if not all(FLAGS.words or [""]):
       raise errors.UserError("--words: give some, such as --words=oil,bank")
     trained = model_flags.load()
     vocabulary = trained.vocabulary

@@ -156,7 +156,7 @@ class PTBModel:
                       tf.zeros_like(losses), losses)
     logits = hidden @ weights + bias  # not computed unless it is asked for
     return losses, tf.reshape(
-        logits, tf.concat([tf.shape(targets), [self._vocab_size]], axis=0))
+        logits, tf.concat([tf.shape(outputs)[:2], [self._vocab_size]], axis=0))
 
   def _dropout(self, x, site):
     """Dropout with the mask of this seed, step and site (0 to L)."""

@@ -177,6 +177,12 @@ def read_lines(path):
     raise DataError(f"{name}: the file is empty")
 
 
+def split(text):
+  """The words of a str, parted at the blanks of ASCII alone."""
+  return [word.decode(errors="surrogateescape")
+          for word in text.encode(errors="surrogateescape").split()]
+
+
 def _encode(name, words, places, vocabulary):
   """Ids of a text as `read_text` returns it."""
   unknown = np.array([word not in vocabulary for word in words])[places]

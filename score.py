@@ -28,6 +28,7 @@ from absl import app, flags
 
 import adaptation
 import errors
+import lstm
 import model_flags
 import ptb_word_lm
 import reader
@@ -35,7 +36,7 @@ import reader
 _log = logging.getLogger(__name__)
 
 FLAGS = flags.FLAGS
-STEPS, BATCH = 4, 64  # of a window in which sentences are scored
+STEPS, BATCH = 4, 64  # of the windows in which sentences are scored
 _AT_ONCE = 4096, 1 << 18  # lines and tokens that are read, sorted by length
 
 
@@ -133,7 +134,7 @@ def score_sentences(models, lines):
     words of the line].
   """
   with contextlib.ExitStack() as stack:
-    windows = [stack.enter_context(m.open(STEPS, BATCH)) for m in models]
+    windows = [stack.enter_context(m.open(STEPS)) for m in models]
     for chunk in _chunks(lines):
       found = [None] * len(chunk)
       by_length = sorted(range(len(chunk)), key=lambda i: len(chunk[i].ids))
@@ -160,33 +161,42 @@ def _chunks(lines):
 
 
 def _score_batch(windows, eos, sentences):
-  """Scores at most BATCH sentences: a list of [estimates, words].
+  """Scores sentences, the shortest first: a list of [estimates, words]."""
+  scores = [_score_columns(model_windows, eos, sentences)
+            for model_windows in windows]
+  return [combine([log_probs[None] for log_probs in of_models])
+          for of_models in zip(*scores, strict=True)]
 
-  Each is a column, filled up with NO_TARGET:
 
-      <eos> <eos>
-      the   no
-      cat   <eos>
-      <eos> .
+def _score_columns(windows, eos, sentences):
+  """Scores sentences with one model: a list of [words].
+
+  Each is a column, here of two windows; it is left out once it has ended:
+
+      <eos> <eos> <eos>        cat   sat
+      .     no    the      ->  <eos> on
+      <eos> .     cat           -    it
+       -    <eos> ...           -    <eos>
   """
-  num_windows = -(-max(map(len, sentences)) // STEPS)
-  words = np.full([num_windows * STEPS + 1, BATCH], reader.NO_TARGET, np.int32)
-  words[0] = eos
-  for column, ids in enumerate(sentences):
-    words[1:len(ids) + 1, column] = ids
-  scores = []
-  for model_windows in windows:
-    state, losses = None, []
-    for start in range(0, len(words) - 1, STEPS):
-      rows = words[start:start + STEPS + 1]
-      found = model_windows.run(
-          ["losses", "final_state"], rows[:-1], rows[1:], state)
-      state = found["final_state"]
-      losses.append(found["losses"])
-    scores.append(-np.concatenate(losses).T)  # (B, T)
-  scores = np.array(scores)[:, :, None]  # (models, B, 1, T)
-  return [combine(scores[:, column, :, :len(ids)])
-          for column, ids in enumerate(sentences)]
+  scores = [[] for _ in sentences]
+  state = None
+  for start in range(0, len(sentences[-1]), STEPS):
+    columns = [i for i, ids in enumerate(sentences) if len(ids) > start]
+    words = np.full([STEPS + 1, len(columns)], reader.NO_TARGET, np.int32)
+    for place, i in enumerate(columns):
+      before = sentences[i][start - 1] if start else eos
+      targets = sentences[i][start:start + STEPS]
+      words[:len(targets) + 1, place] = [before, *targets]
+    if state:  # the last columns are those that go on
+      state = [lstm.LSTMState(*(part[-len(columns):] for part in layer))
+               for layer in state]
+    found = windows.run(
+        ["losses", "final_state"], words[:-1], words[1:], state)
+    state = found["final_state"]
+    for place, i in enumerate(columns):
+      size = len(sentences[i]) - start
+      scores[i].append(-found["losses"][:size, place])
+  return [np.concatenate(log_probs) for log_probs in scores]
 
 
 def score_stream(models, lines, dynamic=None, cache=None):
@@ -266,7 +276,7 @@ class Output:
 
   def __init__(self, columns, unk, base=math.e, as_json=False, per_word=False,
                with_ids=False, header=True):
-    """Prints the header of TSV.
+    """Prints nothing yet; the header of TSV leads.
 
     Args:
       columns: of the estimates.
@@ -278,15 +288,17 @@ class Output:
     self._columns, self._unk, self._scale = columns, unk, 1 / math.log(base)
     self._json, self._per_word = as_json, per_word
     self._key = "id" if with_ids else "line"
-    if header and not as_json:
-      first, *others = columns
-      print(self._key, *(
-          ["word", "unk", *columns] if per_word else
-          [first, "tokens", "unk", "perplexity", *others]), sep="\t")
+    self._header = header and not as_json
 
   def write(self, line, log_probs):
     """Prints what `score_sentences` or `score_stream` yields."""
     log_probs = log_probs * self._scale
+    if self._header:
+      first, *others = self._columns
+      print(self._key, *(
+          ["word", "unk", *self._columns] if self._per_word else
+          [first, "tokens", "unk", "perplexity", *others]), sep="\t")
+      self._header = False
     if self._json:
       record = _without_nan(self._sums(line, log_probs))
       if self._per_word:
@@ -342,9 +354,13 @@ def summary(totals, found, name, seconds):
       f"{totals.unk:,} of them {reader.UNK} ({totals.unknown:,} not in the "
       f"vocabulary); {totals.tokens / seconds:.0f} words/s",
       f"{'perplexity':<{width}}{'all':>12}{'without <unk>':>15}",
-      *(f"{estimate.label:<{width}}{every:>12.3f}{known:>15.3f}"
+      *(f"{estimate.label:<{width}}{_figure(every):>12}{_figure(known):>15}"
         for estimate, (every, known) in zip(
             found, totals.perplexities(), strict=True))])
+
+
+def _figure(perplexity_):
+  return f"{perplexity_:.3f}" if perplexity_ < 1e6 else f"{perplexity_:.3g}"
 
 
 def define_flags():
@@ -352,6 +368,7 @@ def define_flags():
   model_flags.define(several=True)
   flags.DEFINE_string("text", "-", "The text to score, a sentence a line; - is "
                       "standard input.")
+  flags.register_validator("text", bool, "no name; - is standard input")
   flags.DEFINE_enum("state", "reset", ["reset", "carry"],
                     "Score each line by itself, after <eos>, or all as one "
                     "stream, as the test of a training does.")
@@ -403,6 +420,9 @@ def main(argv):
     if not totals.tokens:
       raise reader.DataError(f"{name}: has no word to score; --state=carry "
                              "only reads the first one")
+    if adaptations["dynamic"] and not all(
+        math.isfinite(figures[0]) for figures in totals.perplexities()):
+      _log.warning("dynamic evaluation has diverged; lower --dynamic")
     _log.info("%s", summary(totals, found, name, time.perf_counter() - start))
 
 
@@ -421,12 +441,12 @@ def _parse_dynamic(text):
     return text and adaptation.DYNAMIC
   try:
     rate = float(text)
-    if not 0 < rate < math.inf:
+    if not 0 < rate <= 1e6:
       raise ValueError
     return rate
   except ValueError:
     raise errors.UserError(f"--dynamic={text}: must be a learning rate above "
-                           '0, or "default"') from None
+                           '0 and at most 1e6, or "default"') from None
 
 
 def _parse_cache(text):
@@ -435,15 +455,15 @@ def _parse_cache(text):
   try:
     size, theta, lambda_ = text.split(",")
     settings = adaptation.Cache(int(size), float(theta), float(lambda_))
-    if not (settings.size >= 1 and 0 <= settings.theta < math.inf
+    if not (1 <= settings.size <= 10**12 and 0 <= settings.theta <= 1e6
             and 0 <= settings.lambda_ < 1):
       raise ValueError
     return settings
   except ValueError:
     raise errors.UserError(
         f"--cache={text}: must be SIZE,THETA,LAMBDA: a whole number of "
-        "words from 1, a number from 0, and a share from 0 to below 1; or "
-        '"default"') from None
+        "words from 1 to 10**12, a number from 0 to 1e6, and a share from 0 to "
+        'below 1; or "default"') from None
 
 
 def _check_memory(models, dynamic, cache):

@@ -1,8 +1,8 @@
 """A trained model, as a run or the classic script left it, ready for use.
 
     trained = trained_model.load("runs/small")
-    with trained.open(num_steps=1, batch_size=3) as windows:
-      found = windows.run(["logits", "final_state"], words)  # words: [1, 3]
+    with trained.open(num_steps=1) as windows:
+      found = windows.run(["logits", "final_state"], words)  # words: [1, B]
 
 Checkpoints of the classic script are read by their names of variables.
 """
@@ -16,6 +16,7 @@ import numpy as np
 
 import checkpoints
 import configs
+import lstm
 import reader
 from ptb_word_lm import PTBModel, run_config
 from tensorflow_v1 import repeatable_session, tf
@@ -36,9 +37,9 @@ class TrainedModel:
   values: dict
 
   @contextlib.contextmanager
-  def open(self, num_steps, batch_size, **kwargs):
-    """A context with a Windows of these sizes; `kwargs` are its others."""
-    windows = Windows(self, num_steps, batch_size, **kwargs)
+  def open(self, num_steps, learning_rate=None):
+    """A context with a Windows, which has the same arguments."""
+    windows = Windows(self, num_steps, learning_rate)
     try:
       yield windows
     finally:
@@ -52,12 +53,12 @@ class Windows:
     num_steps: T.
   """
 
-  def __init__(self, trained, num_steps, batch_size, learning_rate=None):
+  def __init__(self, trained, num_steps, learning_rate=None):
     """Builds the graph.
 
     Args:
       trained: a TrainedModel.
-      num_steps, batch_size: T and B of a window.
+      num_steps: T of a window; its B is free.
       learning_rate: with it, a step of gradient descent can be taken too, on
         the sum of a window's losses, by fetching "train_op". It is clipped as
         in training; there is no dropout.
@@ -65,12 +66,16 @@ class Windows:
     self.num_steps = num_steps
     trains = learning_rate is not None
     with tf.Graph().as_default() as graph:
-      self._words = [tf.placeholder(tf.int32, [num_steps, batch_size])
+      self._words = [tf.placeholder(tf.int32, [num_steps, None])
                      for _ in range(2)]
+      state = tuple(
+          lstm.LSTMState(*(tf.placeholder(tf.float32, [None, size])
+                           for _ in lstm.LSTMState._fields))
+          for size in trained.config.layer_sizes)
       self._model = PTBModel(
           dataclasses.replace(trained.config, keep_prob=1.0),
-          len(trained.vocabulary), *self._words, is_training=trains,
-          learning_rate=learning_rate)
+          len(trained.vocabulary), *self._words, state,
+          is_training=trains, learning_rate=learning_rate)
       initialize = tf.global_variables_initializer()
       self._session = repeatable_session()
     graph.finalize()
@@ -91,8 +96,9 @@ class Windows:
     """
     feed = dict(zip(self._words, (inputs, targets)))  # noqa: B905
     feed = {key: value for key, value in feed.items() if value is not None}
-    if state is not None:
-      feed[self._model.initial_state] = state
+    feed[self._model.initial_state] = state or tf.nest.map_structure(
+        lambda part: np.zeros([inputs.shape[1], part.shape[1]]),
+        self._model.initial_state)
     return self._session.run(
         {name: getattr(self._model, name) for name in names}, feed)
 
@@ -133,11 +139,22 @@ def load(path, which="last", average_last=1, classic=None):
         f"{path}: of the classic script's checkpoints one alone can be used; "
         "leave out --checkpoint and --average_last")
   try:
+    vocabulary = _filled_up(
+        vocabulary, checkpoints.shape_of(prefix, "Model/embedding")[0])
     values = checkpoints.read_variables(
         prefix, _variables(config, vocabulary), _classic_names)
   except (checkpoints.DamagedError, checkpoints.RunError) as error:
     raise checkpoints.RunError(f"{prefix}: {error}") from None
-  return TrainedModel(prefix, config, vocabulary, values)
+  return _finite(TrainedModel(prefix, config, vocabulary, values))
+
+
+def _filled_up(vocabulary, size):
+  """A vocabulary with words that do not occur, up to a size.
+
+  The classic script has 10,000 rows, also for a text of fewer words.
+  """
+  unused = (f"<unused-{i}>" for i in range(len(vocabulary), size))
+  return reader.Vocabulary((*vocabulary.words, *unused))
 
 
 def classic_checkpoint(path):
@@ -146,13 +163,18 @@ def classic_checkpoint(path):
   In a folder it is the one of the highest step: what the file `checkpoint`
   says is the path on the machine that wrote it.
   """
+  path = re.sub(r"\.(index|data-\d+-of-\d+)$", "", path)
   if os.path.isfile(f"{path}.index"):
     return path
   if not os.path.isdir(path) or os.path.exists(
       os.path.join(path, "config.json")):
     return None
+  try:
+    names = os.listdir(path)
+  except OSError as error:
+    raise checkpoints.RunError(f"{path}: {error.strerror}") from None
   found = {}
-  for name in os.listdir(path):
+  for name in names:
     if match := re.fullmatch(r"(.*?(?:-(\d+))?)\.index", name):
       found[int(match[2] or -1), match[1]] = os.path.join(path, match[1])
   return found[max(found)] if found else None
@@ -172,30 +194,42 @@ def _of_run(run, which, average_last):
   if None in used or not run.checkpoints():
     raise checkpoints.RunError(f"{run.path}: has no checkpoint yet")
   try:
-    values = (_mean([checkpoint.read(variables) for checkpoint in used])
-              if used else None)
+    if used:
+      values = _mean([checkpoint.read(variables) for checkpoint in used])
+    else:
+      checkpoint, _, values = run.read_newest(variables)
+      used = [checkpoint]
   except checkpoints.DamagedError as error:
+    if not all(os.path.isdir(c.path) for c in used):  # let go of by a training
+      return _of_run(run, which, average_last)
     raise checkpoints.RunError(f"damaged checkpoint: {error}; leave out "
                                "--checkpoint and --average_last") from None
-  if not used:
-    checkpoint, _, values = run.read_newest(variables)
-    used = [checkpoint]
   name = ", ".join(f"epoch {c.epoch}" if c.epoch else f"step {c.step}"
                    for c in used)
-  return TrainedModel(f"{run.path} ({name})", config, vocabulary, values)
+  return _finite(
+      TrainedModel(f"{run.path} ({name})", config, vocabulary, values))
+
+
+def _finite(trained):
+  """The model, if its parameters can be used."""
+  for name, value in trained.values.items():
+    if not np.isfinite(value).all():
+      raise checkpoints.RunError(
+          f"{trained.name}: {name} is not finite; its training has diverged")
+  return trained
 
 
 def _last(run, which, number):
-  """The last checkpoints of a run, those kept as the best left aside."""
+  """The last checkpoints of a run that end epochs; copies are left aside."""
   if which != "last":
     raise checkpoints.RunError(
         f"{run.path}: --average_last averages the last checkpoints; leave out "
         "--checkpoint")
-  found = [c for c in run.checkpoints() if not c.best]
+  found = [c for c in run.checkpoints() if c.epoch and not c.best]
   if len(found) < number:
     raise checkpoints.RunError(
-        f"{run.path}: --average_last={number}, but it keeps {len(found)} "
-        "checkpoints; lower it, or train with a larger --keep")
+        f"{run.path}: --average_last={number}, but it keeps those of "
+        f"{len(found)} epochs; lower it, or train with a larger --keep")
   return found[:number]
 
 

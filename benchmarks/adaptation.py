@@ -30,7 +30,7 @@ def hidden_states(trained, ids):
   num_steps = trained.config.num_steps
   rows = reader.evaluation_streams(ids, 1, num_steps)
   log_probs, hidden, state = [], [], None
-  with trained.open(num_steps, 1) as windows:
+  with trained.open(num_steps) as windows:
     for start in range(0, len(rows) - 1, num_steps):
       window = rows[start:start + num_steps + 1]
       found = windows.run(["losses", "outputs", "final_state"], window[:-1],

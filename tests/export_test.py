@@ -23,7 +23,8 @@ import tensorflow as tf
 folder, *sizes = sys.argv[1:]
 model = tf.saved_model.load(folder)
 (asset,) = model.asset_paths
-words = open(asset.asset_path.numpy(), encoding="utf-8").read().splitlines()
+with open(asset.asset_path.numpy(), encoding="utf-8") as file:
+  words = file.read().split("\\n")[:-1]
 ids = np.array([[words.index(word) for word in line.split()]
                 for line in sys.stdin], np.int32)
 state = {f"{part}_{i}": np.zeros([len(ids), int(size)], np.float32)
@@ -88,6 +89,16 @@ def test_plain_tensorflow_2_gets_the_scores(
       found["top_log_probs"], found["tops_too"], rtol=1e-6)
 
 
+@pytest.mark.parametrize("output", ["new/", "ram://new", "a,b c"])
+def test_names_of_folders(
+    trained_runs, tmp_path, call_script, monkeypatch, output):
+  monkeypatch.chdir(tmp_path)
+  assert call_script(
+      export, f"--save_path={trained_runs}/a", f"--output={output}") == 0
+  assert os.path.isfile(os.path.join(output, "saved_model.pb"))
+  assert len(os.listdir(".")) == 1
+
+
 def test_the_vocabulary_is_the_runs(trained_runs, tmp_path):
   trained = trained_model.load(str(trained_runs / "b"))
   export.export(trained, str(tmp_path))  # it is empty
@@ -100,6 +111,8 @@ def test_the_vocabulary_is_the_runs(trained_runs, tmp_path):
     ("full", "full: exists; name a new folder"),
     ("full/file", "file: exists; name a new folder"),
     ("full/file/new", "full/file: File exists"),
+    ("a[1]", r"a\[1\]: the name of the folder may not hold .* give --output"),
+    ("\udcff", "the name of the folder must be UTF-8; give --output another"),
 ])
 def test_bad_outputs_get_one_line(
     trained_runs, tmp_path, call_script, capsys, monkeypatch, output, message):

@@ -138,7 +138,7 @@ def trained(trained_runs):
 def own_probabilities(trained, words):
   """[T, V]: of what follows on <eos> and each of the words, in one window."""
   ids = np.array([trained.vocabulary.eos, *trained.vocabulary.encode(words)])
-  with trained.open(len(ids), 1) as windows:
+  with trained.open(len(ids)) as windows:
     return softmax(windows.run(["logits"], ids[:, None])["logits"][:, 0]
                    .astype(np.float64))
 
@@ -148,7 +148,7 @@ def own_probabilities(trained, words):
 def test_a_real_model_is_drawn_as_it_says(trained, case):
   """The first word after a prompt, and the second, which needs the state."""
   size, prompt = 3000, "the population of the".split()
-  with trained.open(1, size) as windows:
+  with trained.open(1) as windows:
     writer = generate.Writer(windows, trained.vocabulary, size)
     p = writer.read(prompt)
     texts = writer.write(2, np.random.default_rng(2), **case)
@@ -167,7 +167,7 @@ def test_a_real_model_is_drawn_as_it_says(trained, case):
 
 
 def test_the_likeliest_words_are_fed_back_with_their_state(trained):
-  with trained.open(1, 2) as windows:
+  with trained.open(1) as windows:
     writer = generate.Writer(windows, trained.vocabulary, 2)
     writer.read(["the"])
     one, other = writer.write(30, np.random.default_rng(1), temperature=0)
@@ -192,6 +192,16 @@ def test_samples_follow_from_the_seed_alone():
 
   assert texts(3, 1) == texts(3, 1) != texts(3, 2)
   assert texts(2, 1) == texts(3, 1)[:2]
+  longer = stand_in(3).write(20, np.random.default_rng(1))
+  assert [text[:9] for text in longer] == texts(3, 1)
+
+
+def test_prompts_are_parted_as_training_texts_are(caplog):
+  vocabulary = reader.Vocabulary((*WORDS, "a\u00a0b"))
+  assert generate.words_of("a\u00a0b\t c\nd", vocabulary) == [
+      "a\u00a0b", "c", "<eos>", "d"]
+  assert not caplog.text
+  assert generate.layout(["\u2003", "<eos>"]) == "\u2003\n"
 
 
 @pytest.mark.parametrize("words, text", [
@@ -253,6 +263,14 @@ def test_prompts_from_the_terminal(trained_runs, trained, call_script, capsys,
   assert "\nthe population" in out
 
 
+def test_a_closed_terminal_is_the_end(trained_runs, call_script, capsys,
+                                      monkeypatch):
+  monkeypatch.setattr(sys, "stdin", None)
+  assert call_script(
+      generate, f"--save_path={trained_runs}/a", "--interactive") == 0
+  assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("flag, message", [
     ("--temperature=-0.1", "temperature=-0.1"),
     ("--temperature=nan", "temperature.* must be a number"),
@@ -262,6 +280,8 @@ def test_prompts_from_the_terminal(trained_runs, trained, call_script, capsys,
     ("--top_p=nan", r"top_p.*must be above 0 and at most 1"),
     ("--top_k=-1", "top_k=-1"), ("--num_words=0", "num_words=0"),
     ("--num_samples=0", "num_samples=0"), ("--seed=-1", "seed=-1"),
+    ("--num_samples=9999999999", "num_samples=9999999999"),
+    ("--num_words=99999999999999999999999", "num_words=99999999999999999999"),
     ("--prompt=a --interactive", "--prompt: --interactive asks for it"),
 ])
 def test_bad_flags_get_one_line(trained_runs, call_script, capsys, flag,

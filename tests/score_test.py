@@ -338,6 +338,10 @@ def test_bad_texts_get_one_line(
     ("--state=carry --cache=1,1,nan", "must be SIZE,THETA,LAMBDA"),
     ("--state=carry --cache=10000000000,1,0.1",
      r"--cache: 10,000,000,000 words take [\d,.]+ GB, and there are .*lower"),
+    ("--state=carry --cache=1" + 400 * "0" + ",1,0.1", "SIZE,THETA,LAMBDA"),
+    ("--state=carry --cache=1,1e300,0.1", "must be SIZE,THETA,LAMBDA"),
+    ("--state=carry --dynamic=1e300", "must be a learning rate above 0 and at"),
+    ("--text=", "no name; - is standard input"),
     ("--save_path=,", "--save_path: name the folder"),
 ])
 def test_bad_flags_get_one_line(
@@ -348,7 +352,20 @@ def test_bad_flags_get_one_line(
   assert call_script(score, f"--save_path={trained_runs}/a",
                      f"--text={trained_runs}/text/test.txt",
                      *flags.split()) == 1
-  assert_one_line(capsys.readouterr().err, "score.py", message)
+  out, err = capsys.readouterr()
+  assert_one_line(err, "score.py", message)
+  assert out == "" or "one" in flags or "line 2" in message
+
+
+def test_dynamic_evaluation_that_diverges_is_told_of(
+    trained_runs, call_script, capsys):
+  assert call_script(
+      score, f"--save_path={trained_runs}/a", "--state=carry",
+      f"--text={trained_runs}/text/test.txt", "--dynamic=1e6") == 0
+  err = capsys.readouterr().err
+  assert ("score.py: warning: dynamic evaluation has diverged; lower --dynamic"
+          in err)
+  assert all(len(line) < 200 for line in err.splitlines())
 
 
 def test_models_of_other_words_are_refused(

@@ -171,9 +171,8 @@ def test_scripts_read_classic_checkpoints(
      r"\[\d+, 24\] there, \[\d+, 200\] here\), .*cell_0"),
     (["--model=test", "--config_override=hidden_size=24,num_layers=2",
       "--vocab_path=text/valid.txt"], "text/valid.txt: the vocabulary"),
-    (["--model=test", "--config_override=hidden_size=24,num_layers=2",
-      "--data_path=text/valid.txt"],
-     r"holds another model.*\(\[\d+, 24\] there, \[\d+, 24\] here\)"),
+    (["--model=test", "--data_path=text", "--vocab_path=a/vocab.txt"],
+     "--vocab_path and --data_path: give one of them, not both"),
     (["--model=test", "--data_path=nowhere"], "nowhere: no such folder"),
     (["--model=test", "--config_override=hidden_size=24,num_layers=2",
       "--vocab_path=a/vocab.txt", "--checkpoint=best"],
@@ -192,12 +191,14 @@ def test_classic_checkpoints_that_cannot_be_used(
 @pytest.mark.parametrize("flags, message", [
     ([], "--save_path: name the folder of the run"),
     (["--save_path=nowhere"], "nowhere: no such folder"),
+    (["--save_path=nowhere", "--model=small"], "nowhere: no such folder"),
     (["--save_path=text"], "text: holds no run"),
     (["--save_path=text/test.txt"], "test.txt.*: Not a directory"),
     (["--save_path=a[1]"], r"may not hold \["),
     (["--save_path=a", "--model=small"],
      "--model: is for checkpoints of the classic script; .* leave it out"),
-    (["--save_path=a", "--average_last=9"], "keeps 3 checkpoints; lower it"),
+    (["--save_path=a", "--average_last=9"],
+     "keeps those of 3 epochs; lower it"),
     (["--save_path=a", "--average_last=2", "--checkpoint=best"],
      "averages the last checkpoints; leave out --checkpoint"),
     (["--save_path=a", "--average_last=0"], "average_last"),
@@ -213,6 +214,67 @@ def test_models_that_cannot_be_used(
   assert call_script(script, *needed, *flags) == 1
   assert_one_line(
       capsys.readouterr().err, os.path.basename(script.__file__), message)
+
+
+def test_a_classic_text_of_fewer_words_than_rows(classic, trained_runs,
+                                                 tmp_path, call_script, capsys):
+  """The words that there are keep their ids and scores."""
+  classic("model.ckpt-5", "basic_lstm_cell")
+  words = (trained_runs / "a" / "vocab.txt").read_text().splitlines()
+  (tmp_path / "fewer.txt").write_text("\n".join(words[:-100]))
+  (tmp_path / "text").write_text("the population of the\n")
+  outputs = []
+  for flags in (
+      [f"--save_path={trained_runs}/a"],
+      [f"--save_path={tmp_path}/model.ckpt-5.index", "--model=test",
+       "--config_override=hidden_size=24,num_layers=2",
+       f"--vocab_path={tmp_path}/fewer.txt"]):
+    assert call_script(score, *flags, f"--text={tmp_path}/text") == 0
+    outputs.append(capsys.readouterr().out)
+  assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize("name, value, message", [
+    ("Model/softmax_b", np.nan, "Model/softmax_b is not finite; its training"),
+    ("Model/softmax_b", "text", r"differs in Model/softmax_b \(string there\)"),
+    ("Model/embedding", None, "has no Model/embedding"),
+])
+def test_classic_values_that_cannot_be_used(
+    trained_runs, tmp_path, name, value, message):
+  trained = trained_model.load(str(trained_runs / "a"))
+  with tf.Graph().as_default(), tf.Session() as session:
+    for other, array in trained.values.items():
+      if other != name:
+        tf.get_variable(other, initializer=array)
+      elif value is not None:
+        tf.get_variable(name, initializer=np.full(array.shape, value))
+    session.run(tf.global_variables_initializer())
+    tf.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+  with pytest.raises(checkpoints.RunError, match=message):
+    trained_model.load(str(tmp_path), classic=(CONFIG, trained.vocabulary))
+
+
+def test_a_checkpoint_that_is_let_go_of_meanwhile(run, monkeypatch):
+  """By a training that goes on: those there now are taken."""
+  read = checkpoints.Checkpoint.read
+
+  def remove_first(checkpoint, variables):
+    monkeypatch.setattr(checkpoints.Checkpoint, "read", read)
+    os.rename(checkpoint.path, f"{run.path}/gone")
+    return read(checkpoint, variables)
+
+  monkeypatch.setattr(checkpoints.Checkpoint, "read", remove_first)
+  found = trained_model.load(run.path, average_last=2)
+  assert found.name.endswith("(epoch 2, epoch 1)")
+
+
+def test_a_folder_with_commas_in_its_name(run, call_script, capsys):
+  path = f"{run.path},too"
+  shutil.copytree(run.path, path)
+  for flag in path, f"{run.path},{run.path}":
+    assert call_script(score, f"--save_path={flag}",
+                       f"--text={run.path}/vocab.txt") == 0
+  assert f"{path} (epoch 3)" in capsys.readouterr().err
 
 
 def test_a_run_without_a_checkpoint(run):
