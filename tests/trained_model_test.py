@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from script_test import assert_one_line
+from script_test import ROOT, assert_one_line
 
 import checkpoints
 import configs
@@ -140,6 +142,23 @@ def test_classic_checkpoints(classic, trained_runs, tmp_path, names):
       str(tmp_path / "model.ckpt-900"), classic=(CONFIG, vocabulary))
   np.testing.assert_array_equal(older.values["Model/softmax_b"],
                                 values["Model/softmax_b"] * np.float32(3))
+
+
+def test_the_cells_of_the_classic_script(
+    trained_runs, tmp_path, call_script, capsys):
+  (tmp_path / "text").write_text("the population of the economy\n")
+  vocabulary = f"{trained_runs}/a/vocab.txt"
+  done = subprocess.run(
+      [sys.executable, os.path.join(ROOT, "tests", "classic_script.py"),
+       str(tmp_path), vocabulary, f"{tmp_path}/text"],
+      capture_output=True, text=True, timeout=120)
+  assert done.returncode == 0, done.stderr
+  assert call_script(
+      score, f"--save_path={tmp_path}", "--model=test",
+      "--config_override=hidden_size=24,num_layers=2", "--noheader",
+      f"--vocab_path={vocabulary}", f"--text={tmp_path}/text") == 0
+  np.testing.assert_allclose(
+      float(capsys.readouterr().out.split()[1]), float(done.stdout), rtol=1e-5)
 
 
 @pytest.mark.parametrize("words", ["vocab_path", "data_path", "its folder"])
