@@ -128,7 +128,7 @@ def read_variables(path, variables, aliases=lambda name: [name]):
         there = shapes.get(name, "missing")
         differences.append(
             f"{variable.op.name} ({there} there, {shape} here)")
-      elif not dtypes[name].is_floating:
+      elif dtypes[name].is_floating != variable.dtype.is_floating:
         differences.append(f"{variable.op.name} ({dtypes[name].name} there)")
       else:
         values[variable.op.name] = saved.get_tensor(name)
