@@ -375,7 +375,7 @@ def test_names_that_tensorflow_cannot_find_again_are_refused(
     for flags in run_flags, ["--mode=eval"]:
       assert call_main(*flags, f"--save_path={tmp_path}/{name}") == 1
       err = capsys.readouterr().err
-      assert "the name of the folder of a run m" in err and err.count("\n") == 1
+      assert "the name of the folder m" in err and err.count("\n") == 1
   assert os.listdir(tmp_path) == []
   assert call_main(*run_flags, f"--save_path={tmp_path}/a b*?{{\u00e9\n") == 0
   assert call_main(*run_flags, f"--save_path={tmp_path}/a b*?{{\u00e9\n") == 0
