@@ -20,7 +20,8 @@ KILLS = int(os.environ.get("KILLS", 8))
 # process is let train at the most.
 CASES = {
     "test, fused": (1, "--config_override=hidden_size=24,keep_prob=0.6,"
-                    "max_epoch=4,max_max_epoch=30", "--model=test"),
+                    "batch_size=2,max_epoch=4,max_max_epoch=12",
+                    "--model=test"),
     "test, basic": (1, "--config_override=num_layers=2,hidden_size=16,"
                     "max_max_epoch=40", "--model=test", "--rnn_mode=basic"),
     "small, dynamic": (1, "--config_override=keep_prob=0.5,max_max_epoch=30",
@@ -104,5 +105,4 @@ def test_killed_at_any_moment_it_ends_in_the_same_bits(
   assert_same_run(tmp_path / "undisturbed", run.path)
   print(f"{case}: {KILLS} kills, {hits} of them in a write; variables and "
         "metrics are the same to the last bit", flush=True)
-  # Where a kill falls is up to the machine: these are low bounds.
-  assert hits >= KILLS // 4 and within_epochs >= KILLS // 8
+  assert hits >= KILLS // 4 and within_epochs >= KILLS // 4
