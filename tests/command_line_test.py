@@ -1,0 +1,50 @@
+"""What the scripts share of being called, in a shell."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from script_test import ROOT, assert_one_line
+
+
+@pytest.fixture
+def in_shell(trained_runs, tmp_path):
+  """Calls a script: its name, flags -> status, output in bytes, complaints.
+
+  The file `text` lies in the folder in which it is called.
+  """
+  (tmp_path / "text").write_text("the population\nh\u00f4tel\n",
+                                 encoding="utf-8")
+
+  def call(script, flags, **environment):
+    done = subprocess.run(
+        f"{sys.executable} {ROOT}/{script} --save_path={trained_runs}/a "
+        f"{flags}", shell=True, cwd=tmp_path, capture_output=True, timeout=120,
+        env=os.environ | environment)
+    return done.returncode, done.stdout, done.stderr.decode()
+
+  return call
+
+
+@pytest.mark.parametrize("script, flags", [
+    ("neighbors.py", "--words=the"), ("score.py", "--text=text")])
+def test_a_full_disk_is_one_line(in_shell, script, flags):
+  status, _, err = in_shell(script, f"{flags} > /dev/full")
+  assert status == 1
+  assert_one_line(err, script, "standard output: No space left on device$")
+
+
+def test_closed_streams(in_shell):
+  status, out, err = in_shell("score.py", "--text=text")
+  assert status == 0 and out.count(b"\n") == 3 and "perplexity" in err
+  assert in_shell("score.py", "--text=text 2>&-") == (0, out, "")
+  status, _, summary = in_shell("score.py", "--text=text >&-")
+  assert status == 0
+  assert summary.splitlines()[1:] == err.splitlines()[1:]  # but for the speed
+
+
+def test_data_is_utf_8_in_any_locale(in_shell):
+  status, out, _ = in_shell(
+      "score.py", "--text=text --per_word", PYTHONIOENCODING="latin-1")
+  assert status == 0 and "\th\u00f4tel\t".encode() in out
