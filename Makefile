@@ -1,7 +1,7 @@
 # make train   sets up .venv, trains the small config on the bundled corpus
 # make test    sets up .venv, runs the tests (PTB_DATA=DIR adds those on PTB)
 # make lint    sets up .venv, checks the style
-# make torture sets up .venv, kills runs of several models 96 times (10 minutes)
+# make torture sets up .venv, kills runs of several models 96 times (12 minutes)
 # make clean   removes .venv and the caches; runs and data stay
 # PYTHON=python3.12 picks the interpreter, ARGS="--seed=2" adds flags or options.
 

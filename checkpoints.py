@@ -613,6 +613,7 @@ class TrainingRun(RunDirectory):
 def complete(path):
   """Gives a name to write a file or folder under, which then becomes `path`."""
   partial = path + _PARTIAL
+  _remove(partial)  # what a killed process left
   try:
     yield partial
     if os.path.isdir(partial):

@@ -12,7 +12,6 @@ with words an int32 [batch, steps], and the state of each layer l two float32
 """
 
 import os
-import shutil
 
 import command_line
 
@@ -59,7 +58,6 @@ def export(trained, path):
       raise errors.UserError(f"{path}: exists; name a new folder")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with checkpoints.complete(path) as partial:
-      shutil.rmtree(partial, ignore_errors=True)  # of a killed process
       _write(trained, partial)
   except OSError as error:
     raise errors.UserError(

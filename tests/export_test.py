@@ -99,6 +99,13 @@ def test_names_of_folders(
   assert len(os.listdir(".")) == 1
 
 
+def test_after_a_killed_process(trained_runs, tmp_path):
+  os.makedirs(tmp_path / "new.partial" / "variables")
+  export.export(trained_model.load(str(trained_runs / "a")),
+                str(tmp_path / "new"))
+  assert os.listdir(tmp_path) == ["new"]
+
+
 def test_the_vocabulary_is_the_runs(trained_runs, tmp_path):
   trained = trained_model.load(str(trained_runs / "b"))
   export.export(trained, str(tmp_path))  # it is empty

@@ -13,6 +13,7 @@ import oracle
 import pytest
 from script_test import ROOT, assert_one_line
 
+import adaptation
 import checkpoints
 import reader
 import score
@@ -355,6 +356,21 @@ def test_bad_flags_get_one_line(
   out, err = capsys.readouterr()
   assert_one_line(err, "score.py", message)
   assert out == "" or "one" in flags or "line 2" in message
+
+
+def test_dynamic_evaluation_takes_a_second_cache(
+    trained_runs, models, call_script, capsys, monkeypatch):
+  one = adaptation.cache_bytes(adaptation.CACHE, models[0].config)
+  memory = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": one}
+  sysconf = os.sysconf
+  monkeypatch.setattr(
+      os, "sysconf", lambda name: memory.get(name) or sysconf(name))
+  flags = [f"--save_path={trained_runs}/a", "--state=carry", "--cache=default",
+           f"--text={trained_runs}/text/test.txt"]
+  assert call_script(score, *flags) == 0
+  capsys.readouterr()
+  assert call_script(score, *flags, "--dynamic=default") == 1
+  assert_one_line(capsys.readouterr().err, "score.py", "--cache: 700 words")
 
 
 def test_dynamic_evaluation_that_diverges_is_told_of(

@@ -273,8 +273,11 @@ def test_classic_values_that_cannot_be_used(
     trained_model.load(str(tmp_path), classic=(CONFIG, trained.vocabulary))
 
 
-def test_a_checkpoint_that_is_let_go_of_meanwhile(run, monkeypatch):
-  """By a training that goes on: those there now are taken."""
+@pytest.mark.parametrize("average_last, used", [
+    (1, "(epoch 2)"), (2, "(epoch 2, epoch 1)")])
+def test_a_checkpoint_that_is_let_go_of_meanwhile(
+    run, monkeypatch, caplog, average_last, used):
+  """By a training that goes on: those there now are taken, without a word."""
   read = checkpoints.Checkpoint.read
 
   def remove_first(checkpoint, variables):
@@ -283,8 +286,17 @@ def test_a_checkpoint_that_is_let_go_of_meanwhile(run, monkeypatch):
     return read(checkpoint, variables)
 
   monkeypatch.setattr(checkpoints.Checkpoint, "read", remove_first)
-  found = trained_model.load(run.path, average_last=2)
-  assert found.name.endswith("(epoch 2, epoch 1)")
+  found = trained_model.load(run.path, average_last=average_last)
+  assert found.name.endswith(used) and not caplog.records
+
+
+def test_the_average_of_the_last_is_of_ends_of_epochs(run):
+  newest = run.checkpoints()[0].path
+  os.rename(newest, newest.removesuffix("-epoch-3"))
+  assert trained_model.load(run.path).name.endswith(
+      f"(step {run.checkpoints()[0].step})")
+  assert trained_model.load(run.path, average_last=2).name.endswith(
+      "(epoch 2, epoch 1)")
 
 
 def test_a_folder_with_commas_in_its_name(run, call_script, capsys):
