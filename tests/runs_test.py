@@ -795,6 +795,7 @@ def test_bad_evaluations_get_one_line(
   for flags, said in [
       ([], "--mode=eval needs --save_path"),
       ([run, "--model=test"], "--model: --mode=eval takes it from the run"),
+      ([run, "--keep=3"], "--keep: --mode=eval takes it from the run"),
       ([run, "--config_override=num_steps=3"], "--config_override: --mode"),
       ([run, "--seed=1"], "--seed: "), ([run, "--fresh"], "--fresh: "),
       ([f"--save_path={tmp_path}/none"], "/none: no such folder"),
@@ -971,3 +972,16 @@ def test_the_run_directory(corpus_folder, tmp_path):
   with open(folder / "learning_curve.png", "rb") as file:
     assert file.read(8) == b"\x89PNG\r\n\x1a\n"
   assert not glob.glob(f"{folder}/**/*.partial", recursive=True)
+
+
+def test_the_newest_checkpoints_are_kept(run_flags, tmp_path, call_main):
+  def epochs_kept(epochs, keep):
+    assert call_main(
+        *run_flags[:-1], f"--keep={keep}",
+        f"--config_override=hidden_size=8,max_max_epoch={epochs}") == 0
+    return [c.epoch for c in checkpoints.RunDirectory(
+        f"{tmp_path}/run").checkpoints() if not c.best]
+
+  assert epochs_kept(epochs=4, keep=4) == [4, 3, 2, 1]
+  assert epochs_kept(epochs=5, keep=2) == [5, 4]  # it may change
+  assert epochs_kept(epochs=6, keep=1) == [6]
