@@ -118,7 +118,6 @@ def _gates_of_cudnn(x):
   return tf.stack([i, f, j, o])
 
 
-@_without_bfloat16
 def fused_layer(inputs, state, kernel, bias):
   """The textbook cell with few large GEMMs, and a gradient written by hand.
 
@@ -127,6 +126,8 @@ def fused_layer(inputs, state, kernel, bias):
   the gate gradients alone, one op a step beside its GEMM; what follows from
   them (of the kernel above all, which TensorFlow would add up step by step) is
   one GEMM each over T*B rows.
+
+  In 16 bits it is the GEMMs that are: the gates and c are float32 all along.
   """
   outputs, c, h = _fused(inputs, state.c, state.h, kernel, bias)
   return outputs, LSTMState(c, h)
@@ -136,18 +137,20 @@ def fused_layer(inputs, state, kernel, bias):
 def _fused(inputs, c_0, h_0, kernel, bias):
   """`fused_layer` on bare tensors: -> outputs, c_T, h_T."""
   num_steps, _, input_size = inputs.shape
-  from_input = _rows(inputs) @ kernel[:input_size] + bias  # (T*B, 4H)
+  bits, floats = (functools.partial(tf.cast, dtype=dtype)
+                  for dtype in (inputs.dtype, tf.float32))
+  from_input = floats(_rows(inputs) @ kernel[:input_size] + bias)  # (T*B, 4H)
   from_input = tf.reshape(from_input, [num_steps, -1, bias.shape[0]])
   recurrent = kernel[input_size:]  # (H, 4H)
 
-  c, h = [c_0], [h_0]  # from before the first step to after the last
+  c, h = [floats(c_0)], [h_0]  # from before the first step to after the last
   steps = []  # the gates of each step
   for gates in tf.unstack(from_input):
-    i, j, f, o = tf.split(gates + h[-1] @ recurrent, 4, axis=1)
+    i, j, f, o = tf.split(gates + floats(h[-1] @ recurrent), 4, axis=1)
     i, j, f, o = tf.sigmoid(i), tf.tanh(j), tf.sigmoid(f), tf.sigmoid(o)
     c.append(f * c[-1] + i * j)
     tanh_c = tf.tanh(c[-1])
-    h.append(o * tanh_c)
+    h.append(bits(o * tanh_c))
     steps.append((i, j, f, o, tanh_c))
   outputs = tf.stack(h[1:])  # (T, B, H)
 
@@ -161,21 +164,24 @@ def _fused(inputs, c_0, h_0, kernel, bias):
     """
     # Transposed once: GEMMs of B rows are far slower on a transposed matrix.
     recurrent_t = tf.transpose(recurrent)  # (4H, H)
+    cell = floats(recurrent), floats(bias)
     d_gates = [None] * num_steps
-    d_outputs = tf.unstack(d_outputs)
+    d_outputs, d_c = tf.unstack(d_outputs), floats(d_c)
     for t in reversed(range(num_steps)):
-      d_gates[t], d_c = _gate_gradients(
-          d_h + d_outputs[t], d_c, *steps[t], c[t], c[t + 1], recurrent, bias)
+      d_gates_t, d_c = _gate_gradients(
+          floats(d_h) + floats(d_outputs[t]), d_c, *steps[t], c[t], c[t + 1],
+          *cell)
+      d_gates[t] = bits(d_gates_t)
       d_h = d_gates[t] @ recurrent_t
     d_gates = tf.concat(d_gates, axis=0)  # (T*B, 4H)
     d_inputs = tf.matmul(d_gates, kernel[:input_size], transpose_b=True)
     x_and_h = tf.concat([inputs, tf.stack(h[:-1])], axis=2)  # (T, B, I + H)
     ones = tf.ones_like(d_gates[:, :1])  # a GEMM adds up faster than a sum
-    return (tf.reshape(d_inputs, tf.shape(inputs)), d_c, d_h,
+    return (tf.reshape(d_inputs, tf.shape(inputs)), bits(d_c), d_h,
             tf.matmul(_rows(x_and_h), d_gates, transpose_a=True),
             tf.matmul(ones, d_gates, transpose_a=True)[0])
 
-  return (outputs, c[-1], h[-1]), grad
+  return (outputs, bits(c[-1]), h[-1]), grad
 
 
 def _gate_gradients(d_h, d_c_next, i, j, f, o, tanh_c, c_before, c,
@@ -232,12 +238,18 @@ LAYERS = {
     "fused": fused_layer,
     "cudnn": cudnn_layer,
 }
+NEEDS_GPU = "needs a GPU that TensorFlow sees; leave out the flag, or use fused"
 
 
 def has_gpu():
   """Whether TensorFlow sees a GPU that "cudnn" runs on: one of NVIDIA's."""
   return tf.test.is_built_with_cuda() and bool(
       tf.config.list_physical_devices("GPU"))
+
+
+def runs_here(name):
+  """Whether a layer of LAYERS runs on this machine, or NEEDS_GPU."""
+  return name != "cudnn" or has_gpu()
 
 
 def default_layer():

@@ -883,9 +883,7 @@ def define_flags():
                            "no name; leave out the flag to save nothing")
   flags.register_validator("save_secs", lambda seconds: not math.isnan(seconds),
                            "must be a number")
-  flags.register_validator(
-      "rnn_mode", lambda mode: mode != "cudnn" or lstm.has_gpu(),
-      "needs a GPU that TensorFlow sees; leave out the flag, or use fused")
+  flags.register_validator("rnn_mode", lstm.runs_here, lstm.NEEDS_GPU)
   flags.mark_bool_flags_as_mutual_exclusive(["use_fp16", "use_bfloat16"])
 
 

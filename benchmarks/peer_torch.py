@@ -36,11 +36,12 @@ class Model(nn.Module):
 
 
 def make(spec):
-  """See `contender.serve`; settings: "onednn", "sgd", "compile".
+  """See `contender.serve`; settings: "onednn", "sgd", "compile", "bfloat16".
 
   A report is the rates of the model's GEMMs.
   """
   config, settings = spec["config"], spec["settings"]
+  bfloat16 = settings.get("bfloat16", False)
   torch.backends.mkldnn.enabled = settings.get("onednn", True)
   model = Model(config, spec["vocab_size"])
   if spec["parameters"]:
@@ -58,7 +59,8 @@ def make(spec):
 
   def step():
     nonlocal state
-    cost, state = run(*next(text), state)
+    with torch.autocast(DEVICE, torch.bfloat16, enabled=bfloat16):
+      cost, state = run(*next(text), state)
     state = tuple(part.detach() for part in state)
     optimizer.zero_grad(set_to_none=True)
     cost.backward()

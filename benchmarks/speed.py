@@ -37,12 +37,17 @@ import command_line
 import configs
 import errors
 import lstm
+import mixed_precision
 import reader
 from benchmarks import gemms, machine
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VOCAB_SIZE = 10_000
 ZIPF = 1 / np.arange(1, VOCAB_SIZE + 1)  # how frequent the words of a text are
+OURS = {  # name -> settings
+    layer if precision == "float32" else f"{layer}-{precision}":
+    {"rnn_mode": layer, "precision": precision}
+    for layer in lstm.LAYERS for precision in mixed_precision.PRECISIONS}
 PEERS = {  # name -> module, settings
     "classic": ("peer_classic", {}),
     "classic-no-onednn": ("peer_classic", {"onednn": False}),
@@ -52,6 +57,7 @@ PEERS = {  # name -> module, settings
     "torch-fused": ("peer_torch", {"sgd": {"fused": True}}),
     "torch-no-onednn": ("peer_torch", {"onednn": False}),
     "torch-compile": ("peer_torch", {"compile": True}),
+    "torch-bfloat16": ("peer_torch", {"bfloat16": True}),
 }
 EAGER_TORCH = ("torch", "torch-foreach", "torch-fused", "torch-no-onednn")
 LOADED = 0.05  # share of the machine that others take above which to warn
@@ -141,8 +147,8 @@ def make_spec(config, ids, vocab_size, settings):
 
 def command_of(name):
   """The module of a contender, its settings, and its Python; None: missing."""
-  if name in lstm.LAYERS:
-    return "suite", {"rnn_mode": name}, sys.executable
+  if name in OURS:
+    return "suite", OURS[name], sys.executable
   module, settings = PEERS[name]
   python = sys.executable
   if module == "peer_torch":
@@ -329,6 +335,9 @@ def main(_):
 
 
 def _measure_as_flags_say():
+  for mode in FLAGS.rnn_mode:
+    if not lstm.runs_here(OURS[mode]["rnn_mode"]):
+      raise errors.UserError(f"--rnn_mode={mode}: {lstm.NEEDS_GPU}")
   peers = [name for name in FLAGS.peer if name != "none"]
   missing = [name for name in peers if not command_of(name)]
   names = [*FLAGS.rnn_mode, *(name for name in peers if name not in missing)]
@@ -416,9 +425,13 @@ def define_flags():
   """The flags of this script."""
   flags.DEFINE_multi_enum("model", ["small"], list(configs.CONFIGS),
                           "The configs.")
-  flags.DEFINE_multi_enum("rnn_mode", ["fused", "block", "basic"],
-                          list(lstm.LAYERS), "The layers; the first one is "
-                          "what all others are compared with.")
+  fastest = lstm.default_layer()
+  flags.DEFINE_multi_enum(
+      "rnn_mode",
+      list(dict.fromkeys([fastest, "fused", "block", "basic",
+                          f"{fastest}-bfloat16"])), list(OURS),
+      "The layers, with `-bfloat16` or `-float16` if it is what to compute in; "
+      "the first one is what all others are compared with.")
   flags.DEFINE_multi_enum("peer", list(PEERS), ["none", *PEERS],
                           "The peers; `none` for none.")
   flags.DEFINE_multi_integer("threads", None, "How many cores to use; all "

@@ -14,6 +14,7 @@ from script_test import ROOT, assert_one_line
 
 import configs
 import errors
+import lstm
 from benchmarks import gemms, machine, speed
 
 TINY = dataclasses.replace(
@@ -62,13 +63,20 @@ def test_peer_takes_the_same_steps(tmp_path, suite_costs, name):
   assert len({round(cost, 3) for cost in found}) == 3
 
 
-@pytest.mark.parametrize("name", speed.EAGER_TORCH)
-def test_pytorch_takes_the_same_steps(tmp_path, suite_costs, name):
+def test_bfloat16_takes_almost_the_same_steps(tmp_path, suite_costs):
+  found = costs(tmp_path, *speed.command_of("fused-bfloat16"))
+  assert found == pytest.approx(suite_costs, rel=1e-2)
+  assert found != pytest.approx(suite_costs, rel=1e-5)
+
+
+@pytest.mark.parametrize("name, error", [
+    *((name, 1e-5) for name in speed.EAGER_TORCH), ("torch-bfloat16", 1e-2)])
+def test_pytorch_takes_the_same_steps(tmp_path, suite_costs, name, error):
   python = os.path.join(ROOT, ".venv-peers", "bin", "python")
   if not os.path.exists(python):
     pytest.skip("PyTorch is not installed: make peers")
   assert costs(tmp_path, *speed.PEERS[name], python) == pytest.approx(
-      suite_costs, rel=1e-5)
+      suite_costs, rel=error)
 
 
 def test_gemms_of_a_step_are_six_operations_a_weight_and_token():
@@ -176,7 +184,8 @@ def test_others_share_of_the_machine(monkeypatch):
 @pytest.mark.parametrize("args, message", [
     (["--threads=4096"], "--threads=4096: there are [0-9]+ cores"),
     (["--output=/dev/null/folder"], "--output=/dev/null/folder: Not a dir"),
-    (["--data_path=/absent"], "/absent: no such folder")])
+    (["--data_path=/absent"], "/absent: no such folder"),
+    *([] if lstm.has_gpu() else [(["--rnn_mode=cudnn"], "=cudnn: needs")])])
 def test_complains_in_one_line(call_script, capsys, args, message):
   assert call_script(speed, "--model=test", "--peer=none", *args) == 1
   assert_one_line(capsys.readouterr().err, "speed", message)
