@@ -305,19 +305,21 @@ def breakdown(name, config, ids, vocab_size, cores):
            f"{number:>6.0f}  {kind}")
 
 
-def draw(path, by_config):
-  """A bar chart: for each config, the contenders' words per second."""
+def draw(path, by_config, columns):
+  """Bar charts, in so many columns: the contenders' words per second."""
   import matplotlib
   matplotlib.use("Agg")
   from matplotlib import pyplot
 
+  rows = len(by_config) // columns
   figure, axes = pyplot.subplots(
-      1, len(by_config), figsize=(4 * len(by_config), 3.6), squeeze=False)
-  for ax, (title, results) in zip(axes[0], by_config.items(), strict=True):
+      rows, columns, figsize=(4 * columns, 3.6 * rows), squeeze=False)
+  for ax, (title, results) in zip(axes.flat, by_config.items(), strict=True):
     names = [result.name for result in results][::-1]
     rates = [result.rate for result in results][::-1]
     bars = ax.barh(names, rates, color=[
-        "tab:blue" if name == results[0].name else "0.7" for name in names])
+        "0.7" if name in PEERS else "lightsteelblue" for name in names])
+    bars[-1].set_color("tab:blue")
     ax.bar_label(bars, [f" {rate:,.0f}" for rate in rates], fontsize=8)
     ax.set_title(title)
     ax.set_xlim(0, max(rates) * 1.2)
@@ -354,7 +356,7 @@ def _measure_as_flags_say():
     say(f"{', '.join(missing)}: not installed; `make peers` sets them up")
   with tempfile.TemporaryDirectory() as folder:
     text = _text(folder)
-    for model, (title, cores) in itertools.product(FLAGS.model, _cores()):
+    for (title, cores), model in itertools.product(_cores(), FLAGS.model):
       config, title = configs.CONFIGS[model], f"{model}, {title}"
       if FLAGS.profile:
         for name in FLAGS.rnn_mode:
@@ -418,7 +420,7 @@ def _keep(folder, lines, by_config):
       for result in results:
         writer.writerows([title, result.name, number, f"{rate:.1f}"]
                          for number, rate in enumerate(result.rates, 1))
-  draw(os.path.join(folder, "speed.png"), by_config)
+  draw(os.path.join(folder, "speed.png"), by_config, len({*FLAGS.model}))
 
 
 def define_flags():
