@@ -29,6 +29,17 @@ def _cpu():
   return {name.strip(): value.strip() for name, _, value in pairs}
 
 
+def has_memory():
+  """Whether much of the memory is left; so too where Linux does not tell."""
+  try:
+    with open("/proc/meminfo") as file:
+      kilobytes = {line.partition(":")[0]: int(line.split()[1])
+                   for line in file}
+  except OSError:
+    return True
+  return kilobytes["MemAvailable"] > 0.4 * kilobytes["MemTotal"]
+
+
 class Others:
   """How much of the machine goes to others while somebody is measured."""
 

@@ -24,6 +24,7 @@ import dataclasses
 import itertools
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -107,9 +108,12 @@ class Contender:
       return json.loads(line)
     status = self._process.wait()
     self._log.seek(0)
-    last = self._log.read().decode(errors="replace").strip().splitlines()[-1:]
-    raise errors.UserError(f"{' '.join(self._process.args[:3])} has ended: "
-                           + (last[0] if last else f"exit status {status}"))
+    *_, why = (f"exit status {status}",
+               *self._log.read().decode(errors="replace").strip().splitlines())
+    if status < 0:  # as by Linux when memory runs out
+      why = f"killed by {signal.Signals(-status).name}"
+    raise errors.UserError(
+        f"{' '.join(self._process.args[:3])} has ended: {why}")
 
 
 @dataclasses.dataclass
@@ -117,19 +121,21 @@ class Result:
   """What a contender came to; a rate a round, in words per second."""
 
   name: str
-  rates: list
-  peak: int  # kB
   first_step: float  # seconds
+  peak: int = 0  # kB
+  rates: list = dataclasses.field(default_factory=list)
+  # How many times as fast the first contender was, a number a round.
+  ratios: list = dataclasses.field(default_factory=list)
 
   @property
   def rate(self):
     """The median."""
     return statistics.median(self.rates)
 
-  def times(self, other):
-    """How many times as fast as another, the median of the rounds."""
-    return statistics.median(
-        a / b for a, b in zip(self.rates, other.rates, strict=True))
+  @property
+  def ratio(self):
+    """The median."""
+    return statistics.median(self.ratios)
 
 
 def zipf_ids():
@@ -169,76 +175,108 @@ class Comparison:
     gemm_rates: several of `gemms.rates`.
   """
 
-  def __init__(self, config, ids, vocab_size, cores, stack):
-    """Starts none yet; they end with the stack, a contextlib.ExitStack."""
+  def __init__(self, config, ids, vocab_size, cores):
     self._config, self._ids, self._vocab_size = config, ids, vocab_size
-    self._cores, self._stack = cores, stack
-    self._contenders = {}
+    self._cores = cores
+    self._running = {}  # name -> Contender, in order
     self.results, self.failed, self.versions = {}, {}, {}
     self.others, self.gemm_rates = machine.Others(), []
 
-  def start(self, module, settings, python):
-    """A Contender, once its first step is done."""
-    contender = Contender(module, make_spec(
-        self._config, self._ids, self._vocab_size, settings), self._cores,
-                          python)
-    self._stack.callback(contender.close)
-    self.versions |= contender.versions
-    return contender
+  def measure(self, names):
+    """Goes through the rounds with as many as memory holds, two at least.
 
-  def attempt(self, names, method):
-    """Calls a method with each of the names, and drops those that fail.
+    Args:
+      names: in order; all are compared with the first.
+
+    Returns:
+      The names of those that are left for another time.
 
     Raises:
-      errors.UserError: there is none left.
+      errors.UserError: all of them fail.
     """
+    waiting = list(names)
+    with contextlib.ExitStack() as stack:
+      self._running = {}
+      while waiting and (len(self._running) < 2 or machine.has_memory()):
+        self._attempt([waiting.pop(0)], lambda name: self._enter(name, stack))
+      if not self._running:
+        raise errors.UserError(self.failed[names[0]])
+      gemm = self._start(stack, "gemms", {}, sys.executable)
+      self._attempt(self._running, self._warm_up)
+      for round_ in range(FLAGS.rounds):
+        if round_ in (0, FLAGS.rounds // 2, FLAGS.rounds - 1):
+          self._measure_gemms(gemm)
+        self._round()
+    return waiting
+
+  def _round(self):
+    """A turn of each.
+
+    Raises:
+      errors.UserError: the last of them has failed.
+    """
+    self._attempt(self._running, self._turn)
+    if not self._running:
+      raise errors.UserError(next(iter(self.failed.values())))
+    results = [self.results[name] for name in self._running]
+    for result in results:
+      result.ratios.append(results[0].rates[-1] / result.rates[-1])
+
+  def _attempt(self, names, method):
+    """Calls a method with each of the names, and drops those that fail."""
     for name in list(names):
       try:
         method(name)
       except errors.UserError as error:
         self.failed[name] = error
+        self._running.pop(name, None)
         self.results.pop(name, None)
-    if not self.results:
-      raise errors.UserError(next(iter(self.failed.values())))
 
-  def enter(self, name):
+  def _start(self, stack, module, settings, python):
+    """A Contender, once its first step is done."""
+    contender = Contender(module, make_spec(
+        self._config, self._ids, self._vocab_size, settings), self._cores,
+                          python)
+    stack.callback(contender.close)
+    self.versions |= contender.versions
+    return contender
+
+  def _enter(self, name, stack):
     """Starts a contender that there will be a result of."""
-    contender = self._contenders[name] = self.start(*command_of(name))
-    self.results[name] = Result(name, [], 0, contender.first_step)
+    contender = self._start(stack, *command_of(name))
+    self._running[name] = contender
+    self.results.setdefault(name, Result(name, contender.first_step))
 
-  def warm_up(self, name):
+  def _warm_up(self, name):
     """A turn that does not count."""
-    self._contenders[name].ask("rate", FLAGS.seconds)
+    self._running[name].ask("rate", FLAGS.seconds)
 
-  def turn(self, name):
-    """A turn that counts."""
+  def _turn(self, name):
     answer = self.others.during(
-        lambda: self._contenders[name].ask("rate", FLAGS.seconds))
+        lambda: self._running[name].ask("rate", FLAGS.seconds))
     self.results[name].rates.append(answer["rate"])
     self.results[name].peak = answer["peak"]
 
-  def measure_gemms(self, contender):
+  def _measure_gemms(self, contender):
     """Adds to `gemm_rates`: TensorFlow's, and PyTorch's where it takes part."""
     measuring = [contender] + [
-        self._contenders[name] for name in self.results if name == "torch"]
+        self._running[name] for name in self._running if name == "torch"]
     self.gemm_rates += [c.ask("report", 20) for c in measuring]
 
 
 def compare(config, names, ids, vocab_size, cores):
   """Measures contenders in turn: a Comparison.
 
+  Where memory does not hold all of them at once, the first takes part with each
+  group of the others, for these to be compared with.
+
   Raises:
     errors.UserError: all of them fail.
   """
-  with contextlib.ExitStack() as stack:
-    comparison = Comparison(config, ids, vocab_size, cores, stack)
-    comparison.attempt(names, comparison.enter)
-    gemm = comparison.start("gemms", {}, sys.executable)
-    comparison.attempt(comparison.results, comparison.warm_up)
-    for round_ in range(FLAGS.rounds):
-      if round_ in (0, FLAGS.rounds // 2, FLAGS.rounds - 1):
-        comparison.measure_gemms(gemm)
-      comparison.attempt(comparison.results, comparison.turn)
+  comparison = Comparison(config, ids, vocab_size, cores)
+  waiting = comparison.measure(names)
+  while waiting:
+    waiting = comparison.measure([names[0], *waiting])
   return comparison
 
 
@@ -261,7 +299,7 @@ def table(results, limit):
          f"{'of limit':>10}{'by shape':>10}")
   for result in results:
     yield (f"{result.name:<18}{result.rate:>9.0f}{min(result.rates):>9.0f}"
-           f"{max(result.rates):>9.0f}{first.times(result):>11.2f}x"
+           f"{max(result.rates):>9.0f}{result.ratio:>11.2f}x"
            f"{result.peak / 1024:>9.0f}{result.first_step:>10.1f} s"
            f"{result.rate / limit['limit']:>10.2f}"
            f"{result.rate / limit['by shape']:>10.2f}")
@@ -269,8 +307,8 @@ def table(results, limit):
          f"GFLOP/s, {limit['by shape']:.0f} by shape")
   eager = [result for result in results if result.name in EAGER_TORCH]
   if eager:
-    best = max(eager, key=lambda result: result.rate)
-    yield (f"{first.name} is {first.times(best):.2f} times as fast as eager "
+    best = min(eager, key=lambda result: result.ratio)
+    yield (f"{first.name} is {best.ratio:.2f} times as fast as eager "
            f"PyTorch at its best ({best.name})")
 
 

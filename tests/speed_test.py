@@ -129,45 +129,81 @@ def test_peak_memory_is_not_the_parents():
   assert 1_000 < int(found.stdout) < len(ballast) // 1024
 
 
-def test_contender_that_cannot_start(tmp_path):
+@pytest.mark.parametrize("does, message", [
+    ("echo 'no PyTorch in here' >&2; exit 3", "no PyTorch in here"),
+    ("exit 3", "exit status 3"), ("echo ! >&2; kill -9 $$", "by SIGKILL")])
+def test_contender_that_cannot_start(tmp_path, does, message):
   python = tmp_path / "python"
-  python.write_text("#!/bin/sh\necho 'no PyTorch in here' >&2\nexit 3\n")
+  python.write_text(f"#!/bin/sh\n{does}\n")
   python.chmod(0o755)
   spec = speed.make_spec(TINY, str(tmp_path / "ids.npy"), VOCAB_SIZE, {})
-  with pytest.raises(errors.UserError, match="ended: no PyTorch in here"):
+  with pytest.raises(errors.UserError, match=f"has ended: .*{message}"):
     speed.Contender("peer_torch", spec, os.sched_getaffinity(0), str(python))
 
 
-class Mortal:
-  """A contender that ends in its second turn."""
+@pytest.fixture
+def compare(monkeypatch):
+  """`speed.compare` of contenders that have these rates, and then end.
 
-  first_step = 1.0
+  It takes the rates by module, the warm-up's too, and for how many contenders
+  there is memory; returns a speed.Comparison, and which modules were started.
+  """
+  def compared(rates, room=99):
+    started = []
 
-  def __init__(self):
-    self._turns = 0
+    class Contender:
+      versions, first_step = {}, 1.0
 
-  def ask(self, *_):
-    self._turns += 1
-    if self._turns > 1:
-      raise errors.UserError("it has ended")
-    return {"rate": 5.0, "peak": 1, "cpu": 0.0}
+      def __init__(self, module, *_):
+        started.append(module)
+        self._module, self._rates = module, iter(rates.get(module, ()))
+
+      def ask(self, command, _):
+        if command == "report":
+          return [1.0]
+        for rate in self._rates:
+          return {"rate": rate, "peak": 1, "cpu": 0.0}
+        raise errors.UserError(f"{self._module} has ended")
+
+      def close(self):
+        started.remove(self._module)
+        started.append(f"not {self._module}")
+
+    monkeypatch.setattr(speed, "FLAGS", types.SimpleNamespace(
+        seconds=0, rounds=2, peers_python=sys.executable))
+    monkeypatch.setattr(speed, "Contender", Contender)
+    monkeypatch.setattr(machine, "has_memory", lambda: room > sum(
+        not name.startswith("not") for name in started))
+    return speed.compare(TINY, ["fused", "classic", "keras", "torch"], "ids",
+                         VOCAB_SIZE, [0])
+  return compared
 
 
-def test_who_fails_midway_is_left_out(monkeypatch):
-  monkeypatch.setattr(speed, "FLAGS", types.SimpleNamespace(seconds=0))
-  comparison = speed.Comparison(TINY, "", VOCAB_SIZE, [0], None)
-  for name in "a", "b":
-    comparison._contenders[name] = Mortal()
-    comparison.results[name] = speed.Result(name, [], 0, 1.0)
-  comparison._contenders["a"].ask = lambda *_: {
-      "rate": 7.0, "peak": 1, "cpu": 0.0}
-  for _ in range(2):
-    comparison.attempt(comparison.results, comparison.turn)
-  assert [r.rates for r in comparison.results.values()] == [[7.0, 7.0]]
-  assert "b is left out: it has ended" in list(speed.remarks(comparison))
-  comparison._contenders["a"] = comparison._contenders["b"]
-  with pytest.raises(errors.UserError, match="it has ended"):
-    comparison.attempt(comparison.results, comparison.turn)
+ALL_RATES = {"suite": [9.0, 12.0, 12.0], "peer_classic": [9.0, 6.0, 3.0],
+             "peer_keras": [9.0, 8.0, 8.0], "peer_torch": [9.0, 4.0, 4.0]}
+
+
+@pytest.mark.parametrize("room, rounds", [(99, 2), (3, 4), (0, 6)])
+def test_contenders_take_turns_as_memory_allows(compare, room, rounds):
+  comparison = compare(ALL_RATES, room)
+  assert {name: (result.rate, result.ratio) for name, result
+          in comparison.results.items()} == {
+              "fused": (12, 1), "classic": (4.5, 3), "keras": (8, 1.5),
+              "torch": (4, 3)}
+  assert len(comparison.results["fused"].rates) == rounds
+  assert not comparison.failed
+
+
+def test_who_fails_midway_is_left_out(compare):
+  comparison = compare(ALL_RATES | {"peer_keras": [9.0, 8.0]})
+  assert list(comparison.results) == ["fused", "classic", "torch"]
+  assert ("keras is left out: peer_keras has ended"
+          in list(speed.remarks(comparison)))
+
+
+def test_complains_where_all_fail(compare):
+  with pytest.raises(errors.UserError, match="suite has ended"):
+    compare({})
 
 
 def test_others_share_of_the_machine(monkeypatch):
