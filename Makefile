@@ -18,7 +18,7 @@ train: $(VENV)/run.done
 	$(BIN)/python ptb_word_lm.py --model=small $(ARGS)
 
 test: $(VENV)/test.done
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .

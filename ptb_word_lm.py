@@ -40,7 +40,7 @@ import mixed_precision
 import reader
 import softmax
 import stops
-from tensorflow_v1 import repeatable_session, tf
+from tensorflow_v1 import halve_threads_per_op, repeatable_session, tf
 
 _log = logging.getLogger(__name__)
 
@@ -297,6 +297,11 @@ class Epoch:
     Raises:
       reader.DataError: the split is too short.
     """
+    # Both halves of a window are under way at once, and to hand each small op
+    # over to more threads takes longer than it saves. With matrices beyond the
+    # processor's caches it is the other way round.
+    if max(config.layer_sizes) < 1000:
+      halve_threads_per_op()
     cut = reader.training_streams if is_training else reader.evaluation_streams
     try:
       self._host_streams = cut(ids, config.batch_size, config.num_steps)

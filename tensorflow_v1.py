@@ -60,16 +60,22 @@ def repeatable_session():
 
   TensorFlow would merge sums of two terms into sums of many, which begin with
   whichever term can lend its memory: another one from run to run.
-
-  An op has half of the cores, for a model goes through the two halves of a
-  window at once. TensorFlow knows a single such number in a process: that of
-  its first session.
   """
-  config = tf.ConfigProto(
-      intra_op_parallelism_threads=max(1, _num_cores() // 2))
+  config = tf.ConfigProto()
   rewriting = config.graph_options.rewrite_options
   rewriting.arithmetic_optimization = rewriting.OFF
   return tf.Session(config=config)
+
+
+def halve_threads_per_op():
+  """Leaves half of the cores to an op, for two of them at once.
+
+  TensorFlow looks once in a process, when there is first something to compute,
+  be it a constant of a graph; so this has no effect later, nor where the
+  environment has the number.
+  """
+  os.environ.setdefault(
+      "TF_NUM_INTRAOP_THREADS", str(max(1, _num_cores() // 2)))
 
 
 def _num_cores():

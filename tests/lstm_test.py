@@ -137,6 +137,17 @@ def test_layers_in_16_bits(name, dtype, error):
     assert 0 < difference < error * np.linalg.norm(expected[key]), key
 
 
+@pytest.mark.parametrize("name", ["block", "fused", "cudnn"])
+def test_c_is_no_bfloat16_within_a_window(name):
+  """It grows by 0.01 a step from 4 on, where bfloat16 goes by 0.03."""
+  one = np.ones([1, 1])
+  i, j, f, o = -2.2, 0.1, 20, 0  # before sigmoid and tanh
+  arrays = [np.zeros([50, 1, 1]), 4 * one, 0 * one, np.zeros([2, 4]),
+            np.array([i, j, f, o]), np.zeros([50, 1, 1]), one, one]
+  found = run_layer(name, arrays, "bfloat16")
+  assert found["c"].astype("f") == pytest.approx(4.5, abs=0.03)
+
+
 @pytest.mark.parametrize("name", lstm.LAYERS)
 def test_two_windows_are_one_long_window(name):
   inputs, c, h, kernel, bias, *_ = (a.astype("f") for a in case(6, 2, 3, 4))
