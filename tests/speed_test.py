@@ -119,6 +119,27 @@ def test_profile_says_where_the_time_goes():
   assert re.search(r"\d\.\d\d ms +\d+\.\d% +2  LSTMBlockCellGrad", done.stdout)
 
 
+def test_ops_of_small_models_leave_cores_to_each_other():
+  """By the threads of a process: those of a pool are the ones that differ."""
+  cores = len(os.sched_getaffinity(0))
+  if cores < 2:
+    pytest.skip("there is one core")
+  environ = dict(os.environ)
+  environ.pop("TF_NUM_INTRAOP_THREADS", None)  # of a test before
+
+  def num_threads(hidden_size):
+    return int(subprocess.run([sys.executable, "-c", (
+        "import dataclasses, os, numpy as np, configs\n"
+        "from benchmarks import suite\n"
+        "config = dataclasses.replace(\n"
+        f"    configs.TEST, hidden_size={hidden_size}, num_layers=1)\n"
+        "suite.training(config, 9, np.arange(200) % 9)\n"
+        "print(len(os.listdir('/proc/self/task')))")], cwd=ROOT, env=environ,
+        stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+  assert num_threads(1000) - num_threads(8) == cores - cores // 2
+
+
 def test_peak_memory_is_not_the_parents():
   ballast = b"x" * 2**30
   found = subprocess.run(
