@@ -275,7 +275,7 @@ def bad(name, contents=None):
     ("--factbook", lambda folder: folder / "none", "no such folder"),
     ("--factbook", bad("file", b""), "not a folder"),
     ("--factbook", bad("empty"), "at least 10"),
-], ids=str)
+])
 def test_bad_input_is_said_in_one_line(tmp_path, capsys, flag, maker, says):
   path = maker(tmp_path)
   code = prepare.main([flag, str(path), "--output", str(tmp_path / "out")])
