@@ -72,7 +72,7 @@ def halve_threads_per_op():
 
   TensorFlow looks once in a process, when there is first something to compute,
   be it a constant of a graph; so this has no effect later, nor where the
-  environment has the number.
+  environment has the number. It tells, now and then, in the last bit of a sum.
   """
   os.environ.setdefault(
       "TF_NUM_INTRAOP_THREADS", str(max(1, _num_cores() // 2)))
