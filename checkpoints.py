@@ -49,7 +49,9 @@ _FILES = ("config.json", "vocab.txt", "metadata.tsv", "projector_config.pbtxt",
           "metrics.csv", "learning_curve.png", "tests.json", "checkpoint",
           "ids.int32", "ids.json")
 # What a run is whose config.json is older than the setting.
-_OLDER = {"precision": "float32"}
+_OLDER = {"precision": "float32", "tokens": "words",
+          "init_embeddings": None}
+_OLDER_SETTINGS = {"cell": "lstm", "optimizer": "sgd", "epoch_size": 0}
 _NAME = re.compile(r"(best-)?step-(\d+)(?:-epoch-(\d+))?")
 # What ends so is being written or removed, or was when its process died.
 _PARTIAL = ".partial"
@@ -214,7 +216,7 @@ class RunDirectory:
         config = json.load(file)
       if not isinstance(config, dict):
         raise ValueError
-      return _OLDER | config
+      return _with_older(config)
     except FileNotFoundError:
       what = "holds no run" if os.path.isdir(self.path) else "no such folder"
       raise RunError(f"{self.path}: {what}") from None
@@ -225,13 +227,17 @@ class RunDirectory:
           f"{self._join('config.json')}: garbled; bring back a copy") from None
 
   def vocabulary(self):
-    """The reader.Vocabulary of the run.
+    """The vocabulary of the run: one of reader.VOCABULARIES.
 
     Raises:
       RunError: it is not there, or not readable.
     """
+    tokens = self.config()["tokens"]
+    if tokens not in reader.VOCABULARIES:
+      raise RunError(f"{self._join('config.json')}: tokens {tokens!s:.99}: "
+                     "there are " + ", ".join(reader.VOCABULARIES))
     try:
-      return reader.Vocabulary.load(self._join("vocab.txt"))
+      return reader.VOCABULARIES[tokens].load(self._join("vocab.txt"))
     except reader.DataError as error:
       raise RunError(error) from None
 
@@ -332,13 +338,18 @@ class RunDirectory:
       if kept["stamps"] != {s: reader.stamp(p) for s, p in paths.items()}:
         return None
       texts = {}
-      with open(self._join("ids.int32"), "rb") as file:
-        for split, identity in kept["identities"].items():
-          ids = np.fromfile(file, "<i4", identity["tokens"])
-          texts[split] = reader.Text(
-              ids, kept["unknown"][split], identity, kept["stamps"][split])
+      # A copy: the file's own bytes may change under a process that maps them.
+      with (open(self._join("ids.int32"), "rb") as file,
+            reader.temporary_file() as copy):
+        shutil.copyfileobj(file, copy)
+        copy.flush()
+        ids = reader.mapped(copy)
+      for split, identity in kept["identities"].items():
+        split_ids, ids = np.split(ids, [identity["tokens"]])
+        texts[split] = reader.Text(
+            split_ids, kept["unknown"][split], identity, kept["stamps"][split])
       vocabulary = self.vocabulary()
-    except (DamagedError, RunError, OSError):
+    except (DamagedError, ValueError, OSError):
       return None
     if kept != _about(texts, vocabulary):
       return None
@@ -356,20 +367,24 @@ class TrainingRun(RunDirectory):
   Every method raises a RunError where the folder cannot be written to.
   """
 
-  def __init__(self, path, config, vocabulary, fresh=False, may_change=(),
-               keep=3, title="", reference=None, texts=None):
+  def __init__(self, path, config, vocabulary=None, fresh=False, may_change=(),
+               keep=3, title="", reference=None, texts=None,
+               metric="perplexity", embedding="Model/embedding"):
     """Touches nothing yet.
 
     Args:
       path: of the folder; may be missing.
       config: what config.json is to hold, a dict of JSON's types.
-      vocabulary: a reader.Vocabulary.
+      vocabulary: the reader.Words of the run, if there are any.
       fresh: whether to refuse a folder that is not empty.
       may_change: names within `config` that a later start may change, such as
         "settings.learning_rate", also with wildcards.
       keep: how many of the newest checkpoints to keep, beside the best.
       title, reference: see `learning_curve.draw`.
       texts: a dict, split -> reader.Text, to keep for a later `corpus`.
+      metric: what "valid_..." and "train_..." of a row are; the best epoch has
+        the lowest.
+      embedding: the variable that has a row for each word.
     """
     super().__init__(path)
     self._config = json.loads(json.dumps(config))  # tuples become lists
@@ -378,8 +393,8 @@ class TrainingRun(RunDirectory):
     self._may_change = may_change
     self._keep = keep
     self._draw = functools.partial(
-        learning_curve.draw, title=title, reference=reference)
-    self._texts = texts
+        learning_curve.draw, title=title, reference=reference, metric=metric)
+    self._texts, self._metric, self._embedding = texts, metric, embedding
 
   @contextlib.contextmanager
   def open(self):
@@ -439,13 +454,8 @@ class TrainingRun(RunDirectory):
     with self._writing():
       _write_json(self._join("config.json"), self._config)
       os.makedirs(self._join("checkpoints"), exist_ok=True)
-      for name in "vocab.txt", "metadata.tsv":
-        with complete(self._join(name)) as partial:
-          self._vocabulary.save(partial)
-      with complete(self._join("projector_config.pbtxt")) as partial:
-        with open(partial, "w") as file:
-          file.write('embeddings { tensor_name: "Model/embedding" '
-                     'metadata_path: "metadata.tsv" }\n')
+      if self._vocabulary:
+        self._keep_vocabulary()
       if self._texts:
         self._keep_ids()
       # TensorBoard drops what an earlier process logged of the steps to come.
@@ -459,7 +469,8 @@ class TrainingRun(RunDirectory):
       saver: a tf.train.Saver of all global variables; max_to_keep=0.
       step: training steps taken.
       journal: a dict of JSON's types, with the metrics at "rows": one dict an
-        epoch, with "epoch" and "valid_perplexity" among its keys.
+        epoch, with "epoch" among its keys, and the metric on validation where
+        one is to be the best.
       ends_epoch: whether the last row is that of an epoch that ended here.
     """
     rows = journal["rows"]
@@ -500,6 +511,15 @@ class TrainingRun(RunDirectory):
       _write_sealed(self._join("tests.json"),
                     {str(epoch): figure for epoch, figure in tests.items()})
 
+  def _keep_vocabulary(self):
+    for name in "vocab.txt", "metadata.tsv":
+      with complete(self._join(name)) as partial:
+        self._vocabulary.save(partial)
+    with complete(self._join("projector_config.pbtxt")) as partial:
+      with open(partial, "w") as file:
+        file.write(f'embeddings {{ tensor_name: "{self._embedding}" '
+                   'metadata_path: "metadata.tsv" }\n')
+
   def _keep_ids(self):
     """Spares a restart the reading; where that fails, it is no reason to stop.
 
@@ -519,10 +539,11 @@ class TrainingRun(RunDirectory):
   def _compare(self):
     """Refuses to go on with another run than the one that is kept here."""
     refused, changed = self._differences(self.config())
-    words = self.vocabulary().words
-    if words != self._vocabulary.words:
-      refused.append(f"the vocabulary ({len(words)} words there, "
-                     f"{len(self._vocabulary)} here, not the same)")
+    if self._vocabulary:
+      words = self.vocabulary().words
+      if words != self._vocabulary.words:
+        refused.append(f"the vocabulary ({len(words)} words there, "
+                       f"{len(self._vocabulary)} here, not the same)")
     self._refuse(self.path, refused)
     if changed:
       _log.info("changed since the run was started: %s", ", ".join(changed))
@@ -530,7 +551,7 @@ class TrainingRun(RunDirectory):
   def _differences(self, there):
     """Of another config to ours: those that may not be, those that may."""
     refused, changed = [], []
-    there, here = _flatten(_OLDER | there), _flatten(_OLDER | self._config)
+    there, here = map(_flatten, map(_with_older, (there, self._config)))
     for name in dict.fromkeys([*there, *here]):
       if there.get(name) != here.get(name):
         may = any(fnmatch.fnmatch(name, p) for p in self._may_change)
@@ -601,7 +622,8 @@ class TrainingRun(RunDirectory):
 
   def _keep_best(self, rows):
     """Copies the best of the epochs that are kept, if it is not yet."""
-    figures = {row["epoch"]: row["valid_perplexity"] for row in rows}
+    name = f"valid_{self._metric}"
+    figures = {row["epoch"]: row[name] for row in rows if name in row}
     kept = {checkpoint.epoch: checkpoint for checkpoint in self.checkpoints()
             if checkpoint.epoch in figures}  # the copy, where there are both
     best = min(kept, key=lambda epoch: (figures[epoch], epoch), default=None)
@@ -755,6 +777,14 @@ def _about(texts, vocabulary):
 def _digest(content):
   return hashlib.sha256(
       json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _with_older(config):
+  """The content of config.json, and what it may be too old to say."""
+  config = _OLDER | config
+  if isinstance(config.get("settings"), dict):
+    config["settings"] = _OLDER_SETTINGS | config["settings"]
+  return config
 
 
 def _flatten(config, prefix=""):

@@ -15,12 +15,27 @@ class ConfigError(errors.UserError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-  """One model and the way it is trained.
+class Settings:
+  """What all records of hyperparameters are: fields within their ranges.
 
   Raises:
     ConfigError: a value is out of its range.
   """
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if field.type is tuple:
+        object.__setattr__(self, field.name, tuple(value))
+      holds, range_ = _RANGES[field.name]
+      for item in value if field.type is tuple else (value,):
+        if not holds(item):
+          raise ConfigError(f"{field.name}={item}: must be {range_}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(Settings):
+  """One model and the way it is trained."""
 
   init_scale: float  # parameters start uniform in +-init_scale
   learning_rate: float
@@ -35,14 +50,9 @@ class Config:
   batch_size: int = 20  # B, parallel streams
   hidden_sizes: tuple = ()  # one size a layer, in place of hidden_size
   embedding_size: int = 0  # 0: as wide as the first layer
-
-  def __post_init__(self):
-    object.__setattr__(self, "hidden_sizes", tuple(self.hidden_sizes))
-    for name, (holds, range_) in _RANGES.items():
-      value = getattr(self, name)
-      for number in value if isinstance(value, tuple) else (value,):
-        if not holds(number):
-          raise ConfigError(f"{name}={number}: must be {range_}")
+  cell: str = "lstm"  # or another of cells.CELLS
+  optimizer: str = "sgd"  # or another of optimizers.OPTIMIZERS
+  epoch_size: int = 0  # windows in an epoch; 0: as many as the text has
 
   @property
   def layer_sizes(self):
@@ -59,6 +69,12 @@ _COUNT = (lambda x: 1 <= x <= 10**6, "from 1 to 1,000,000")
 _COUNT_OR_0 = (lambda x: 0 <= x <= 10**6, "from 0 to 1,000,000")
 _POSITIVE = (lambda x: 1e-30 <= x <= 1e30, "above 0, from 1e-30 to 1e30")
 _SHARE = (lambda x: 1e-6 <= x <= 1, "above 0 (from 1e-6) and at most 1")
+
+
+def _one_of(*names):
+  return (lambda x: x in names), "one of " + ", ".join(names)
+
+
 _RANGES = {
     "init_scale": _POSITIVE,
     "learning_rate": _POSITIVE,
@@ -73,6 +89,9 @@ _RANGES = {
     "batch_size": _COUNT,
     "hidden_sizes": _COUNT,
     "embedding_size": _COUNT_OR_0,
+    "cell": _one_of("lstm", "peephole", "gru", "rnn"),
+    "optimizer": _one_of("sgd", "adagrad", "adam", "rmsprop"),
+    "epoch_size": _COUNT_OR_0,
 }
 
 SMALL = Config(
@@ -123,6 +142,56 @@ TEST = Config(  # runs in seconds, learns little
     keep_prob=1.0,
     lr_decay=0.5)
 
+# Of tasks/: as a chapter of Abrahams et al. 2016, "TensorFlow for Machine
+# Intelligence", has them, where it says.
+CHAR_LM = Config(
+    init_scale=0.1,
+    learning_rate=0.002,
+    max_grad_norm=5,
+    num_layers=2,
+    num_steps=50,
+    hidden_size=200,
+    max_epoch=20,
+    max_max_epoch=20,
+    keep_prob=1.0,
+    lr_decay=0.9,
+    batch_size=100,
+    cell="gru",
+    optimizer="adam",
+    epoch_size=200)
+
+SENTIMENT = Config(
+    init_scale=0.08,
+    learning_rate=0.002,
+    max_grad_norm=5,
+    num_layers=1,
+    num_steps=500,  # the most words of a review
+    hidden_size=128,
+    embedding_size=128,
+    max_epoch=3,
+    max_max_epoch=6,
+    keep_prob=0.5,
+    lr_decay=0.5,
+    batch_size=64,
+    cell="gru",
+    optimizer="rmsprop")
+
+OCR = Config(
+    init_scale=0.08,
+    learning_rate=0.002,
+    max_grad_norm=5,
+    num_layers=1,
+    num_steps=14,  # the most letters of a word
+    hidden_size=300,
+    max_epoch=5,
+    max_max_epoch=5,
+    keep_prob=0.5,
+    lr_decay=0.5,
+    batch_size=10,
+    cell="gru",
+    optimizer="rmsprop",
+    epoch_size=50)
+
 CONFIGS = {"small": SMALL, "medium": MEDIUM, "large": LARGE, "test": TEST}
 
 # Train, valid and test perplexity on the Penn Treebank: table 1 of the paper,
@@ -142,12 +211,13 @@ SCHEDULE = ("learning_rate", "lr_decay", "max_epoch", "max_grad_norm",
             "keep_prob")
 
 
-def parse(settings):
+def parse(settings, record=Config):
   """Reads settings, each as the type of the one it takes the place of.
 
   Args:
     settings: "hidden_size=300,keep_prob=0.8"; a list goes on over commas, as
       in "hidden_sizes=256,128".
+    record: whose fields they are.
 
   Returns:
     A dict, name -> value, for `override`.
@@ -168,7 +238,7 @@ def parse(settings):
       raise ConfigError(f"{name}: set twice")
     else:
       texts[name] = [text]
-  return {name: _parse(name, text) for name, text in texts.items()}
+  return {name: _parse(name, text, record) for name, text in texts.items()}
 
 
 def override(config, settings):
@@ -181,16 +251,17 @@ def override(config, settings):
     ConfigError: as `parse`; a value out of its range, or a size given in two
       ways.
   """
-  values = parse(settings) if isinstance(settings, str) else settings
+  values = (parse(settings, type(config)) if isinstance(settings, str)
+            else settings)
   if "hidden_sizes" in values and {"hidden_size", "num_layers"} & set(values):
     raise ConfigError("hidden_sizes gives the size of every layer: leave out "
                       "hidden_size and num_layers")
   return dataclasses.replace(config, **values)
 
 
-def _parse(name, texts):
+def _parse(name, texts, record):
   """The value of a setting, typed as the field's default is."""
-  types = {field.name: field.type for field in dataclasses.fields(Config)}
+  types = {field.name: field.type for field in dataclasses.fields(record)}
   if name not in types:
     raise ConfigError(f"{name}: no such setting; there are "
                       + ", ".join(types))

@@ -8,7 +8,8 @@ It needs nothing of this suite where it is used:
     found = model.signatures["serving_default"](words=words, **state)
 
 with words an int32 [batch, steps], and the state of each layer l two float32
-[batch, H], c_0, h_0, c_1 and so on, zero at the start of a text.
+[batch, H] (of cells other than the LSTM's, one: h_0, h_1), c_0, h_0, c_1 and so
+on, zero at the start of a text.
 """
 
 import os
@@ -22,8 +23,8 @@ from absl import app, flags
 
 import checkpoints
 import errors
-import lstm
 import model_flags
+import trained_model
 from ptb_word_lm import PTBModel
 from tensorflow_v1 import tf
 
@@ -86,10 +87,7 @@ def _write(trained, path):
 def _build(trained):
   """Adds the graph: the signatures by name, and the variables."""
   words = tf.placeholder(tf.int32, [None, None], "words")
-  state = tuple(
-      lstm.LSTMState(*(tf.placeholder(tf.float32, [None, size], f"{part}_{i}")
-                       for part in lstm.LSTMState._fields))
-      for i, size in enumerate(trained.config.layer_sizes))
+  state = trained_model.state_placeholders(trained.config)
   model = PTBModel(
       trained.config, len(trained.vocabulary), tf.transpose(words),
       tf.transpose(words), state, rnn_mode="dynamic")
@@ -116,6 +114,7 @@ def _by_name(prefix, state):
 def define_flags():
   """The flags of this script; `main` alone reads them."""
   model_flags.define()
+  flags.adopt_module_key_flags(model_flags)  # for --help
   flags.DEFINE_string("output", None, "The folder to make.")
 
 

@@ -148,22 +148,17 @@ class Writer:
 
 def words_of(prompt, vocabulary):
   """The words of a prompt; a warning names those that are not known."""
-  words = reader.split(prompt.replace("\n", f" {reader.EOS} "))
+  words = vocabulary.split(prompt)
   for word in dict.fromkeys(words):
     if word not in vocabulary:
       _log.warning("%s is not in the vocabulary; read as %s", word, reader.UNK)
   return words
 
 
-def layout(words):
-  """Words as text; `<eos>` is a line break."""
-  lines = " ".join(words).split(reader.EOS)
-  return "\n".join(line.strip(" ") for line in lines)
-
-
 def define_flags():
   """The flags of this script; `main` alone reads them."""
   model_flags.define()
+  flags.adopt_module_key_flags(model_flags)  # for --help
   flags.DEFINE_string("prompt", "", "The words to go on from; without any, a "
                       "sentence begins.")
   flags.DEFINE_bool("interactive", False,
@@ -231,7 +226,7 @@ def _write(writer, prompt, rng, vocabulary):
   for number, sample in enumerate(samples, 1):
     if len(samples) > 1:
       print(f"--- {number} of {len(samples)} ---")
-    print(layout(prompt + sample), flush=True)
+    print(vocabulary.join(prompt + sample), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The picture of a run: perplexity by epoch, and the learning rate."""
+"""The picture of a run: its metric by epoch, and the learning rate."""
 
 import logging
 
@@ -10,19 +10,22 @@ logging.getLogger("matplotlib").setLevel(logging.ERROR)
 _TRAIN, _VALID, _REFERENCE = "#9a9a9a", "#1f5fa8", "#c0392b"
 
 
-def draw(rows, path, title="", reference=None):
+def draw(rows, path, title="", reference=None, metric="perplexity"):
   """Draws a learning curve, as a PNG file.
 
   Args:
-    rows: dicts with the keys "epoch", "train_perplexity", "valid_perplexity"
-      and "learning_rate".
-    reference: a label and a perplexity, drawn as a dashed line.
+    rows: dicts with the keys "epoch", "learning_rate", and the metric as
+      "train_perplexity" and, if there is one, "valid_perplexity".
+    reference: a label and a figure, drawn as a dashed line.
+    metric: what takes the place of "perplexity" there.
   """
   epochs = [row["epoch"] for row in rows]
   picture = figure.Figure(figsize=(7, 5), layout="constrained", dpi=150)
   above, below = picture.subplots(2, sharex=True, height_ratios=(4, 1))
   for name, color in ("train", _TRAIN), ("valid", _VALID):
-    figures = [row[f"{name}_perplexity"] for row in rows]
+    figures = [row.get(f"{name}_{metric}") for row in rows]
+    if None in figures:
+      continue
     above.plot(epochs, figures, "o-", color=color, markersize=3.5,
                label=f"{name}, {_short(figures[-1])} after epoch {epochs[-1]}")
   if reference:
@@ -30,11 +33,12 @@ def draw(rows, path, title="", reference=None):
     above.axhline(value, color=_REFERENCE, linestyle="--", linewidth=1,
                   label=f"{label}, valid {value:g}")
   above.legend(frameon=False)
-  above.set_yscale("log")
-  above.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-  above.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
-  above.yaxis.set_minor_locator(ticker.NullLocator())
-  above.set_ylabel("perplexity")
+  if metric == "perplexity":
+    above.set_yscale("log")
+    above.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    above.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    above.yaxis.set_minor_locator(ticker.NullLocator())
+  above.set_ylabel(metric.replace("_", " "))
   above.set_title(title, loc="left")
 
   below.step(epochs, [row["learning_rate"] for row in rows], "o-",
@@ -50,5 +54,6 @@ def draw(rows, path, title="", reference=None):
   picture.savefig(path, format="png")
 
 
-def _short(perplexity):
-  return f"{perplexity:.1f}" if perplexity < 1e5 else f"{perplexity:.2g}"
+def _short(figure):
+  return (f"{figure:.2g}" if figure >= 1e5 else
+          f"{figure:.1f}" if figure >= 10 else f"{figure:.3g}")

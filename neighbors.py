@@ -39,6 +39,7 @@ def nearest(embedding, word, number):
 def define_flags():
   """The flags of this script; `main` alone reads them."""
   model_flags.define()
+  flags.adopt_module_key_flags(model_flags)  # for --help
   flags.DEFINE_list("words", [], "The words, with commas between.")
   flags.DEFINE_integer("number", 10, "Neighbours of each.", lower_bound=1)
 

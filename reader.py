@@ -5,12 +5,13 @@ ASCII: space, tab). Each line ends in the word `<eos>`. The vocabulary is that
 of the training file alone, most frequent word first.
 """
 
-import array
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import logging
 import os
+import tempfile
 import types
 
 import numpy as np
@@ -36,14 +37,16 @@ class DataError(errors.UserError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Vocabulary:
-  """The words of a training text; a word's id is its place in `words`.
+class Words:
+  """A list of words; a word's id is its place in `words`.
 
   Raises:
-    DataError: a word occurs twice, or `<unk>` or `<eos>` is missing.
+    DataError: a word occurs twice, or one of `MARKS` is missing.
   """
 
   words: tuple
+
+  MARKS = ()
 
   def __post_init__(self):
     object.__setattr__(self, "words", tuple(self.words))
@@ -52,7 +55,7 @@ class Vocabulary:
     for i, word in enumerate(self.words):
       if ids[word] != i:
         raise DataError(f"the vocabulary holds the word {word} twice")
-    for word in (UNK, EOS):
+    for word in self.MARKS:
       if word not in ids:
         raise DataError(f"the vocabulary lacks the word {word}")
 
@@ -66,21 +69,6 @@ class Vocabulary:
   def ids(self):
     """A read-only mapping, word -> id."""
     return types.MappingProxyType(self._ids)
-
-  @property
-  def unk(self):
-    """The id of `<unk>`."""
-    return self._ids[UNK]
-
-  @property
-  def eos(self):
-    """The id of `<eos>`."""
-    return self._ids[EOS]
-
-  def encode(self, words):
-    """Ids of a sequence of words, int32; a word not known reads as `<unk>`."""
-    known, unk = self._ids.get, self.unk
-    return np.fromiter((known(word, unk) for word in words), np.int32)
 
   def decode(self, ids):
     """The list of words of a sequence of ids."""
@@ -110,6 +98,59 @@ class Vocabulary:
       return cls(words)
     except DataError as error:
       raise DataError(f"{path}: {error}") from None
+
+
+class Vocabulary(Words):
+  """The words of a training text, `<unk>` and `<eos>` among them."""
+
+  MARKS = (UNK, EOS)
+
+  @property
+  def unk(self):
+    """The id of `<unk>`."""
+    return self._ids[UNK]
+
+  @property
+  def eos(self):
+    """The id of `<eos>`."""
+    return self._ids[EOS]
+
+  def encode(self, words):
+    """Ids of a sequence of words, int32; a word not known reads as `<unk>`."""
+    known, unk = self._ids.get, self.unk
+    return np.fromiter((known(word, unk) for word in words), np.int32)
+
+  @staticmethod
+  def split(text):
+    """The words of a str, parted at ASCII's blanks; a newline is `<eos>`."""
+    return [word.decode(errors="surrogateescape") for word in text.replace(
+        "\n", f" {EOS} ").encode(errors="surrogateescape").split()]
+
+  @staticmethod
+  def join(words):
+    """Words as a str; `<eos>` is a newline."""
+    return "\n".join(
+        line.strip(" ") for line in " ".join(words).split(EOS))
+
+
+class Characters(Vocabulary):
+  """The characters of a training text; a newline is `<eos>`."""
+
+  @staticmethod
+  def split(text):
+    """The characters of a str; any end of a line is `<eos>`."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return [EOS if character == "\n" else character for character in text]
+
+  @staticmethod
+  def join(words):
+    """Characters as a str; `<eos>` is a newline."""
+    return "".join("\n" if word == EOS else word for word in words)
+
+
+# By what a run says that its text is made of.
+VOCABULARIES = {"words": Vocabulary, "characters": Characters,
+                "names": Words}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -161,10 +202,24 @@ def read_corpus(data_path):
   Raises:
     DataError: as `ptb_raw_data`.
   """
-  read = {split: _read(path) for split, path in find_corpus(data_path).items()}
-  vocabulary = build_vocabulary(*read["train"][:2])
+  return encode_corpus({
+      split: _read(path) for split, path in find_corpus(data_path).items()})
+
+
+def encode_corpus(found, kind=Vocabulary):
+  """Makes word ids of what was read, in place.
+
+  Args:
+    found: a dict, split -> (words, places, identity, stamp): what `read_text`
+      returns, and of a `Text`.
+    kind: one of VOCABULARIES.
+
+  Returns:
+    As `read_corpus`.
+  """
+  vocabulary = build_vocabulary(*found["train"][:2], kind)
   texts = {}
-  for split, (words, places, identity, stamp) in read.items():
+  for split, (words, places, identity, stamp) in found.items():
     unknown = _encode(split, words, places, vocabulary)
     texts[split] = Text(places, unknown, identity, stamp)
   return texts, vocabulary
@@ -184,7 +239,7 @@ def read_ids(path, vocabulary, name="text"):
   return ids
 
 
-def read_lines(path):
+def read_lines(path, split=Vocabulary.split):
   """Generates the words of each line of a text, a list of str.
 
   Lines and words are parted as by `read_text`, but no `<eos>` is added. Memory
@@ -192,6 +247,7 @@ def read_lines(path):
 
   Args:
     path: of a file or of a pipe; "-" is standard input.
+    split: a function, a line -> its words, such as `Characters.split`.
 
   Raises:
     DataError: no such file, not a file, empty, or not UTF-8.
@@ -202,10 +258,11 @@ def read_lines(path):
     # 0 is the descriptor of standard input.
     with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
       for number, line in enumerate(file, 1):
-        words = line.removeprefix(_BOM if number == 1 else b"").split()
+        words = split(line.removeprefix(_BOM if number == 1 else b"").decode()
+                      .removesuffix("\n").removesuffix("\r"))
         if words or line.endswith(b"\n"):
           empty = False
-          yield [word.decode() for word in words]
+          yield words
   except UnicodeDecodeError:
     raise DataError(f"{name}: line {number} is not UTF-8 text; convert it, or "
                     "name another") from None
@@ -215,12 +272,6 @@ def read_lines(path):
     raise DataError(f"{path}: not the name of a file: {error}") from None
   if empty:
     raise DataError(f"{name}: the file is empty")
-
-
-def split(text):
-  """The words of a str, parted at the blanks of ASCII alone."""
-  return [word.decode(errors="surrogateescape")
-          for word in text.encode(errors="surrogateescape").split()]
 
 
 def _encode(name, words, places, vocabulary):
@@ -308,43 +359,91 @@ def read_text(path):
 def _read(path):
   """As `read_text`; then the identity and the stamp of a Text."""
   before = stamp(path)
-  places = collections.defaultdict()
-  places.default_factory = places.__len__  # a new word takes the next place
-  ids = array.array("i")  # grows without a second copy
   digest, size = hashlib.sha256(), 0
-  eos, ends_in_words = EOS.encode(), False
-  for block in _blocks(path):
-    digest.update(block)
-    text = block if size else block.removeprefix(_BOM)
-    size += len(block)
-    # As bytes, split() knows the blanks of ASCII only; as text, it would also
-    # break words at those of Unicode.
-    words = text.replace(b"\n", b" %b " % eos).split()
-    _, newline, rest = text.rpartition(b"\n")
-    ends_in_words = bool(rest.strip()) or ends_in_words and not newline
-    ids.frombytes(np.fromiter(
-        map(places.__getitem__, words), np.int32, len(words)).view(np.uint8))
-  if ends_in_words:
-    ids.append(places[eos])  # the last line of a file lacks its newline
-  if not places:
+
+  def words():
+    nonlocal size
+    eos, ends_in_words = EOS.encode(), False
+    for block in _blocks(path):
+      digest.update(block)
+      text = block if size else block.removeprefix(_BOM)
+      size += len(block)
+      # As bytes, split() knows the blanks of ASCII only; as text, it would also
+      # break words at those of Unicode.
+      yield text.replace(b"\n", b" %b " % eos).split()
+      _, newline, rest = text.rpartition(b"\n")
+      ends_in_words = bool(rest.strip()) or ends_in_words and not newline
+    if ends_in_words:
+      yield [eos]  # the last line of a file lacks its newline
+
+  found, ids = number_words(words())
+  if not found:
     raise DataError(f"{path}: the file is empty")
   identity = {"file": os.path.basename(path), "bytes": size,
               "sha256": digest.hexdigest(), "tokens": len(ids)}
-  return ([word.decode() for word in places], np.frombuffer(ids, np.int32),
-          identity, before)
+  return [word.decode() for word in found], ids, identity, before
 
 
-def build_vocabulary(words, places):
+def number_words(blocks):
+  """Numbers words by their first appearance.
+
+  Args:
+    blocks: iterable of lists of words, hashable.
+
+  Returns:
+    words, places: as `read_text`; the latter array lies in a file without a
+    name, so that a text need not fit in memory.
+
+  Raises:
+    DataError: that file cannot be written.
+  """
+  found = collections.defaultdict()
+  found.default_factory = found.__len__  # a new word takes the next place
+  with temporary_file() as file:
+    for words in blocks:
+      file.write(np.fromiter(map(found.__getitem__, words), "<i4", len(words)))
+    file.flush()
+    return list(found), mapped(file, "r+")
+
+
+@contextlib.contextmanager
+def temporary_file():
+  """A context with a file without a name, which is gone when nothing uses it.
+
+  Raises:
+    DataError: it cannot be made or written.
+  """
+  try:
+    with tempfile.TemporaryFile() as file:
+      yield file
+  except OSError as error:
+    raise DataError(
+        f"{tempfile.gettempdir()}: cannot write temporary files: "
+        f"{error.strerror}; make room, or name another folder by the "
+        "environment variable TMPDIR") from None
+
+
+def mapped(file, mode="r"):
+  """The int32 numbers that an open file holds, as an array on the disk."""
+  if not os.fstat(file.fileno()).st_size:
+    return np.zeros(0, np.int32)
+  return np.memmap(file, "<i4", mode)
+
+
+def build_vocabulary(words, places, kind=Vocabulary):
   """The vocabulary of a text as `read_text` returns it.
 
   Ids are ranks by (-count, word). Where the text has no `<unk>`, the
   vocabulary gains it as its last word.
+
+  Args:
+    kind: one of VOCABULARIES.
   """
   counts = sum(np.bincount(part, minlength=len(words))
                for part in _stretches(places))
   ranked = sorted(zip((-counts).tolist(), words, strict=True))
   vocabulary = [word for _, word in ranked]
-  return Vocabulary(vocabulary + [UNK] * (UNK not in vocabulary))
+  return kind(vocabulary + [UNK] * (UNK not in vocabulary))
 
 
 def ptb_iterator(raw_data, batch_size, num_steps):

@@ -28,10 +28,9 @@ from absl import app, flags
 
 import adaptation
 import errors
-import lstm
 import model_flags
-import ptb_word_lm
 import reader
+import training
 
 _log = logging.getLogger(__name__)
 
@@ -188,7 +187,7 @@ def _score_columns(windows, eos, sentences):
       targets = sentences[i][start:start + STEPS]
       words[:len(targets) + 1, place] = [before, *targets]
     if state:  # the last columns are those that go on
-      state = [lstm.LSTMState(*(part[-len(columns):] for part in layer))
+      state = [type(layer)(*(part[-len(columns):] for part in layer))
                for layer in state]
     found = windows.run(
         ["losses", "final_state"], words[:-1], words[1:], state)
@@ -268,7 +267,7 @@ class Totals:
 
 def perplexity(nats, targets):
   """exp(nats / targets); NaN where there are none."""
-  return ptb_word_lm.perplexity(nats, targets) if targets else math.nan
+  return training.perplexity(nats, targets) if targets else math.nan
 
 
 class Output:
@@ -366,6 +365,7 @@ def _figure(perplexity_):
 def define_flags():
   """The flags of this script; `main` alone reads them."""
   model_flags.define(several=True)
+  flags.adopt_module_key_flags(model_flags)  # for --help
   flags.DEFINE_string("text", "-", "The text to score, a sentence a line; - is "
                       "standard input.")
   flags.register_validator("text", bool, "no name; - is standard input")
@@ -395,7 +395,10 @@ def main(argv):
     models = model_flags.load_several()
     _check_memory(models, **adaptations)
     vocabulary = models[0].vocabulary
-    lines = lines_of(reader.read_lines(FLAGS.text), vocabulary, FLAGS.with_ids)
+    if FLAGS.with_ids and isinstance(vocabulary, reader.Characters):
+      raise errors.UserError("--with_ids: is for models of words; leave it out")
+    lines = lines_of(reader.read_lines(FLAGS.text, vocabulary.split),
+                     vocabulary, FLAGS.with_ids)
     if FLAGS.state == "carry":
       found = estimates(models, adaptation.kinds(**adaptations))
       scores = score_stream(models, lines, **adaptations)

@@ -67,6 +67,11 @@ def repeatable_session():
   return tf.Session(config=config)
 
 
+def on_host():
+  """A context for scalars that a GPU would at once have to hand back."""
+  return tf.device("/CPU:0")
+
+
 def halve_threads_per_op():
   """Leaves half of the cores to an op, for two of them at once.
 

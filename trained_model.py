@@ -14,9 +14,9 @@ import re
 
 import numpy as np
 
+import cells
 import checkpoints
 import configs
-import lstm
 import reader
 from ptb_word_lm import PTBModel, run_config
 from tensorflow_v1 import repeatable_session, tf
@@ -68,12 +68,10 @@ class Windows:
     with tf.Graph().as_default() as graph:
       self._words = [tf.placeholder(tf.int32, [num_steps, None])
                      for _ in range(2)]
-      state = tuple(
-          lstm.LSTMState(*(tf.placeholder(tf.float32, [None, size])
-                           for _ in lstm.LSTMState._fields))
-          for size in trained.config.layer_sizes)
+      state = state_placeholders(trained.config)
       self._model = PTBModel(
-          dataclasses.replace(trained.config, keep_prob=1.0),
+          dataclasses.replace(
+              trained.config, keep_prob=1.0, optimizer="sgd"),
           len(trained.vocabulary), *self._words, state,
           is_training=trains, learning_rate=learning_rate)
       initialize = tf.global_variables_initializer()
@@ -105,6 +103,19 @@ class Windows:
   def close(self):
     """Frees the session."""
     self._session.close()
+
+
+def state_placeholders(config):
+  """What the initial state of a PTBModel can be fed by.
+
+  Their names are those of the parts of a state, with the layer: c_0, h_0, ...
+  """
+  parts = cells.CELLS[config.cell].state._fields
+  return tuple(
+      cells.CELLS[config.cell].state(*(
+          tf.placeholder(tf.float32, [None, size], f"{part}_{i}")
+          for part in parts))
+      for i, size in enumerate(config.layer_sizes))
 
 
 def load(path, which="last", average_last=1, classic=None):

@@ -13,9 +13,9 @@ import numpy as np
 from absl import app, flags
 
 import adaptation
-import ptb_word_lm
 import reader
 import trained_model
+import training
 
 
 def dynamic_log_probs(trained, ids, rate):
@@ -54,7 +54,7 @@ def cache_log_probs(settings, ids, log_probs, hidden, num_steps):
 
 def show(name, log_probs):
   """Prints a perplexity."""
-  figure = ptb_word_lm.perplexity(-log_probs.sum(), len(log_probs))
+  figure = training.perplexity(-log_probs.sum(), len(log_probs))
   print(f"{name:<32} {figure:8.3f}", flush=True)
 
 

@@ -201,14 +201,14 @@ def test_prompts_are_parted_as_training_texts_are(caplog):
   assert generate.words_of("a\u00a0b\t c\nd", vocabulary) == [
       "a\u00a0b", "c", "<eos>", "d"]
   assert not caplog.text
-  assert generate.layout(["\u2003", "<eos>"]) == "\u2003\n"
+  assert vocabulary.join(["\u2003", "<eos>"]) == "\u2003\n"
 
 
 @pytest.mark.parametrize("words, text", [
     ("the cat <eos> it sat", "the cat\nit sat"), ("a <eos>", "a\n"),
     ("<eos> <eos> a", "\n\na"), ("", "")])
-def test_layout(words, text):
-  assert generate.layout(words.split()) == text
+def test_words_joined(words, text):
+  assert reader.Vocabulary.join(words.split()) == text
 
 
 def test_the_script(trained_runs, call_script, capsys):

@@ -12,6 +12,7 @@ import configs
 import lstm
 import ptb_word_lm
 import reader
+import training
 from tensorflow_v1 import repeatable_session, tf
 
 TINY = dataclasses.replace(
@@ -138,7 +139,7 @@ def test_uniform_logits_give_perplexity_v(session):
     initialize(session, epoch)
     for variable in tf.trainable_variables():
       variable.load(np.zeros(variable.shape), session)
-    result = ptb_word_lm.run_epoch(session, epoch)
+    result = training.run_epoch(session, epoch)
     assert result.perplexity == pytest.approx(VOCAB_SIZE, rel=1e-6)
 
 
@@ -154,7 +155,7 @@ def test_one_stream_scores_as_the_oracle_whatever_the_window(
   nats, _ = oracle.Model(variables(session)).forward(
       ids[:-1, None], ids[1:, None], [(zeros, zeros)] * 2, [1.0] * 3)
   for _ in range(2):  # a second pass starts anew
-    result = ptb_word_lm.run_epoch(session, epoch)
+    result = training.run_epoch(session, epoch)
     assert result.perplexity == pytest.approx(
         math.exp(nats.sum() / 29), rel=1e-6)
 
@@ -246,7 +247,7 @@ def test_training_goes_through_the_windows_as_the_oracle_does(session):
       expected.step(1.0 if number == 1 else 0.5, config.max_grad_norm)
       nats.append(costs)
       step += 1
-    result = ptb_word_lm.run_epoch(session, epoch)
+    result = training.run_epoch(session, epoch)
     assert result.perplexity == pytest.approx(
         math.exp(np.mean(nats)), rel=1e-4)
   for name, value in variables(session).items():
@@ -320,42 +321,48 @@ def test_learns_what_only_a_memory_can_know(session, rnn_mode):
   valid = ptb_word_lm.Epoch("Valid", config, 17, ids[-900:], rnn_mode=rnn_mode)
   initialize(session, epoch, valid)
   for _ in range(9):
-    ptb_word_lm.run_epoch(session, epoch)
-  assert 1.9 < ptb_word_lm.run_epoch(session, valid).perplexity < 2.15
+    training.run_epoch(session, epoch)
+  assert 1.9 < training.run_epoch(session, valid).perplexity < 2.15
 
 
 class SlowToStart:
   """In place of session and epoch: 6 windows of 100 words, the first slow."""
 
-  window, size, sums, advance = 0, 6, "sums", "advance"
+  step, size, sums, advance = 0, 6, "sums", "advance"
 
   def __init__(self):
     self.done = 0
 
-  def run(self, fetches):
-    if fetches == self.advance:
-      time.sleep(0.01 if self.done else 0.5)
-      self.done += 1
-    return {"nats": 0.0, "targets": 100 * self.done} if fetches else 0
+  def feed(self, step):
+    return {"step": step}
+
+  def run(self, fetches, feed=None):
+    sums = {"nats": 0.0, "targets": 100 * self.done}
+    if fetches != self.advance:
+      return self.done, sums
+    assert feed == {"step": self.done}
+    time.sleep(0.01 if self.done else 0.5)
+    self.done += 1
+    return sums | {"targets": 100 * self.done}
 
 
 def test_words_per_second_leave_out_the_first_window():
   slow = SlowToStart()
-  result = ptb_word_lm.run_epoch(slow, slow)
-  assert 500 / 0.55 < 2000 < result.words_per_second < 100 / 0.01
+  result = training.run_epoch(slow, slow)
+  assert 500 / 0.55 < 2000 < result.per_second < 100 / 0.01
   assert result.seconds > 0.5
 
 
 def test_perplexity_beyond_a_float_is_infinite():
-  assert ptb_word_lm.perplexity(1e6, 10) == math.inf
-  assert ptb_word_lm.perplexity(0, 10) == 1
+  assert training.perplexity(1e6, 10) == math.inf
+  assert training.perplexity(0, 10) == 1
 
 
 @pytest.mark.parametrize("size, num_lines", [
     (1, 1), (2, 2), (3, 3), (9, 9), (10, 10), (19, 19), (20, 10), (25, 12),
     (2323, 10)])
 def test_progress_lines(capsys, size, num_lines):
-  with ptb_word_lm.Progress("Epoch 1", size, lines=True) as progress:
+  with training.Progress("Epoch 1", size, lines=True) as progress:
     for window in range(size):
       progress.report(window, {"nats": 2 * math.log(100), "targets": 2},
                       math.nan if window == 0 else 4521.4)

@@ -30,6 +30,7 @@ import lstm
 import ptb_word_lm
 import reader
 import stops
+import training
 from tensorflow_v1 import tf
 
 TIMES = {"words_per_second", "seconds"}  # the columns that no two runs share
@@ -793,9 +794,9 @@ def test_parameters_that_are_not_finite_are_not_saved(
     yield check
 
   sessions = []
-  real = ptb_word_lm.repeatable_session
+  real = training.repeatable_session
   monkeypatch.setattr(stops, "on_signals", spoil)
-  monkeypatch.setattr(ptb_word_lm, "repeatable_session",
+  monkeypatch.setattr(training, "repeatable_session",
                       lambda: sessions.append(real()) or sessions[0])
   assert call_main("--model=test", f"--data_path={corpus_folder}",
                    f"--save_path={tmp_path}/run") == 1
@@ -1080,7 +1081,8 @@ def test_the_curve_is_redrawn_after_each_epoch_beside_the_paper(
     corpus_folder, tmp_path, call_main, monkeypatch):
   drawn = []
 
-  def draw(rows, path, title, reference):
+  def draw(rows, path, title, reference, metric):
+    assert metric == "perplexity"
     drawn.append(([row["epoch"] for row in rows], title, reference))
     with open(path, "wb"):
       pass

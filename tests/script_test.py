@@ -19,6 +19,7 @@ import configs
 import lstm
 import ptb_word_lm
 import reader
+import training
 from tensorflow_v1 import tf
 
 ROOT = os.path.dirname(os.path.abspath(ptb_word_lm.__file__))
@@ -93,7 +94,7 @@ def test_checkpoint_scores_as_the_log_says(
     session.run(tf.local_variables_initializer())
     tf.train.Saver().restore(session, tf.train.latest_checkpoint(run))
     epoch.load(session)
-    found = ptb_word_lm.run_epoch(session, epoch).perplexity
+    found = training.run_epoch(session, epoch).perplexity
   assert found == pytest.approx(float(logged[1]), abs=6e-4)
 
 
@@ -101,8 +102,9 @@ def test_summary_stands_beside_the_published_figures():
   row = {"train_perplexity": 40.0, "valid_perplexity": 119.0,
          "words_per_second": 5000.4, "seconds": 1862.7}
   better = row | {"valid_perplexity": 117.0, "words_per_second": math.nan}
-  lines = ptb_word_lm.summary(
-      "small", [better, row], {2: 113.0, 1: 114.0}).splitlines()
+  lines = training.summary(
+      [better, row], {2: 113.0, 1: 114.0}, configs.PUBLISHED["small"]
+  ).splitlines()
   assert [line.split()[-3:] for line in lines[1:5]] == [
       ["40.00", "119.00", "113.00"], ["40.00", "117.00", "114.00"],
       ["-", "120.70", "114.50"], ["37.99", "121.39", "115.91"]]
