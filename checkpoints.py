@@ -312,6 +312,27 @@ class RunDirectory:
                      + "; ".join(reasons))
     return None
 
+  def restore_best(self, session, variables):
+    """Brings the best model into a session; the newest, where none is the best.
+
+    Returns:
+      Its Checkpoint.
+
+    Raises:
+      RunError: there is no checkpoint yet, or none is readable, or it is of
+        another model.
+    """
+    if best := self.best():
+      try:
+        best.load(session, variables)
+        return best
+      except DamagedError as error:
+        _log.warning("damaged checkpoint: %s; using the newest", error)
+    found = self.restore(session, variables)
+    if not found:
+      raise RunError(f"{self.path}: has no checkpoint yet")
+    return found[0]
+
   def tests(self):
     """Perplexities of the test split, by epoch: those that were measured."""
     try:
@@ -404,12 +425,12 @@ class TrainingRun(RunDirectory):
       RunError: the folder is in use, or holds something else than this run
         (the differences are listed), or `fresh` and not empty.
     """
-    with self._writing():
+    with self.writing():
       os.makedirs(self.path, exist_ok=True)
       self._refuse_other_content()
       lock = open(self._join("lock"), "a+")
     with lock:
-      with self._writing():
+      with self.writing():
         self._acquire(lock)
         if self.checkpoints():
           self._compare()
@@ -435,7 +456,7 @@ class TrainingRun(RunDirectory):
     checkpoint, journal = found
     refused, _ = self._differences(journal["config"])
     self._refuse(checkpoint.path, refused)
-    with self._writing():
+    with self.writing():
       for newer in itertools.takewhile(
           lambda other: other != checkpoint, self.checkpoints()):
         _move_aside(newer)
@@ -451,7 +472,7 @@ class TrainingRun(RunDirectory):
 
   def begin(self, step):
     """Says what the run is, before the step after `step` is taken."""
-    with self._writing():
+    with self.writing():
       _write_json(self._join("config.json"), self._config)
       os.makedirs(self._join("checkpoints"), exist_ok=True)
       if self._vocabulary:
@@ -478,7 +499,7 @@ class TrainingRun(RunDirectory):
     path = self._join("checkpoints", f"step-{step:09d}{ended}")
     if os.path.exists(path):
       return  # nothing has happened since
-    with self._writing():
+    with self.writing():
       with complete(path) as partial:
         os.mkdir(partial)
         saver.save(session, os.path.join(partial, "model.ckpt"),
@@ -493,21 +514,21 @@ class TrainingRun(RunDirectory):
 
   def log(self, step, figures):
     """Adds points to TensorBoard's curves: a dict, name -> number."""
-    with self._writing():
+    with self.writing():
       self._add_event(step, summary=tf.Summary(value=[
           tf.Summary.Value(tag=name, simple_value=figure)
           for name, figure in figures.items()]))
 
   def set_aside(self, step):
     """Makes `aside-...` of the checkpoint within an epoch at a step, if any."""
-    with self._writing():
+    with self.writing():
       for checkpoint in self.checkpoints():
         if checkpoint.step == step and not checkpoint.epoch:
           _move_aside(checkpoint)
 
   def keep_tests(self, tests):
     """Keeps perplexities of the test split: a dict by epoch."""
-    with self._writing():
+    with self.writing():
       _write_sealed(self._join("tests.json"),
                     {str(epoch): figure for epoch, figure in tests.items()})
 
@@ -673,8 +694,8 @@ class TrainingRun(RunDirectory):
     self._events.flush()
 
   @contextlib.contextmanager
-  def _writing(self):
-    """Says in one line what keeps the folder from being written to."""
+  def writing(self):
+    """A context that says in one line what keeps from writing to the folder."""
     try:
       yield
       return

@@ -35,6 +35,7 @@ import training_flags
 from tensorflow_v1 import halve_threads_per_op, on_host, repeatable_session, tf
 
 FLAGS = flags.FLAGS
+_PART = 10_000  # windows of a text that a session holds at a time
 BUNDLED_CORPUS = os.path.join(
     os.path.dirname(os.path.abspath(__file__)), "data", "factbook")
 
@@ -231,12 +232,14 @@ class Epoch(training.Epoch):
       self._host_streams = cut(ids, config.batch_size, config.num_steps)
     except reader.DataError as error:
       raise reader.DataError(f"{name.lower()}: {error}") from None
+    self._num_steps, self._part = config.num_steps, None
     windows = (len(self._host_streams) - 1) // config.num_steps
+    self._windows = windows
     size = is_training and config.epoch_size or windows
 
     def build(step, state):
-      # Fed by `load`: the graph itself can hold no more than 2 GB.
-      self._feed = tf.placeholder(tf.int32, self._host_streams.shape)
+      # Fed part by part, so that neither the graph nor a device holds it all.
+      self._feed = tf.placeholder(tf.int32, [None, config.batch_size])
       self._streams = tf.Variable(  # no int32 variable is kept on a GPU
           tf.cast(self._feed, tf.int64), trainable=False, name="streams",
           use_resource=True, collections=[])
@@ -252,14 +255,24 @@ class Epoch(training.Epoch):
         initial_values=initial_values)
 
   def load(self, session):
-    """Puts the split into the session, once its variables are initialized."""
+    """See `training.Epoch`."""
     super().load(session)
-    session.run(self._streams.initializer, {self._feed: self._host_streams})
+    self._part = None
+    self.prepare(session, 0)
+
+  def prepare(self, session, step):
+    """Puts the part of the split into the session that a step is to read."""
+    part = step % self._windows // _PART
+    if part != self._part:
+      start, size = part * _PART * self._num_steps, _PART * self._num_steps
+      session.run(self._streams.initializer, {
+          self._feed: self._host_streams[start:start + size + 1]})
+      self._part = part
 
   def _read_window(self, config, window):
     """The words of a window, and those one on: two of [T, B]."""
     with on_host():
-      begin = tf.stack([window * config.num_steps, 0])
+      begin = tf.stack([window % _PART * config.num_steps, 0])
       size = tf.constant([config.num_steps + 1, config.batch_size], tf.int64)
     rows = tf.slice(self._streams, begin, size)
     return rows[:-1], rows[1:]
@@ -441,6 +454,10 @@ def _evaluate_as_flags_say():
   _, trained_on, _ = run_config(run)
   data_path = trained_on if FLAGS.data_path is None else FLAGS.data_path
   vocabulary = run.vocabulary()
+  if not isinstance(vocabulary, reader.Vocabulary) or isinstance(
+      vocabulary, reader.Characters):
+    raise checkpoints.RunError(f"{run.path}: is no model of words; score.py "
+                               "scores text with a model of characters")
   if os.path.isfile(data_path):
     paths = {"text": data_path}
   else:

@@ -153,6 +153,9 @@ class Epoch:
         session, [v for v in self.model.variables
                   if v.op.name in self._initial_values], self._initial_values)
 
+  def prepare(self, session, step):
+    """To be called before `advance` is run for a step of all epochs."""
+
   def _variables(self, name, zeros):
     return tf.nest.map_structure(functools.partial(self._variable, name), zeros)
 
@@ -213,6 +216,7 @@ def run_epoch(session, epoch, report=None, first=None):
   step, sums = session.run([epoch.step, epoch.sums])
   first = int(step) % epoch.size if first is None else first
   for number, window in enumerate(range(first, epoch.size), int(step)):
+    epoch.prepare(session, number)
     sums = session.run(epoch.advance, epoch.feed(number))
     now = time.perf_counter()
     if start:

@@ -229,8 +229,11 @@ def test_learning_rate_of_each_epoch(session, name):
       assert session.run(epoch.model.lr) == pytest.approx(expected, rel=1e-6)
 
 
-def test_training_goes_through_the_windows_as_the_oracle_does(session):
+@pytest.mark.parametrize("part", [ptb_word_lm._PART, 1])
+def test_training_goes_through_the_windows_as_the_oracle_does(
+    session, monkeypatch, part):
   """Two epochs with dropout: windows, carried state, learning rate, masks."""
+  monkeypatch.setattr(ptb_word_lm, "_PART", part)
   config = dataclasses.replace(TINY, keep_prob=0.6)
   ids = np.random.default_rng(3).integers(0, VOCAB_SIZE, 32)
   epoch = ptb_word_lm.Epoch("Train", config, VOCAB_SIZE, ids,
@@ -253,6 +256,29 @@ def test_training_goes_through_the_windows_as_the_oracle_does(session):
   for name, value in variables(session).items():
     np.testing.assert_allclose(
         value, expected.parameters[name], rtol=1e-4, atol=1e-5)
+
+
+def test_an_epoch_that_is_no_pass_over_the_text(session):
+  """Of 3 windows where the text has 2: the state follows the text."""
+  config = dataclasses.replace(TINY, epoch_size=3)
+  ids = np.random.default_rng(3).integers(0, VOCAB_SIZE, 32)
+  epoch = ptb_word_lm.Epoch("Train", config, VOCAB_SIZE, ids, is_training=True)
+  initialize(session, epoch)
+  expected = oracle.Model(variables(session))
+  windows = list(reader.ptb_iterator(ids, 3, 4))
+  assert (len(windows), epoch.size) == (2, 3)
+  nats = []
+  for step in range(6):
+    if step % 2 == 0:
+      state = [(np.zeros([3, 5]), np.zeros([3, 5]))] * 2
+    x, y = windows[step % 2]
+    costs, state = expected.forward(x.T, y.T, state, [1.0] * 3)
+    expected.step(1.0 if step < 3 else 0.5, config.max_grad_norm)
+    nats.append(costs)
+  for part in nats[:3], nats[3:]:
+    result = training.run_epoch(session, epoch)
+    assert result.sums["targets"] == 3 * 12
+    assert result.perplexity == pytest.approx(math.exp(np.mean(part)), rel=1e-4)
 
 
 def test_dropout_masks_differ_by_seed_step_and_place(session):
@@ -335,6 +361,9 @@ class SlowToStart:
 
   def feed(self, step):
     return {"step": step}
+
+  def prepare(self, session, step):
+    assert session is self and step == self.done
 
   def run(self, fetches, feed=None):
     sums = {"nats": 0.0, "targets": 100 * self.done}
