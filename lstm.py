@@ -1,11 +1,12 @@
 """One LSTM layer, several implementations behind one signature.
 
-    layer(inputs, state, kernel, bias) -> outputs, state
+    layer(inputs, state, kernel, bias, lengths=None) -> outputs, state
 
   inputs   [T, B, I], time-major; T and I are static
   state    LSTMState of two [B, H]
   kernel   [I + H, 4H]; rows: input, then recurrent; columns: gates i, j, f, o
   bias     [4H]
+  lengths  [B]; from there on, a row's state stays, and its outputs are 0
   outputs  [T, B, H], the hidden state after every step
 
 The equations are those of Zaremba et al. 2014 (arXiv 1409.2329, eq. 4 to 6),
@@ -14,86 +15,66 @@ with no peepholes, no clipping, and nothing added to the forget gate:
     [i j f o] = [x_t h_{t-1}] kernel + bias
     c_t = sigmoid(f) c_{t-1} + sigmoid(i) tanh(j)
     h_t = sigmoid(o) tanh(c_t)
+
+With peepholes (Gers, Schraudolph and Schmidhuber 2002), bias is [7H]: weights
+w_i, w_f and w_o follow, and the gates are
+
+    sigmoid(i + w_i c_{t-1})   sigmoid(f + w_f c_{t-1})   sigmoid(o + w_o c_t)
 """
 
 import collections
 import functools
 
+import recurrent
 from tensorflow_v1 import tf
 
 LSTMState = collections.namedtuple("LSTMState", ["c", "h"])
 
-
-def zero_state(batch_size, hidden_size):
-  """The state before a text begins."""
-  shape = [batch_size, hidden_size]
-  return LSTMState(tf.zeros(shape), tf.zeros(shape))  # each can be fed
+_CLOSED = 1e4  # before a sigmoid that is to be 1, or the negative of it for 0
 
 
-def basic_layer(inputs, state, kernel, bias):
-  """The textbook cell, unrolled, and differentiated by TensorFlow."""
-  outputs = []
-  for x in tf.unstack(inputs):
-    state = _cell(x, state, kernel, bias)
-    outputs.append(state.h)
-  return tf.stack(outputs), state
-
-
-def dynamic_layer(inputs, state, kernel, bias):
-  """The textbook cell in a loop: a graph whose size does not grow with T."""
-  num_steps = tf.shape(inputs)[0]
-
-  def step(t, c, h, outputs):
-    c, h = _cell(inputs[t], LSTMState(c, h), kernel, bias)
-    return t + 1, c, h, outputs.write(t, h)
-
-  outputs = tf.TensorArray(inputs.dtype, num_steps)
-  _, c, h, outputs = tf.while_loop(
-      lambda t, *_: t < num_steps, step, [0, *state, outputs])
-  outputs = outputs.stack()
-  outputs.set_shape([inputs.shape[0], *h.shape])
-  return outputs, LSTMState(c, h)
-
-
-def _without_bfloat16(layer):
-  """A layer that computes in float32 where it is given bfloat16."""
-  @functools.wraps(layer)
-  def computed(inputs, state, kernel, bias):
-    if inputs.dtype != tf.bfloat16:
-      return layer(inputs, state, kernel, bias)
-    args = cast((inputs, state, kernel, bias), tf.float32)
-    return cast(layer(*args), tf.bfloat16)
-  return computed
-
-
-@_without_bfloat16
-def block_layer(inputs, state, kernel, bias):
+@recurrent.without_bfloat16
+def block_layer(inputs, state, kernel, bias, lengths=None):
   """TensorFlow's `BlockLSTM`, one op a layer.
 
   Not `BlockLSTMV2`: its registered gradient takes the gates in V1's order.
   """
-  unused_peephole = tf.zeros_like(bias[:state.c.shape[-1]])
+  return _block(inputs, state, kernel, bias, lengths)
+
+
+def _block(inputs, state, kernel, bias, lengths, peepholes=None):
+  """`block_layer`; `peepholes` are the weights of i, f and o, [H] each."""
+  use_peephole = peepholes is not None
+  if not use_peephole:
+    peepholes = [tf.zeros_like(bias[:state.c.shape[-1]])] * 3
+  w_i, w_f, w_o = peepholes
   block = tf.raw_ops.BlockLSTM(
       seq_len_max=tf.shape(inputs, out_type=tf.int64)[0],
       x=inputs, cs_prev=state.c, h_prev=state.h, w=kernel, b=bias,
-      wci=unused_peephole, wcf=unused_peephole, wco=unused_peephole,
-      forget_bias=0.0, cell_clip=-1.0, use_peephole=False)
-  return block.h, LSTMState(block.cs[-1], block.h[-1])
+      wci=w_i, wcf=w_f, wco=w_o,
+      forget_bias=0.0, cell_clip=-1.0, use_peephole=use_peephole)
+  if lengths is None:
+    return block.h, LSTMState(block.cs[-1], block.h[-1])
+  live = recurrent.live_steps(inputs, lengths)
+  return (tf.where_v2(live, block.h, tf.zeros_like(block.h)),
+          LSTMState(_last(block.cs, state.c, lengths),
+                    _last(block.h, state.h, lengths)))
+
+
+def _last(steps, before, lengths):
+  """[T, B, H], [B, H] -> what there is at the end of each row, [B, H]."""
+  rows = tf.range(tf.shape(lengths)[0])
+  return tf.gather_nd(tf.concat([before[None], steps], axis=0),
+                      tf.stack([lengths, rows], axis=1))
 
 
 # As the op itself does, whose gradient, though, is then of a reserve space that
 # nobody has filled (DoBackward<bfloat16> in TensorFlow's cudnn_rnn_ops.cc).
-@_without_bfloat16
-def cudnn_layer(inputs, state, kernel, bias):
-  """The LSTM of cuDNN, one call a layer; on an NVIDIA GPU alone.
-
-  Its own dropout is left alone: that leaves out what follows the last layer.
-  """
-  num_steps, batch_size = tf.unstack(tf.shape(inputs)[:2])
-  found = tf.raw_ops.CudnnRNNV3(
-      input=inputs, input_h=state.h[None], input_c=state.c[None],
-      params=cudnn_params(kernel, bias),
-      sequence_lengths=tf.fill([batch_size], num_steps))
+@recurrent.without_bfloat16
+def cudnn_layer(inputs, state, kernel, bias, lengths=None):
+  """The LSTM of cuDNN, one call a layer; on an NVIDIA GPU alone."""
+  found = recurrent.cudnn("lstm", inputs, state.h, state.c,
+                          cudnn_params(kernel, bias), lengths)
   return found.output, LSTMState(found.output_c[0], found.output_h[0])
 
 
@@ -118,7 +99,7 @@ def _gates_of_cudnn(x):
   return tf.stack([i, f, j, o])
 
 
-def fused_layer(inputs, state, kernel, bias):
+def fused_layer(inputs, state, kernel, bias, lengths=None):
   """The textbook cell with few large GEMMs, and a gradient written by hand.
 
   The input's share of the gates is one GEMM for all steps, so only h_{t-1}
@@ -129,28 +110,45 @@ def fused_layer(inputs, state, kernel, bias):
 
   In 16 bits it is the GEMMs that are: the gates and c are float32 all along.
   """
-  outputs, c, h = _fused(inputs, state.c, state.h, kernel, bias)
+  live = None
+  if lengths is not None:
+    live = recurrent.live_steps(inputs, lengths)
+
+  @tf.custom_gradient
+  def fused(inputs, c_0, h_0, kernel, bias):
+    return _fused(inputs, c_0, h_0, kernel, bias, live)
+
+  outputs, c, h = fused(inputs, *state, kernel, bias)
+  if live is not None:
+    outputs = tf.where_v2(live, outputs, tf.zeros_like(outputs))
   return outputs, LSTMState(c, h)
 
 
-@tf.custom_gradient
-def _fused(inputs, c_0, h_0, kernel, bias):
-  """`fused_layer` on bare tensors: -> outputs, c_T, h_T."""
+def _fused(inputs, c_0, h_0, kernel, bias, live):
+  """-> (outputs, c_T, h_T), and the function of their gradients.
+
+  Where `live` [T, B, 1] is false, i is 0 and f is 1, so that c stays, and h is
+  that of the step before; in the gradient, what is due to h passes by.
+  """
   num_steps, _, input_size = inputs.shape
   bits, floats = (functools.partial(tf.cast, dtype=dtype)
                   for dtype in (inputs.dtype, tf.float32))
   from_input = floats(_rows(inputs) @ kernel[:input_size] + bias)  # (T*B, 4H)
   from_input = tf.reshape(from_input, [num_steps, -1, bias.shape[0]])
-  recurrent = kernel[input_size:]  # (H, 4H)
+  weights = kernel[input_size:]  # (H, 4H)
+  lives = [None] * num_steps if live is None else tf.unstack(live)
+  if live is not None:
+    closed = tf.where_v2(live, 0.0, _CLOSED) * tf.constant([-1.0, 0, 1, 0])
+    from_input += tf.repeat(closed, c_0.shape[-1], axis=2)  # of i and f
 
   c, h = [floats(c_0)], [h_0]  # from before the first step to after the last
   steps = []  # the gates of each step
-  for gates in tf.unstack(from_input):
-    i, j, f, o = tf.split(gates + floats(h[-1] @ recurrent), 4, axis=1)
+  for gates, live_t in zip(tf.unstack(from_input), lives, strict=True):
+    i, j, f, o = tf.split(gates + floats(h[-1] @ weights), 4, axis=1)
     i, j, f, o = tf.sigmoid(i), tf.tanh(j), tf.sigmoid(f), tf.sigmoid(o)
     c.append(f * c[-1] + i * j)
     tanh_c = tf.tanh(c[-1])
-    h.append(bits(o * tanh_c))
+    h.append(_where(live_t, bits(o * tanh_c), h[-1]))
     steps.append((i, j, f, o, tanh_c))
   outputs = tf.stack(h[1:])  # (T, B, H)
 
@@ -159,20 +157,22 @@ def _fused(inputs, c_0, h_0, kernel, bias):
 
     With d_v the gradient of the cost by v, from the last step to the first:
 
-        d_h_t = d_outputs_t + d_gates_{t+1} recurrent^T
+        d_h_t = d_outputs_t + d_gates_{t+1} weights^T
         d_c_t = d_c_{t+1} f_{t+1} + d_h_t o (1 - tanh(c_t)^2)
     """
     # Transposed once: GEMMs of B rows are far slower on a transposed matrix.
-    recurrent_t = tf.transpose(recurrent)  # (4H, H)
-    cell = floats(recurrent), floats(bias)
+    weights_t = tf.transpose(weights)  # (4H, H)
+    cell = floats(weights), floats(bias)
     d_gates = [None] * num_steps
     d_outputs, d_c = tf.unstack(d_outputs), floats(d_c)
     for t in reversed(range(num_steps)):
+      d_h = floats(d_h) + floats(d_outputs[t])
+      d_h_t = _where(lives[t], d_h, tf.zeros_like(d_h))
       d_gates_t, d_c = _gate_gradients(
-          floats(d_h) + floats(d_outputs[t]), d_c, *steps[t], c[t], c[t + 1],
-          *cell)
+          d_h_t, d_c, *steps[t], c[t], c[t + 1], *cell)
       d_gates[t] = bits(d_gates_t)
-      d_h = d_gates[t] @ recurrent_t
+      d_h_before = d_gates[t] @ weights_t
+      d_h = _where(lives[t], d_h_before, bits(d_h))
     d_gates = tf.concat(d_gates, axis=0)  # (T*B, 4H)
     d_inputs = tf.matmul(d_gates, kernel[:input_size], transpose_b=True)
     x_and_h = tf.concat([inputs, tf.stack(h[:-1])], axis=2)  # (T, B, I + H)
@@ -184,8 +184,13 @@ def _fused(inputs, c_0, h_0, kernel, bias):
   return (outputs, bits(c[-1]), h[-1]), grad
 
 
+def _where(live, x, otherwise):
+  """X of the rows that are live; of all, where there are no lengths."""
+  return x if live is None else tf.where_v2(live, x, otherwise)
+
+
 def _gate_gradients(d_h, d_c_next, i, j, f, o, tanh_c, c_before, c,
-                    recurrent, bias):
+                    weights, bias):
   """One step back through the elementwise part of the cell, as a single op.
 
   With the gates after their nonlinearities (sigma' = sigma (1 - sigma),
@@ -199,14 +204,14 @@ def _gate_gradients(d_h, d_c_next, i, j, f, o, tanh_c, c_before, c,
   Args:
     d_h: [B, H], from all that follows on h; the other eight are [B, H] too.
     d_c_next: from the next step alone.
-    recurrent, bias: of the layer; only their shapes count.
+    weights, bias: of the layer; only their shapes count.
 
   Returns:
     d_gates [B, 4H], and what the step before has for its d_c_next: d_c f.
   """
   unused_peephole = tf.zeros_like(bias[:c.shape[-1]])
   back = tf.raw_ops.LSTMBlockCellGrad(
-      x=c[:, :0], cs_prev=c_before, h_prev=c_before, w=recurrent, b=bias,
+      x=c[:, :0], cs_prev=c_before, h_prev=c_before, w=weights, b=bias,
       wci=unused_peephole, wcf=unused_peephole, wco=unused_peephole,
       i=i, ci=j, f=f, o=o, co=tanh_c, cs=c, cs_grad=d_c_next, h_grad=d_h,
       use_peephole=False)
@@ -226,32 +231,35 @@ def _rows(x):
   return tf.reshape(x, [-1, x.shape[-1]])
 
 
-def cast(tensors, dtype):
-  """All tensors of a structure as another type."""
-  return tf.nest.map_structure(lambda x: tf.cast(x, dtype), tensors)
+def _peephole_cell(x, state, kernel, bias):
+  """One step of the cell with peepholes: x [B, I] -> the next state."""
+  size = state.c.shape[-1]
+  bias, weights = bias[:4 * size], bias[4 * size:]
+  w_i, w_f, w_o = tf.split(weights, 3)
+  i, j, f, o = tf.split(
+      tf.concat([x, state.h], axis=1) @ kernel + bias, 4, axis=1)
+  c = (tf.sigmoid(f + w_f * state.c) * state.c
+       + tf.sigmoid(i + w_i * state.c) * tf.tanh(j))
+  return LSTMState(c, tf.sigmoid(o + w_o * c) * tf.tanh(c))
+
+
+@recurrent.without_bfloat16
+def peephole_block_layer(inputs, state, kernel, bias, lengths=None):
+  """As `block_layer`, with peepholes."""
+  size = state.c.shape[-1]
+  return _block(inputs, state, kernel, bias[:4 * size], lengths,
+                tf.split(bias[4 * size:], 3))
 
 
 LAYERS = {
-    "basic": basic_layer,
-    "dynamic": dynamic_layer,
+    "basic": recurrent.unrolled(_cell),
+    "dynamic": recurrent.looped(_cell),
     "block": block_layer,
     "fused": fused_layer,
     "cudnn": cudnn_layer,
 }
-NEEDS_GPU = "needs a GPU that TensorFlow sees; leave out the flag, or use fused"
-
-
-def has_gpu():
-  """Whether TensorFlow sees a GPU that "cudnn" runs on: one of NVIDIA's."""
-  return tf.test.is_built_with_cuda() and bool(
-      tf.config.list_physical_devices("GPU"))
-
-
-def runs_here(name):
-  """Whether a layer of LAYERS runs on this machine, or NEEDS_GPU."""
-  return name != "cudnn" or has_gpu()
-
-
-def default_layer():
-  """The fastest of LAYERS on this machine."""
-  return "cudnn" if has_gpu() else "fused"
+PEEPHOLE_LAYERS = {
+    "basic": recurrent.unrolled(_peephole_cell),
+    "dynamic": recurrent.looped(_peephole_cell),
+    "block": peephole_block_layer,
+}

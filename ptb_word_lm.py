@@ -24,10 +24,10 @@ import cells
 import checkpoints
 import configs
 import errors
-import lstm
 import mixed_precision
 import optimizers
 import reader
+import recurrent
 import softmax
 import stateless
 import training
@@ -97,7 +97,7 @@ class PTBModel:
     # In two halves: while the first goes on through the next layer and the
     # softmax, the second goes through the layer before, on another core.
     outputs, losses = [], []
-    state = lstm.cast(self.initial_state, precision)
+    state = recurrent.cast(self.initial_state, precision)
     for xs, ys, *masks in zip(*map(_halves, (
         inputs, targets, *self._dropout_masks(tf.shape(inputs)))), strict=True):
       embedded = tf.gather(embedding, tf.maximum(xs, 0))  # NO_TARGET: any row
@@ -105,7 +105,7 @@ class PTBModel:
           tf.cast(embedded, precision), state, layers, masks, layer)
       outputs.append(hidden)
       losses.append(_cross_entropy(hidden, ys, weights, bias))
-    self.final_state = lstm.cast(state, tf.float32)
+    self.final_state = recurrent.cast(state, tf.float32)
     self.outputs = tf.concat(outputs, axis=0)
     self.losses = tf.concat(losses, axis=0)
     # Not computed unless they are asked for.
@@ -137,7 +137,7 @@ class PTBModel:
     layers, width = [], config.input_size
     for i, size in enumerate(config.layer_sizes):
       with tf.variable_scope(f"RNN/multi_rnn_cell/cell_{i}"):
-        layers.append(lstm.cast(parameters.add_layer(
+        layers.append(recurrent.cast(parameters.add_layer(
             cells.CELLS[config.cell], width, size), self._precision))
       width = size
     weights = parameters.add("softmax_w", [width, vocab_size])
@@ -166,7 +166,7 @@ def _halves(x):
   And what goes to a GPU, whose one stream does one thing after the other.
   """
   num_steps = x.shape[0]
-  if num_steps is None or num_steps < 2 or lstm.has_gpu():
+  if num_steps is None or num_steps < 2 or recurrent.has_gpu():
     return [x]
   return tf.split(x, [num_steps - num_steps // 2, num_steps // 2])
 

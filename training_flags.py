@@ -13,7 +13,7 @@ import cells
 import checkpoints
 import configs
 import errors
-import lstm
+import recurrent
 import stops
 
 FLAGS = flags.FLAGS
@@ -54,8 +54,8 @@ def define(data_help, layers=True):
                       "The implementation of the recurrent layers; the fastest "
                       "on this machine without it.")
     flags.register_validator(
-        "rnn_mode", lambda name: name is None or lstm.runs_here(name),
-        lstm.NEEDS_GPU)
+        "rnn_mode", lambda name: name is None or recurrent.runs_here(name),
+        recurrent.NEEDS_GPU)
 
 
 def define_embeddings():

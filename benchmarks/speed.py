@@ -34,12 +34,14 @@ import time
 import numpy as np
 from absl import app, flags
 
+import cells
 import command_line
 import configs
 import errors
 import lstm
 import mixed_precision
 import reader
+import recurrent
 from benchmarks import gemms, machine
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -376,8 +378,8 @@ def main(_):
 
 def _measure_as_flags_say():
   for mode in FLAGS.rnn_mode:
-    if not lstm.runs_here(OURS[mode]["rnn_mode"]):
-      raise errors.UserError(f"--rnn_mode={mode}: {lstm.NEEDS_GPU}")
+    if not recurrent.runs_here(OURS[mode]["rnn_mode"]):
+      raise errors.UserError(f"--rnn_mode={mode}: {recurrent.NEEDS_GPU}")
   peers = [name for name in FLAGS.peer if name != "none"]
   missing = [name for name in peers if not command_of(name)]
   names = [*FLAGS.rnn_mode, *(name for name in peers if name not in missing)]
@@ -465,7 +467,7 @@ def define_flags():
   """The flags of this script."""
   flags.DEFINE_multi_enum("model", ["small"], list(configs.CONFIGS),
                           "The configs.")
-  fastest = lstm.default_layer()
+  fastest = cells.CELLS["lstm"].default_layer()
   flags.DEFINE_multi_enum(
       "rnn_mode",
       list(dict.fromkeys([fastest, "fused", "block", "basic",

@@ -12,8 +12,8 @@ import pytest
 from absl import flags
 
 import command_line
-import lstm
 import ptb_word_lm
+import recurrent
 from tensorflow_v1 import tf
 
 # The same cases in each run, however busy the machine.
@@ -25,7 +25,7 @@ hypothesis.settings.load_profile("repeatable")
 os.environ.pop("PYTHONUNBUFFERED", None)
 
 # A GPU adds up in any order but for this; a CPU does not.
-if lstm.has_gpu():
+if recurrent.has_gpu():
   os.environ["TF_DETERMINISTIC_OPS"] = "1"
 
 _NO_SCRIPTS_FLAGS = set(flags.FLAGS)
@@ -38,25 +38,30 @@ def pytest_collection_modifyitems(items):
     params = item.callspec.params if hasattr(item, "callspec") else {}
     if "cudnn" in params.values():
       item.add_marker("gpu")
-    if item.get_closest_marker("gpu") and not lstm.has_gpu():
+    if item.get_closest_marker("gpu") and not recurrent.has_gpu():
       item.add_marker(pytest.mark.skip("TensorFlow sees no GPU"))
 
 
 @pytest.fixture
 def cudnn_on_cpu(monkeypatch):
   """A stand-in for a GPU: the one op, as its manual has it."""
-  def op(input, input_h, input_c, params, sequence_lengths):
+  def op(input, input_h, input_c, params, sequence_lengths, rnn_mode):
     assert sequence_lengths.dtype == tf.int32
     whole = tf.debugging.assert_equal(
         sequence_lengths, tf.fill(tf.shape(input)[1:2], tf.shape(input)[0]))
     with tf.control_dependencies([whole]):
+      input = tf.identity(input)
+    if rnn_mode == "gru":
+      outputs, h = oracle.cudnn_gru(tf, input, input_h[0], params)
+      c = h
+    else:
       outputs, h, c = oracle.cudnn_lstm(
-          tf, tf.identity(input), input_h[0], input_c[0], params)
+          tf, input, input_h[0], input_c[0], params)
     return collections.namedtuple("Found", "output output_h output_c")(
         outputs, h[None], c[None])
 
   monkeypatch.setattr(tf.raw_ops, "CudnnRNNV3", op)
-  monkeypatch.setattr(lstm, "has_gpu", lambda: True)
+  monkeypatch.setattr(recurrent, "has_gpu", lambda: True)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import numpy as np
 import oracle
 import pytest
 
+import cells
 import lstm
 from tensorflow_v1 import tf
 
@@ -122,7 +123,7 @@ def test_cudnn_is_the_default_on_its_gpus(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices",
                         {"GPU": gpus}.__getitem__)
     monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda cuda=cuda: cuda)
-    assert lstm.default_layer() == layer
+    assert cells.CELLS["lstm"].default_layer() == layer
 
 
 @pytest.mark.parametrize("dtype, error", [("bfloat16", 5e-2),

@@ -44,6 +44,106 @@ def lstm_gradient(steps, kernel, d_outputs, d_c, d_h):
   return np.array(d_inputs), d_c, d_h, d_kernel, d_bias
 
 
+def _peephole_step(x, state, kernel, bias):
+  (c, h), size = state, state[0].shape[1]
+  w_i, w_f, w_o = np.split(bias[4 * size:], 3)
+  i, j, f, o = np.split(
+      np.concatenate([x, h], axis=1) @ kernel + bias[:4 * size], 4, axis=1)
+  c = sigmoid(f + w_f * c) * c + sigmoid(i + w_i * c) * np.tanh(j)
+  return c, sigmoid(o + w_o * c) * np.tanh(c)
+
+
+def _lstm_step(x, state, kernel, bias):
+  size = state[0].shape[1]
+  return _peephole_step(
+      x, state, kernel, np.concatenate([bias, np.zeros(3 * size)]))
+
+
+def _gru_step(x, state, kernel, bias):
+  (h,), size = state, state[0].shape[1]
+  b_r, b_z, b_n, b_m = np.split(bias, 4)
+  w, u = (np.split(part, 3, axis=1) for part in (kernel[:-size],
+                                                 kernel[-size:]))
+  r = sigmoid(x @ w[0] + h @ u[0] + b_r)
+  z = sigmoid(x @ w[1] + h @ u[1] + b_z)
+  n = np.tanh(x @ w[2] + b_n + r * (h @ u[2] + b_m))
+  return (z * h + (1 - z) * n,)
+
+
+def _rnn_step(x, state, kernel, bias):
+  return (np.tanh(np.concatenate([x, state[0]], axis=1) @ kernel + bias),)
+
+
+STEPS = {"lstm": _lstm_step, "peephole": _peephole_step, "gru": _gru_step,
+         "rnn": _rnn_step}
+
+
+def layer(cell, inputs, state, kernel, bias, lengths=None):
+  """A layer, each row by itself to its end -> outputs [T, B, H], final state.
+
+  Args:
+    cell: a key of STEPS.
+    state: a tuple of [B, H], the last of them h.
+  """
+  num_steps, batch_size, _ = inputs.shape
+  outputs = np.zeros([num_steps, batch_size, state[-1].shape[1]], inputs.dtype)
+  final = [np.array(part, inputs.dtype) for part in state]
+  for row in range(batch_size):
+    now = tuple(part[row:row + 1] for part in final)
+    for t in range(num_steps if lengths is None else lengths[row]):
+      now = STEPS[cell](inputs[t, row:row + 1], now, kernel, bias)
+      outputs[t, row] = now[-1][0]
+    for part, value in zip(final, now, strict=True):
+      part[row] = value[0]
+  return outputs, tuple(final)
+
+
+def slopes(function, arrays):
+  """The gradients of a sum by arrays, from steps along the imaginary axis.
+
+  Exact to rounding, for a function of real analytic steps (Squire and Trapp
+  1998): f'(x) = Im f(x + ih) / h.
+  """
+  gradients = []
+  for number, array in enumerate(arrays):
+    gradient = np.zeros_like(array)
+    for place in np.ndindex(*array.shape):
+      moved = [a.astype(complex) for a in arrays]
+      moved[number][place] += 1e-30j
+      gradient[place] = function(*moved).imag / 1e-30
+    gradients.append(gradient)
+  return gradients
+
+
+def cudnn_gru(xp, inputs, h, params):
+  """As `cudnn_lstm`, of the gates reset, update and new memory."""
+  w, r, b_w, b_r = _cudnn_parts(xp, params, 3, inputs.shape[-1], h.shape[-1])
+  outputs = []
+  for t in range(inputs.shape[0]):
+    reset, update = (
+        1 / (1 + xp.exp(-(inputs[t] @ w[k] + h @ r[k] + b_w[k] + b_r[k])))
+        for k in range(2))
+    new = xp.tanh(
+        inputs[t] @ w[2] + b_w[2] + reset * (h @ r[2] + b_r[2]))
+    h = (1 - update) * new + update * h
+    outputs.append(h)
+  return xp.stack(outputs), h
+
+
+def _cudnn_parts(xp, params, gates, input_size, size):
+  """The matrices of the input, the recurrent ones, and as many biases."""
+  parts, start = [], 0
+  for shape in ([[size, input_size]] * gates + [[size, size]] * gates
+                + [[size]] * 2 * gates):
+    end = start + np.prod(shape)
+    parts.append(xp.reshape(params[start:end], shape))
+    start = end
+  assert start == params.shape[0]
+  w, r = ([xp.transpose(x) for x in part]
+          for part in (parts[:gates], parts[gates:2 * gates]))
+  return w, r, parts[2 * gates:3 * gates], parts[3 * gates:]
+
+
 def cudnn_lstm(xp, inputs, h, c, params):
   """One layer as cuDNN's manual has it -> outputs [T, B, H], h, c.
 
@@ -54,15 +154,7 @@ def cudnn_lstm(xp, inputs, h, c, params):
   Args:
     xp: NumPy, or TensorFlow.
   """
-  input_size, size = inputs.shape[-1], h.shape[-1]
-  parts, start = [], 0
-  for shape in ([[size, input_size]] * 4 + [[size, size]] * 4 + [[size]] * 8):
-    end = start + np.prod(shape)
-    parts.append(xp.reshape(params[start:end], shape))
-    start = end
-  assert start == params.shape[0]
-  w, r = ([xp.transpose(x) for x in part] for part in (parts[:4], parts[4:8]))
-  b_w, b_r = parts[8:12], parts[12:]
+  w, r, b_w, b_r = _cudnn_parts(xp, params, 4, inputs.shape[-1], h.shape[-1])
   outputs = []
   for t in range(inputs.shape[0]):
     i, f, new, o = (inputs[t] @ w[k] + h @ r[k] + b_w[k] + b_r[k]

@@ -15,10 +15,12 @@ import termios
 
 import pytest
 
+import cells
 import configs
 import lstm
 import ptb_word_lm
 import reader
+import recurrent
 import training
 from tensorflow_v1 import tf
 
@@ -204,7 +206,7 @@ def test_rnn_mode_picks_the_layer(
   flag = [f"--rnn_mode={rnn_mode}"] if rnn_mode else []
   assert call_main(
       "--model=test", f"--data_path={corpus_folder}", *flag) == 0
-  assert used == {rnn_mode or lstm.default_layer()}
+  assert used == {rnn_mode or cells.CELLS["lstm"].default_layer()}
 
 
 def bad_commands(folder, corpus):
@@ -256,7 +258,7 @@ def test_cudnn_is_used_where_there_is_a_gpu(
 
 
 def test_cudnn_without_a_gpu_is_refused(call_main, capsys, monkeypatch):
-  monkeypatch.setattr(lstm, "has_gpu", lambda: False)
+  monkeypatch.setattr(recurrent, "has_gpu", lambda: False)
   assert call_main("--rnn_mode=cudnn") == 1
   assert capsys.readouterr().err == (
       "ptb_word_lm.py: flag --rnn_mode=cudnn: needs a GPU that TensorFlow "

@@ -14,7 +14,7 @@ from script_test import ROOT, assert_one_line
 
 import configs
 import errors
-import lstm
+import recurrent
 from benchmarks import gemms, machine, speed
 
 TINY = dataclasses.replace(
@@ -242,7 +242,8 @@ def test_others_share_of_the_machine(monkeypatch):
     (["--threads=4096"], "--threads=4096: there are [0-9]+ cores"),
     (["--output=/dev/null/folder"], "--output=/dev/null/folder: Not a dir"),
     (["--data_path=/absent"], "/absent: no such folder"),
-    *([] if lstm.has_gpu() else [(["--rnn_mode=cudnn"], "=cudnn: needs")])])
+    *([] if recurrent.has_gpu()
+      else [(["--rnn_mode=cudnn"], "=cudnn: needs")])])
 def test_complains_in_one_line(call_script, capsys, args, message):
   assert call_script(speed, "--model=test", "--peer=none", *args) == 1
   assert_one_line(capsys.readouterr().err, "speed", message)

@@ -1,0 +1,131 @@
+"""What the recurrent layers share: loops, lengths, both directions, cuDNN.
+
+A layer with lengths leaves the state of a row as it is from the row's length
+on, and gives zeros there.
+"""
+
+import collections
+import functools
+
+from tensorflow_v1 import tf
+
+HiddenState = collections.namedtuple("HiddenState", ["h"])
+
+NEEDS_GPU = "needs a GPU that TensorFlow sees; leave out the flag, or use fused"
+
+
+def live_steps(inputs, lengths):
+  """[T, B, ...], [B] -> [T, B, 1], whether a step is before the row's end."""
+  return tf.transpose(tf.sequence_mask(lengths, tf.shape(inputs)[0]))[..., None]
+
+
+def unrolled(cell):
+  """A layer of a cell, step by step, and differentiated by TensorFlow.
+
+  Args:
+    cell: a function, (x [B, I], state, kernel, bias) -> the next state.
+  """
+  def layer(inputs, state, kernel, bias, lengths=None):
+    outputs = []
+    for t, x in enumerate(tf.unstack(inputs)):
+      output, state = _step(cell, t, x, state, kernel, bias, lengths)
+      outputs.append(output)
+    return tf.stack(outputs), state
+  return layer
+
+
+def looped(cell):
+  """As `unrolled`, in a loop: a graph whose size does not grow with T."""
+  def layer(inputs, state, kernel, bias, lengths=None):
+    num_steps = tf.shape(inputs)[0]
+
+    def step(t, state, outputs):
+      output, state = _step(cell, t, inputs[t], state, kernel, bias, lengths)
+      return t + 1, state, outputs.write(t, output)
+
+    outputs = tf.TensorArray(inputs.dtype, num_steps)
+    _, state, outputs = tf.while_loop(
+        lambda t, *_: t < num_steps, step, [0, state, outputs])
+    outputs = outputs.stack()
+    outputs.set_shape([inputs.shape[0], *state.h.shape])
+    return outputs, state
+  return layer
+
+
+def _step(cell, t, x, state, kernel, bias, lengths):
+  """The output and the state after a step, [B, H] each."""
+  after = cell(x, state, kernel, bias)
+  if lengths is None:
+    return after.h, after
+  live = (t < lengths)[:, None]
+  after = tf.nest.map_structure(
+      functools.partial(tf.where_v2, live), after, state)
+  return tf.where_v2(live, after.h, tf.zeros_like(after.h)), after
+
+
+def bidirectional(layer, inputs, states, weights, lengths):
+  """A layer that goes forward, and one that goes backward from each row's end.
+
+  Args:
+    layer: one of a cell's layers.
+    inputs: [T, B, I].
+    states, weights: of the two, a state each, and a kernel and a bias.
+    lengths: [B].
+
+  Returns:
+    outputs [T, B, 2H], and the two final states.
+  """
+  def reverse(x):
+    return tf.reverse_sequence(x, lengths, seq_axis=0, batch_axis=1)
+
+  forward, last = layer(inputs, states[0], *weights[0], lengths)
+  backward, first = layer(reverse(inputs), states[1], *weights[1], lengths)
+  return tf.concat([forward, reverse(backward)], axis=2), (last, first)
+
+
+def cudnn(mode, inputs, h, c, params, lengths):
+  """CuDNN's own layer, one call; on an NVIDIA GPU alone.
+
+  Its dropout is left alone: that leaves out what follows the last layer.
+
+  Args:
+    mode: "lstm", "gru" or "rnn_tanh".
+    h, c: [B, H]; but for "lstm", c does not count.
+    params: all parameters, one after the other, as its manual has them.
+
+  Returns:
+    What has the attributes output [T, B, H], output_h and output_c [1, B, H].
+  """
+  if lengths is None:
+    num_steps, batch_size = tf.unstack(tf.shape(inputs)[:2])
+    lengths = tf.fill([batch_size], num_steps)
+  return tf.raw_ops.CudnnRNNV3(
+      input=inputs, input_h=h[None], input_c=c[None], params=params,
+      sequence_lengths=lengths, rnn_mode=mode)
+
+
+def without_bfloat16(layer):
+  """A layer that computes in float32 where it is given bfloat16."""
+  @functools.wraps(layer)
+  def computed(inputs, state, kernel, bias, lengths=None):
+    if inputs.dtype != tf.bfloat16:
+      return layer(inputs, state, kernel, bias, lengths)
+    args = cast((inputs, state, kernel, bias), tf.float32)
+    return cast(layer(*args, lengths), tf.bfloat16)
+  return computed
+
+
+def cast(tensors, dtype):
+  """All tensors of a structure as another type."""
+  return tf.nest.map_structure(lambda x: tf.cast(x, dtype), tensors)
+
+
+def has_gpu():
+  """Whether TensorFlow sees a GPU that "cudnn" runs on: one of NVIDIA's."""
+  return tf.test.is_built_with_cuda() and bool(
+      tf.config.list_physical_devices("GPU"))
+
+
+def runs_here(name):
+  """Whether a layer of this name runs on this machine, or NEEDS_GPU."""
+  return name != "cudnn" or has_gpu()
