@@ -1,0 +1,1 @@
+"""Other systems on the layers and run directories of the suite."""
