@@ -29,20 +29,21 @@ class Cell:
     scope: of its variables, as in the classic scripts.
     state: the type of its states.
     columns: of the kernel, in multiples of H.
-    biases: in multiples of H, with peepholes.
+    biases: what each of the biases (and peepholes) is about at the start; of
+      [H] each. As in the classic scripts, a GRU's gates begin half open.
     layers: a dict, name -> implementation.
   """
 
   scope: str
   state: type
   columns: int
-  biases: int
+  biases: tuple
   layers: dict
 
   def shapes(self, input_size, hidden_size):
     """The shapes of a layer's parameters, by name."""
     return {"kernel": [input_size + hidden_size, self.columns * hidden_size],
-            "bias": [self.biases * hidden_size]}
+            "bias": [len(self.biases) * hidden_size]}
 
   def zero_state(self, batch_size, hidden_size):
     """The state before a text begins; `batch_size` may be a tensor."""
@@ -77,10 +78,12 @@ class Cell:
 
 
 CELLS = {
-    "lstm": Cell("basic_lstm_cell", lstm.LSTMState, 4, 4, lstm.LAYERS),
-    "peephole": Cell("lstm_cell", lstm.LSTMState, 4, 7, lstm.PEEPHOLE_LAYERS),
-    "gru": Cell("gru_cell", recurrent.HiddenState, 3, 4, gru.LAYERS),
-    "rnn": Cell("basic_rnn_cell", recurrent.HiddenState, 1, 1, {
+    "lstm": Cell("basic_lstm_cell", lstm.LSTMState, 4, (0,) * 4, lstm.LAYERS),
+    "peephole": Cell(
+        "lstm_cell", lstm.LSTMState, 4, (0,) * 7, lstm.PEEPHOLE_LAYERS),
+    "gru": Cell(
+        "gru_cell", recurrent.HiddenState, 3, (1, 1, 0, 0), gru.LAYERS),
+    "rnn": Cell("basic_rnn_cell", recurrent.HiddenState, 1, (0,), {
         "basic": recurrent.unrolled(_rnn_cell),
         "dynamic": recurrent.looped(_rnn_cell)}),
 }

@@ -16,7 +16,7 @@ NEEDS_GPU = "needs a GPU that TensorFlow sees; leave out the flag, or use fused"
 
 def live_steps(inputs, lengths):
   """[T, B, ...], [B] -> [T, B, 1], whether a step is before the row's end."""
-  return tf.transpose(tf.sequence_mask(lengths, tf.shape(inputs)[0]))[..., None]
+  return (tf.range(tf.shape(inputs)[0])[:, None] < lengths)[..., None]
 
 
 def unrolled(cell):

@@ -5,6 +5,8 @@ So what a training draws is the same wherever it was resumed.
 
 import zlib
 
+import numpy as np
+
 from tensorflow_v1 import on_host, tf
 
 
@@ -19,13 +21,18 @@ class Parameters:
     self._scale, self._seed = scale, seed
     self.variables = []
 
-  def add(self, name, shape):
-    """A variable, added to the graph, or that of this name there."""
+  def add(self, name, shape, center=0):
+    """A variable, added to the graph, or that of this name there.
+
+    Args:
+      center: what its values start about, a number or an array.
+    """
     full_name = f"{tf.get_variable_scope().name}/{name}"
     key = -1 - zlib.crc32(full_name.encode())  # dropout's keys are from 0 up
     self.variables.append(tf.get_variable(
-        name, use_resource=True, initializer=tf.random.stateless_uniform(
-            shape, [self._seed, key], -self._scale, self._scale)))
+        name, use_resource=True, initializer=center + (
+            tf.random.stateless_uniform(
+                shape, [self._seed, key], -self._scale, self._scale))))
     return self.variables[-1]
 
   def add_layer(self, cell, input_size, hidden_size):
@@ -34,10 +41,11 @@ class Parameters:
     Args:
       cell: one of cells.CELLS.
     """
+    shapes = cell.shapes(input_size, hidden_size)
     with tf.variable_scope(cell.scope):
-      return tuple(
-          self.add(name, shape).read_value() for name, shape
-          in cell.shapes(input_size, hidden_size).items())
+      return (self.add("kernel", shapes["kernel"]).read_value(),
+              self.add("bias", shapes["bias"], center=np.repeat(
+                  np.float32(cell.biases), hidden_size)).read_value())
 
 
 def dropout_masks(shape, sizes, keep_prob, seed, step):
