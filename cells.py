@@ -32,6 +32,7 @@ class Cell:
     biases: what each of the biases (and peepholes) is about at the start; of
       [H] each. As in the classic scripts, a GRU's gates begin half open.
     layers: a dict, name -> implementation.
+    static: those of them that need to know T when the graph is built.
   """
 
   scope: str
@@ -39,6 +40,7 @@ class Cell:
   columns: int
   biases: tuple
   layers: dict
+  static: tuple = ("basic",)
 
   def shapes(self, input_size, hidden_size):
     """The shapes of a layer's parameters, by name."""
@@ -59,26 +61,30 @@ class Cell:
     Args:
       static: whether T is known when the graph is built.
     """
-    names = ["cudnn"] if recurrent.has_gpu() else []
-    if static or self.layers.get("fused") is gru.fused_layer:
-      names.append("fused")
-    names += ["block", "basic" if static else "dynamic"]
-    return next(name for name in names if name in self.layers)
+    names = self._names(static)
+    return next(name for name in (
+        "cudnn", "fused", "block", "basic", "dynamic")
+                if name in names and recurrent.runs_here(name))
 
-  def layer(self, name):
+  def layer(self, name, static=True):
     """The implementation of a name.
 
     Raises:
-      errors.UserError: the cell has none.
+      errors.UserError: the cell has none that can be used here.
     """
-    if name not in self.layers:
-      raise errors.UserError(f"--rnn_mode={name}: {self.scope} has none; there "
-                             "are " + ", ".join(self.layers))
+    if name not in self._names(static):
+      where = "" if static else " where the number of steps differs"
+      raise errors.UserError(f"--rnn_mode={name}: {self.scope} has none{where};"
+                             " there are " + ", ".join(self._names(static)))
     return self.layers[name]
+
+  def _names(self, static):
+    return [name for name in self.layers if static or name not in self.static]
 
 
 CELLS = {
-    "lstm": Cell("basic_lstm_cell", lstm.LSTMState, 4, (0,) * 4, lstm.LAYERS),
+    "lstm": Cell("basic_lstm_cell", lstm.LSTMState, 4, (0,) * 4, lstm.LAYERS,
+                 static=("basic", "fused")),
     "peephole": Cell(
         "lstm_cell", lstm.LSTMState, 4, (0,) * 7, lstm.PEEPHOLE_LAYERS),
     "gru": Cell(

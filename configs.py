@@ -183,14 +183,13 @@ OCR = Config(
     num_layers=1,
     num_steps=14,  # the most letters of a word
     hidden_size=300,
-    max_epoch=5,
+    max_epoch=3,
     max_max_epoch=5,
     keep_prob=0.5,
     lr_decay=0.5,
     batch_size=10,
     cell="gru",
-    optimizer="rmsprop",
-    epoch_size=50)
+    optimizer="rmsprop")
 
 CONFIGS = {"small": SMALL, "medium": MEDIUM, "large": LARGE, "test": TEST}
 

@@ -122,7 +122,7 @@ def rnn_mode(config, static=True):
   """
   cell = cells.CELLS[config.cell]
   name = FLAGS.rnn_mode or cell.default_layer(static)
-  cell.layer(name)
+  cell.layer(name, static)
   return name
 
 

@@ -1,0 +1,168 @@
+"""The reader of handwriting as a user runs it, on words made up here."""
+
+import dataclasses
+import gzip
+import os
+import re
+
+import matplotlib.image
+import numpy as np
+import oracle
+import pytest
+from letters_test import lines_of
+from runs_test import StopAfter, assert_same_run
+from script_test import assert_one_line
+
+import checkpoints
+import configs
+import stops
+from tasks import letters, ocr
+from tensorflow_v1 import tf
+
+TINY = dataclasses.replace(
+    configs.OCR, hidden_size=6, batch_size=4, max_max_epoch=2)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+  """Sixty words whose letters have each an image of their own, with noise."""
+  rng = np.random.default_rng(0)
+  images = rng.random([26, letters.PIXELS]) < 0.3
+  words, pixels = [], []
+  for number in range(60):
+    word = rng.integers(0, 5, rng.integers(1, 6))
+    words.append(("".join(letters.LETTERS[i] for i in word), number % 10))
+    noise = rng.random([len(word), letters.PIXELS]) < 0.02
+    pixels.append((images[word] ^ noise).astype(np.uint8))
+  path = tmp_path_factory.mktemp("ocr") / "letter.data.gz"
+  path.write_bytes(gzip.compress("".join(lines_of(words, pixels)).encode()))
+  return str(path)
+
+
+def batch():
+  """Pixels, letters and lengths; what lies past the ends is not blank."""
+  rng = np.random.default_rng(1)
+  return (rng.integers(0, 2, [5, 3, letters.PIXELS]).astype("uint8"),
+          rng.integers(0, 26, [5, 3]).astype("uint8"),
+          np.array([5, 1, 3], np.int32))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_loss_equals_the_oracle_on_a_batch_with_padding(bidirectional):
+  pixels, labels, lengths = batch()
+  with tf.Graph().as_default(), tf.Session() as session:
+    model = ocr.OCRModel(TINY, *map(tf.constant, (pixels, labels, lengths)),
+                         bidirectional=bidirectional, seed=3)
+    session.run(tf.global_variables_initializer())
+    found = session.run({
+        "losses": model.losses, "predicted": model.predicted,
+        "values": {v.op.name: v for v in model.variables}, **model.counts})
+  values = {k: v.astype(float) for k, v in found["values"].items()}
+  expected, errors = np.zeros([5, 3]), 0
+  for row, length in enumerate(lengths):
+    x = pixels[:length, row:row + 1].astype(float)
+    outputs = []
+    for name, turn in (("fw", 1), ("bw", -1))[:1 + bidirectional]:
+      kernel, bias = (values[f"Model/RNN/{name}/gru_cell/{part}"]
+                      for part in ("kernel", "bias"))
+      outputs.append(oracle.layer(
+          "gru", x[::turn], (np.zeros([1, 6]),), kernel, bias)[0][::turn])
+    logits = (np.concatenate(outputs, axis=2) @ values["Model/softmax_w"]
+              + values["Model/softmax_b"])
+    expected[:length, row] = oracle.cross_entropy(
+        logits, labels[:length, row:row + 1])[0][:, 0]
+    predicted = logits[:, 0].argmax(axis=1)
+    np.testing.assert_array_equal(found["predicted"][:length, row], predicted)
+    errors += (predicted != labels[:length, row]).sum()
+  np.testing.assert_allclose(found["losses"], expected, atol=1e-5)
+  assert found["nats"] == pytest.approx(expected.sum(), rel=1e-5)
+  assert (found["targets"], found["errors"]) == (9, errors)
+
+
+def test_padding_changes_no_step():
+  """Neither the counts nor the parameters after a step of training."""
+  pixels, labels, lengths = batch()
+  padding = np.arange(5)[:, None] >= lengths
+  results = []
+  for fill in 0, 1:
+    pixels[padding], labels[padding] = fill, fill
+    with tf.Graph().as_default(), tf.Session() as session:
+      model = ocr.OCRModel(
+          TINY, *map(tf.constant, (pixels, labels, lengths)), True,
+          is_training=True, step=tf.constant(np.int64(0)), learning_rate=0.1)
+      session.run(tf.global_variables_initializer())
+      counts = session.run([model.counts, model.train_op])[0]
+      results.append([counts, *session.run(model.variables)])
+  assert results[0][0] == results[1][0]
+  for a, b in zip(results[0][1:], results[1][1:], strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("split, sizes", [
+    ("random", (36, 3, 21)), ("fold0", (5, 1, 54)), ("folds1-9", (49, 5, 6))])
+def test_splits_part_the_words(path, split, sizes):
+  splits = ocr.read(path, split, 4, seed=1)
+  assert tuple(map(len, splits.values())) == sizes
+  seen = [words.word(number)[0].tobytes() for words in splits.values()
+          for number in range(len(words))]
+  assert len(set(seen)) == 60
+  batches = splits["train"]
+  lengths = sum(batches(step)[2].sum() for step in range(batches.size))
+  assert lengths == sum(
+      len(batches.word(number)[1]) for number in range(len(batches)))
+
+
+@pytest.mark.parametrize("flag", ["--bidirectional", "--split=folds1-9"])
+def test_end_to_end(path, tmp_path, call_script, capsys, flag):
+  """Train, see that it learned, and draw the page."""
+  run = tmp_path / "run"
+  assert call_script(
+      ocr, f"--data_path={path}", f"--save_path={run}", flag,
+      "--config_override=hidden_size=24,keep_prob=1,learning_rate=0.01,"
+      "batch_size=4,max_epoch=9,max_max_epoch=12") == 0
+  out = capsys.readouterr().out
+  test = float(re.search(r"Test Letter Error: ([\d.]+)", out)[1])
+  assert test < 15  # of 5 letters, chance is 80
+  assert f"{run}/page.png" in out
+  assert matplotlib.image.imread(run / "page.png").shape[2] == 4
+  assert sorted(os.listdir(run / "checkpoints"))[0].startswith("best-")
+  # Once more: it is finished, and the same figure stands in the summary.
+  assert call_script(
+      ocr, f"--data_path={path}", f"--save_path={run}", flag,
+      "--config_override=hidden_size=24,keep_prob=1,learning_rate=0.01,"
+      "batch_size=4,max_epoch=9,max_max_epoch=12") == 0
+  assert "is finished" in capsys.readouterr().out
+  assert call_script(
+      ocr, f"--data_path={path}", f"--save_path={run}", flag) == 1
+  assert_one_line(capsys.readouterr().err, "ocr.py", "holds another run")
+
+
+def test_stopped_anywhere_it_ends_in_the_same_bits(path, tmp_path):
+  """With dropout and shuffled batches, in training and in validation."""
+  def train(name, check_stop=lambda: None):
+    run = checkpoints.TrainingRun(f"{tmp_path}/{name}", {},
+                                  metric=ocr.LETTER_ERROR.name)
+    ocr.train(TINY, ocr.read(path, "random", 4, seed=2), run, seed=2,
+              check_stop=check_stop)
+
+  train("undisturbed")
+  stopped = 0
+  for windows in (3, 4, 3, 5, 99):  # 9 a training epoch
+    try:
+      train("run", StopAfter(windows))
+    except stops.Stopped:
+      stopped += 1
+  assert stopped == 4
+  assert_same_run(tmp_path / "undisturbed", tmp_path / "run")
+
+
+@pytest.mark.parametrize("args, message", [
+    ([], "--data_path: name the words, https://ai.stanford.edu/"),
+    (["--data_path=/absent"], "/absent: no such file; download https://"),
+    (["--data_path=x", "--config_override=num_layers=2"], "num_layers: "),
+    (["--data_path=x", "--rnn_mode=block"], "--rnn_mode=block: gru_cell has "),
+    (["--data_path=x", "--config_override=cell=lstm", "--rnn_mode=fused"],
+     "--rnn_mode=fused: .* where the number of steps differs; there are dyn")])
+def test_complains_in_one_line(call_script, capsys, args, message):
+  assert call_script(ocr, *args) == 1
+  assert_one_line(capsys.readouterr().err, "ocr.py", message)
