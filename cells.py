@@ -21,6 +21,14 @@ def _rnn_cell(x, state, kernel, bias):
       tf.concat([x, state.h], axis=1) @ kernel + bias))
 
 
+@recurrent.without_bfloat16
+def _rnn_cudnn_layer(inputs, state, kernel, bias, lengths=None):
+  """The plain layer of cuDNN, one call; on an NVIDIA GPU alone."""
+  params = recurrent.cudnn_params(
+      kernel[None], tf.stack([bias, tf.zeros_like(bias)]))
+  return recurrent.cudnn("rnn_tanh", inputs, state, params, lengths)
+
+
 @dataclasses.dataclass(frozen=True)
 class Cell:
   """A kind of recurrent cell.
@@ -91,5 +99,6 @@ CELLS = {
         "gru_cell", recurrent.HiddenState, 3, (1, 1, 0, 0), gru.LAYERS),
     "rnn": Cell("basic_rnn_cell", recurrent.HiddenState, 1, (0,), {
         "basic": recurrent.unrolled(_rnn_cell),
-        "dynamic": recurrent.looped(_rnn_cell)}),
+        "dynamic": recurrent.looped(_rnn_cell),
+        "cudnn": _rnn_cudnn_layer}),
 }

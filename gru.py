@@ -35,19 +35,18 @@ def _cell(x, state, kernel, bias):
                            bias[3 * size:], state.h))
 
 
-def _next(from_input, recurrent_, bias_m, h):
+def _next(from_input, from_h, bias_m, h):
   """The hidden state after h, from both shares of the gates, [B, 3H]."""
-  r, z, n, _ = _gates(from_input, recurrent_, bias_m)
+  r, z, n, _ = _gates(from_input, from_h, bias_m)
   return z * h + (1 - z) * n
 
 
-def _gates(from_input, recurrent_, bias_m):
+def _gates(from_input, from_h, bias_m):
   """[..., 3H] twice -> r, z, n and m, the recurrent share of n: [..., H]."""
-  size = bias_m.shape[0]
-  rz = tf.sigmoid(from_input[..., :2 * size] + recurrent_[..., :2 * size])
-  r, z = tf.split(rz, 2, axis=-1)
-  m = recurrent_[..., 2 * size:] + bias_m
-  return r, z, tf.tanh(from_input[..., 2 * size:] + r * m), m
+  r, z, n = tf.split(from_input, 3, axis=-1)
+  r_h, z_h, m = tf.split(from_h, 3, axis=-1)
+  r, z, m = tf.sigmoid(r + r_h), tf.sigmoid(z + z_h), m + bias_m
+  return r, z, tf.tanh(n + r * m), m
 
 
 def fused_layer(inputs, state, kernel, bias, lengths=None):
@@ -66,7 +65,7 @@ def fused_layer(inputs, state, kernel, bias, lengths=None):
 
   outputs, h = fused(inputs, state.h, kernel, bias)
   if live is not None:
-    outputs = tf.where_v2(live, outputs, tf.zeros_like(outputs))
+    outputs = recurrent.zero_padding(live, outputs)
   return outputs, HiddenState(h)
 
 
@@ -76,59 +75,90 @@ def _fused(inputs, h_0, kernel, bias, live):
   size = h_0.shape[-1]
   bits, floats = (functools.partial(tf.cast, dtype=dtype)
                   for dtype in (inputs.dtype, tf.float32))
-  weights, recurrent_ = kernel[:input_size], kernel[input_size:]
+  weights_x, weights_h = kernel[:input_size], kernel[input_size:]
   bias, bias_m = floats(bias[:3 * size]), floats(bias[3 * size:])
-  shape = tf.concat([tf.shape(inputs)[:2], [3 * size]], axis=0)
-  from_input = floats(_rows(inputs) @ weights) + bias
-  from_input = tf.reshape(from_input, shape)  # (T, B, 3H)
-  from_input.set_shape([num_steps, None, None])
-  if live is not None:
-    closed = tf.where_v2(live, 0.0, _CLOSED) * tf.constant([0.0, 1.0, 0.0])
-    from_input += tf.repeat(closed, size, axis=2)  # of z
+  from_input = _from_input(inputs, weights_x, bias, live)
 
   def step(before, from_input):
     h, _ = before
-    product = floats(bits(h) @ recurrent_)
-    return _next(from_input, product, bias_m, h), product
+    from_h = floats(bits(h) @ weights_h)
+    return _next(from_input, from_h, bias_m, h), from_h
 
-  h, products = _scan(
+  h, from_h = _scan(
       num_steps, step, (from_input,), (floats(h_0), from_input[0]))
   h_before = tf.concat([floats(h_0)[None], h[:-1]], axis=0)
 
   def grad(d_outputs, d_h):
-    r, z, n, m = _gates(from_input, products, bias_m)
-    by_n = (1 - z) * (1 - tf.square(n))  # of n before its tanh, by h
-    factors = tf.stack([
-        by_n * m * r * (1 - r), (h_before - n) * z * (1 - z), by_n * r],
-                       axis=2)  # (T, B, 3, H): of r, z before, and of m
-    recurrent_t = tf.transpose(recurrent_)
+    """Gradients of the four arguments, from those of the two results.
 
-    def back(after, d_output, z, factors):
+    With d_v the gradient of the cost by v, from the last step to the first:
+
+        d_h_t = d_outputs_t + d_h_{t+1} z_{t+1} + d_from_h_{t+1} weights_h^T
+    """
+    r, z, n, m = _gates(from_input, from_h, bias_m)
+    slopes, slope_n = _slopes(r, z, n, m, h_before)
+    weights_h_t = tf.transpose(weights_h)  # once: see lstm.py
+
+    def step_back(after, d_output, z, slopes):
       d_h = after[0] + d_output
-      d_product = tf.reshape(d_h[:, None] * factors, [-1, 3 * size])
-      return (d_h * z + floats(bits(d_product) @ recurrent_t), d_h)
+      d_from_h = bits(tf.reshape(d_h[:, None] * slopes, [-1, 3 * size]))
+      return d_h * z + floats(d_from_h @ weights_h_t), d_h
 
     d_h = floats(d_h)
-    d_before, d_all = _scan(
-        num_steps, back, (floats(d_outputs), z, factors), (d_h, d_h),
-        reverse=True)
-    d_products = d_all[:, :, None] * factors  # (T, B, 3, H)
-    d_gates = bits(tf.reshape(tf.concat(
-        [d_products[:, :, :2], (d_all * by_n)[:, :, None]], axis=2),
-                              [-1, 3 * size]))
-    d_products = bits(tf.reshape(d_products, [-1, 3 * size]))
+    d_before, d_h = _scan(num_steps, step_back, (floats(d_outputs), z, slopes),
+                          (d_h, d_h), reverse=True)
+    d_r, d_z, d_m = (bits(d_h * x) for x in tf.unstack(slopes, axis=2))
+    d_from_input = _rows(tf.concat([d_r, d_z, bits(d_h * slope_n)], axis=2))
+    d_from_h = _rows(tf.concat([d_r, d_z, d_m], axis=2))
+    ones = tf.ones_like(d_from_h[:, :1])  # a GEMM adds up faster than a sum
     d_kernel = tf.concat([
-        tf.matmul(_rows(inputs), d_gates, transpose_a=True),
-        tf.matmul(_rows(bits(h_before)), d_products, transpose_a=True)], axis=0)
-    ones = tf.ones_like(d_gates[:, :1])  # a GEMM adds up faster than a sum
+        tf.matmul(_rows(inputs), d_from_input, transpose_a=True),
+        tf.matmul(_rows(bits(h_before)), d_from_h, transpose_a=True)], axis=0)
     d_bias = tf.concat([
-        tf.matmul(ones, d_gates, transpose_a=True)[0],
-        tf.matmul(ones, d_products[:, 2 * size:], transpose_a=True)[0]], axis=0)
-    d_inputs = tf.matmul(d_gates, weights, transpose_b=True)
+        tf.matmul(ones, d_from_input, transpose_a=True),
+        tf.matmul(ones, _rows(d_m), transpose_a=True)], axis=1)[0]
+    d_inputs = tf.matmul(d_from_input, weights_x, transpose_b=True)
     return (tf.reshape(d_inputs, tf.shape(inputs)), bits(d_before[0]),
             d_kernel, d_bias)
 
   return (bits(h), bits(h[-1])), grad
+
+
+def _from_input(inputs, weights, bias, live):
+  """The input's share of r, z and n at all steps, [T, B, 3H], in float32.
+
+  Where `live` [T, B, 1] is false, z is to be 1, so that h stays.
+  """
+  product = tf.cast(_rows(inputs) @ weights, tf.float32) + bias
+  shape = tf.concat([tf.shape(inputs)[:2], tf.shape(bias)], axis=0)
+  from_input = tf.reshape(product, shape)
+  from_input.set_shape([inputs.shape[0], None, None])
+  if live is None:
+    return from_input
+  padding = tf.repeat([0.0, _CLOSED, 0.0], bias.shape[0] // 3)
+  return tf.where_v2(live, from_input, padding)
+
+
+def _slopes(r, z, n, m, h_before):
+  """How much of d_h goes to each gate before its nonlinearity.
+
+  With sigma' = sigma (1 - sigma) and tanh' = 1 - tanh^2, from the equations:
+
+      d_n = d_h (1 - z) (1 - n^2)
+      d_m = d_n r
+      d_r = d_n m r (1 - r)
+      d_z = d_h (h_before - n) z (1 - z)
+
+  Args:
+    r, z, n, m: after their nonlinearities, [T, B, H], as is h_before.
+
+  Returns:
+    What d_h is multiplied by: for r, z and m [T, B, 3, H], for n [T, B, H].
+  """
+  slope_n = (1 - z) * (1 - tf.square(n))
+  return tf.stack([
+      slope_n * m * r * (1 - r), (h_before - n) * z * (1 - z), slope_n * r],
+                  axis=2), slope_n
 
 
 def _scan(num_steps, step, xs, state, reverse=False):
@@ -159,30 +189,20 @@ def _rows(x):
   return tf.reshape(x, [-1, x.shape[-1]])
 
 
+@recurrent.without_bfloat16
 def cudnn_layer(inputs, state, kernel, bias, lengths=None):
   """The GRU of cuDNN, one call a layer; on an NVIDIA GPU alone."""
-  found = recurrent.cudnn("gru", inputs, state.h, tf.zeros_like(state.h),
-                          cudnn_params(kernel, bias), lengths)
-  return found.output, HiddenState(found.output_h[0])
-
-
-def cudnn_params(kernel, bias):
-  """[I + H, 3H], [4H] -> the same as cuDNN has it, [(I + H) 3H + 6H].
-
-  One after the other: the matrices of the input, of r, z and n, each [H, I];
-  the recurrent ones, each [H, H]; and as many biases [H].
-  """
-  size = kernel.shape[1] // 3
-  kernel = tf.transpose(tf.stack(tf.split(kernel, 3, axis=1)), [0, 2, 1])
-  input_size = kernel.shape[2] - size
-  return tf.concat([tf.reshape(part, [-1]) for part in (
-      kernel[:, :, :input_size], kernel[:, :, input_size:], bias[:3 * size],
-      tf.zeros([2 * size], bias.dtype), bias[3 * size:])], axis=0)
+  size = state.h.shape[-1]
+  biases = tf.concat([  # of r and z there are two here, of which one is 0
+      bias[:3 * size], tf.zeros_like(bias[:2 * size]), bias[3 * size:]], axis=0)
+  params = recurrent.cudnn_params(
+      tf.stack(tf.split(kernel, 3, axis=1)), biases)
+  return recurrent.cudnn("gru", inputs, state, params, lengths)
 
 
 LAYERS = {
     "basic": recurrent.unrolled(_cell),
     "dynamic": recurrent.looped(_cell),
     "fused": fused_layer,
-    "cudnn": recurrent.without_bfloat16(cudnn_layer),
+    "cudnn": cudnn_layer,
 }

@@ -56,7 +56,7 @@ def _block(inputs, state, kernel, bias, lengths, peepholes=None):
   if lengths is None:
     return block.h, LSTMState(block.cs[-1], block.h[-1])
   live = recurrent.live_steps(inputs, lengths)
-  return (tf.where_v2(live, block.h, tf.zeros_like(block.h)),
+  return (recurrent.zero_padding(live, block.h),
           LSTMState(_last(block.cs, state.c, lengths),
                     _last(block.h, state.h, lengths)))
 
@@ -73,28 +73,22 @@ def _last(steps, before, lengths):
 @recurrent.without_bfloat16
 def cudnn_layer(inputs, state, kernel, bias, lengths=None):
   """The LSTM of cuDNN, one call a layer; on an NVIDIA GPU alone."""
-  found = recurrent.cudnn("lstm", inputs, state.h, state.c,
-                          cudnn_params(kernel, bias), lengths)
-  return found.output, LSTMState(found.output_c[0], found.output_h[0])
+  return recurrent.cudnn(
+      "lstm", inputs, state, cudnn_params(kernel, bias), lengths)
 
 
 def cudnn_params(kernel, bias):
-  """[I + H, 4H], [4H] -> the same as cuDNN has it, [(I + H) 4H + 8H].
+  """[I + H, 4H], [4H] -> the same as cuDNN has it; see `recurrent`.
 
-  One after the other and with nothing between: the matrices of the input, of
-  the gates i, f, j, o, each [H, I]; the recurrent ones, each [H, H]; and as
-  many biases [H]. A gate has the sum of its two: ours, and zero.
+  A gate has the sum of two biases: ours, and zero.
   """
-  kernel, bias = _gates_of_cudnn(kernel), _gates_of_cudnn(bias)
-  kernel = tf.transpose(kernel, [0, 2, 1])  # (4, H, I + H)
-  input_size = kernel.shape[2] - kernel.shape[1]
-  return tf.concat([tf.reshape(part, [-1]) for part in (
-      kernel[:, :, :input_size], kernel[:, :, input_size:],
-      bias, tf.zeros_like(bias))], axis=0)
+  bias = _gates_of_cudnn(bias)
+  return recurrent.cudnn_params(
+      _gates_of_cudnn(kernel), tf.stack([bias, tf.zeros_like(bias)]))
 
 
 def _gates_of_cudnn(x):
-  """[..., 4H] -> [4, ..., H], with the gates in the order of cuDNN."""
+  """[..., 4H] -> [4, ..., H], with the gates in cuDNN's order: i, f, j, o."""
   i, j, f, o = tf.split(x, 4, axis=-1)
   return tf.stack([i, f, j, o])
 
@@ -120,7 +114,7 @@ def fused_layer(inputs, state, kernel, bias, lengths=None):
 
   outputs, c, h = fused(inputs, *state, kernel, bias)
   if live is not None:
-    outputs = tf.where_v2(live, outputs, tf.zeros_like(outputs))
+    outputs = recurrent.zero_padding(live, outputs)
   return outputs, LSTMState(c, h)
 
 
@@ -138,8 +132,8 @@ def _fused(inputs, c_0, h_0, kernel, bias, live):
   weights = kernel[input_size:]  # (H, 4H)
   lives = [None] * num_steps if live is None else tf.unstack(live)
   if live is not None:
-    closed = tf.where_v2(live, 0.0, _CLOSED) * tf.constant([-1.0, 0, 1, 0])
-    from_input += tf.repeat(closed, c_0.shape[-1], axis=2)  # of i and f
+    padding = tf.repeat([-_CLOSED, 0.0, _CLOSED, 0.0], c_0.shape[-1])
+    from_input = tf.where_v2(live, from_input, padding)
 
   c, h = [floats(c_0)], [h_0]  # from before the first step to after the last
   steps = []  # the gates of each step

@@ -19,6 +19,11 @@ def live_steps(inputs, lengths):
   return (tf.range(tf.shape(inputs)[0])[:, None] < lengths)[..., None]
 
 
+def zero_padding(live, x):
+  """[T, B, n], but zeros where `live` [T, B, 1] is false."""
+  return tf.where_v2(live, x, tf.zeros_like(x))
+
+
 def unrolled(cell):
   """A layer of a cell, step by step, and differentiated by TensorFlow.
 
@@ -83,25 +88,54 @@ def bidirectional(layer, inputs, states, weights, lengths):
   return tf.concat([forward, reverse(backward)], axis=2), (last, first)
 
 
-def cudnn(mode, inputs, h, c, params, lengths):
+def cudnn(mode, inputs, state, params, lengths):
   """CuDNN's own layer, one call; on an NVIDIA GPU alone.
 
-  Its dropout is left alone: that leaves out what follows the last layer.
+  Its dropout is left alone: that leaves out what follows the last layer. Rows
+  of length 0 go as one step of zeros, and what becomes of that is dropped:
+  cuDNN fails on some lengths of 0 (github.com/jax-ml/jax/issues/17966).
 
   Args:
     mode: "lstm", "gru" or "rnn_tanh".
-    h, c: [B, H]; but for "lstm", c does not count.
-    params: all parameters, one after the other, as its manual has them.
+    params: as `cudnn_params` has them.
 
   Returns:
-    What has the attributes output [T, B, H], output_h and output_c [1, B, H].
+    outputs, state: as those of a layer.
   """
+  live = None
   if lengths is None:
     num_steps, batch_size = tf.unstack(tf.shape(inputs)[:2])
     lengths = tf.fill([batch_size], num_steps)
-  return tf.raw_ops.CudnnRNNV3(
-      input=inputs, input_h=h[None], input_c=c[None], params=params,
+  else:
+    live = live_steps(inputs, lengths)
+    inputs = zero_padding(live, inputs)
+    lengths = tf.maximum(lengths, 1)
+  c = state.c if "c" in state._fields else tf.zeros_like(state.h)
+  found = tf.raw_ops.CudnnRNNV3(
+      input=inputs, input_h=state.h[None], input_c=c[None], params=params,
       sequence_lengths=lengths, rnn_mode=mode)
+  outputs, ends = found.output, {"c": found.output_c, "h": found.output_h}
+  final = type(state)(*(ends[part][0] for part in state._fields))
+  if live is None:
+    return outputs, final
+  return zero_padding(live, outputs), tf.nest.map_structure(
+      functools.partial(tf.where_v2, live[0]), final, state)
+
+
+def cudnn_params(kernels, biases):
+  """A layer's parameters as cuDNN has them, [G (I + H) H + 2 G H].
+
+  One after the other and with nothing between: the matrices of the input, each
+  [H, I]; the recurrent ones, each [H, H]; and as many biases [H].
+
+  Args:
+    kernels: [G, I + H, H], of the gates in the order of cuDNN.
+    biases: as in the result, of any shape.
+  """
+  kernels = tf.transpose(kernels, [0, 2, 1])  # (G, H, I + H)
+  input_size = kernels.shape[2] - kernels.shape[1]
+  return tf.concat([tf.reshape(part, [-1]) for part in (
+      kernels[:, :, :input_size], kernels[:, :, input_size:], biases)], axis=0)
 
 
 def without_bfloat16(layer):

@@ -98,6 +98,38 @@ def test_steps_that_are_not_known_when_the_graph_is_built(cell, name, lengths):
                run_oracle(cell, arrays, d_results, lengths))
 
 
+@pytest.mark.parametrize("lengths", [None, (5, 0, 3), (0, 0, 0)])
+@pytest.mark.parametrize("cell", [
+    cell for cell, kind in cells.CELLS.items() if "cudnn" in kind.layers])
+def test_cudnn_equals_oracle_on_a_stand_in(cudnn_on_cpu, cell, lengths):
+  arrays, d_results = case(cell)
+  assert_close(run_layer(cell, "cudnn", arrays, d_results, lengths),
+               run_oracle(cell, arrays, d_results, lengths))
+
+
+@pytest.mark.parametrize("cell, name", LAYERS)
+def test_two_windows_are_one_long_window(cell, name):
+  """The second has what is left of the lengths."""
+  kind, lengths = cells.CELLS[cell], np.array([5, 1, 3])
+  (inputs, kernel, bias, *state), _ = case(cell)
+  with tf.Graph().as_default(), tf.Session() as session:
+    inputs, kernel, bias = (
+        tf.constant(a, tf.float32) for a in (inputs, kernel, bias))
+    state = kind.state(*(tf.constant(part, tf.float32) for part in state))
+
+    def run(inputs, state, lengths):
+      return kind.layer(name)(
+          inputs, state, kernel, bias, tf.constant(lengths, tf.int32))
+
+    long = run(inputs, state, lengths)
+    first, state = run(inputs[:2], state, np.minimum(lengths, 2))
+    second, state = run(inputs[2:], state, np.maximum(lengths - 2, 0))
+    long, parts = session.run(
+        [long, (tf.concat([first, second], axis=0), state)])
+  for a, b in zip(tf.nest.flatten(long), tf.nest.flatten(parts), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("cell, name", LAYERS)
 def test_padding_does_not_leak(cell, name):
   """What is past the ends, however large, changes not a bit; states stay."""
@@ -105,7 +137,8 @@ def test_padding_does_not_leak(cell, name):
   arrays, d_results = case(cell)
   padding = np.arange(5)[:, None] >= lengths
   spoilt = arrays[0].copy()
-  spoilt[padding] = 1e3
+  spoilt[padding] = np.linspace(-1e30, 1e30, spoilt[padding].size).reshape(
+      spoilt[padding].shape)
   found = run_layer(cell, name, arrays, d_results, lengths)
   others = run_layer(cell, name, [spoilt, *arrays[1:]], d_results, lengths)
   for a, b in zip(sum(found, []), sum(others, []), strict=True):
@@ -184,23 +217,19 @@ def test_h_of_a_fused_gru_is_no_bfloat16_within_a_window(static):
       oracle.sigmoid(5) ** 50, abs=0.004)
 
 
-def test_cudnn_gru_equals_oracle_on_a_stand_in(cudnn_on_cpu):
-  arrays, d_results = case("gru")
-  assert_close(run_layer("gru", "cudnn", arrays, d_results),
-               run_oracle("gru", arrays, d_results))
-
-
-def test_cudnn_is_asked_for_a_gru_with_lengths():
+@pytest.mark.parametrize("cell, mode, gates", [
+    ("lstm", b"lstm", 4), ("gru", b"gru", 3), ("rnn", b"rnn_tanh", 1)])
+def test_cudnn_is_asked_for_the_cell(cell, mode, gates):
   """The real op's graph: it needs no GPU to be built."""
+  kind = cells.CELLS[cell]
   with tf.Graph().as_default() as graph:
-    lengths = tf.constant([2, 1])
-    gru.cudnn_layer(
-        tf.zeros([3, 2, 5]), recurrent.HiddenState(tf.zeros([2, 4])),
-        tf.zeros([9, 12]), tf.zeros([16]), lengths)
+    shapes = kind.shapes(input_size=5, hidden_size=4)
+    kind.layer("cudnn")(
+        tf.zeros([3, 2, 5]), kind.zero_state(2, 4), tf.zeros(shapes["kernel"]),
+        tf.zeros(shapes["bias"]), tf.constant([2, 0]))
     (op,) = [op for op in graph.get_operations() if op.type == "CudnnRNNV3"]
-  assert op.get_attr("rnn_mode") == b"gru" and op.get_attr("time_major")
-  assert op.inputs[4] is lengths
-  assert op.inputs[3].shape == [3 * 5 * 4 + 3 * 4 * 4 + 6 * 4]
+  assert op.get_attr("rnn_mode") == mode and op.get_attr("time_major")
+  assert op.inputs[3].shape == [gates * (5 * 4 + 4 * 4 + 2 * 4)]
 
 
 @pytest.mark.parametrize("cell", cells.CELLS)

@@ -78,7 +78,7 @@ def test_cudnn_params_are_laid_out_as_cudnn_wants_them(shape):
   inputs, c, h, kernel, bias, *_ = case(*shape)
   params, _ = pack(kernel, bias)
   outputs, (final_c, final_h), _ = oracle.lstm(inputs, c, h, kernel, bias)
-  found = oracle.cudnn_lstm(np, inputs, h, c, params)
+  found = oracle.cudnn(np, "lstm", inputs, h, c, params)
   for value, expected in zip(found, (outputs, final_h, final_c), strict=True):
     np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-12)
 

@@ -115,55 +115,67 @@ def slopes(function, arrays):
   return gradients
 
 
-def cudnn_gru(xp, inputs, h, params):
-  """As `cudnn_lstm`, of the gates reset, update and new memory."""
-  w, r, b_w, b_r = _cudnn_parts(xp, params, 3, inputs.shape[-1], h.shape[-1])
-  outputs = []
-  for t in range(inputs.shape[0]):
-    reset, update = (
-        1 / (1 + xp.exp(-(inputs[t] @ w[k] + h @ r[k] + b_w[k] + b_r[k])))
-        for k in range(2))
-    new = xp.tanh(
-        inputs[t] @ w[2] + b_w[2] + reset * (h @ r[2] + b_r[2]))
-    h = (1 - update) * new + update * h
-    outputs.append(h)
-  return xp.stack(outputs), h
+def cudnn(xp, mode, inputs, h, c, params, live=None):
+  """One layer as cuDNN's manual has it -> outputs [T, B, H], h, c.
 
+  Of its parameters, the matrices come first (see cudnnGetRNNWeightParams):
+  those of the input, then the recurrent ones, each time of all gates; then as
+  many biases.
 
-def _cudnn_parts(xp, params, gates, input_size, size):
-  """The matrices of the input, the recurrent ones, and as many biases."""
+  Args:
+    xp: NumPy, or TensorFlow.
+    mode: a key of CUDNN_STEPS.
+    c: counts for "lstm" alone.
+    live: [T, B, 1], 1 or 0; where it is 0, h and c stay.
+  """
+  num_gates, step = CUDNN_STEPS[mode]
   parts, start = [], 0
-  for shape in ([[size, input_size]] * gates + [[size, size]] * gates
-                + [[size]] * 2 * gates):
+  input_size, size = inputs.shape[-1], h.shape[-1]
+  for shape in ([[size, input_size]] * num_gates + [[size, size]] * num_gates
+                + [[size]] * 2 * num_gates):
     end = start + np.prod(shape)
     parts.append(xp.reshape(params[start:end], shape))
     start = end
   assert start == params.shape[0]
-  w, r = ([xp.transpose(x) for x in part]
-          for part in (parts[:gates], parts[gates:2 * gates]))
-  return w, r, parts[2 * gates:3 * gates], parts[3 * gates:]
-
-
-def cudnn_lstm(xp, inputs, h, c, params):
-  """One layer as cuDNN's manual has it -> outputs [T, B, H], h, c.
-
-  Of its parameters, the matrices come first (see cudnnGetRNNWeightParams):
-  those of the input, then the recurrent ones, each time of the input gate, the
-  forget gate, the new memory and the output gate; then as many biases.
-
-  Args:
-    xp: NumPy, or TensorFlow.
-  """
-  w, r, b_w, b_r = _cudnn_parts(xp, params, 4, inputs.shape[-1], h.shape[-1])
+  w, r, b_w, b_r = (
+      parts[k * num_gates:(k + 1) * num_gates] for k in range(4))
   outputs = []
   for t in range(inputs.shape[0]):
-    i, f, new, o = (inputs[t] @ w[k] + h @ r[k] + b_w[k] + b_r[k]
-                    for k in range(4))
-    i, f, o = (1 / (1 + xp.exp(-x)) for x in (i, f, o))
-    c = f * c + i * xp.tanh(new)
-    h = o * xp.tanh(c)
-    outputs.append(h)
+    new_h, new_c = step(
+        xp, [inputs[t] @ xp.transpose(w[k]) + b_w[k] for k in range(num_gates)],
+        [h @ xp.transpose(r[k]) + b_r[k] for k in range(num_gates)], h, c)
+    share = 1 if live is None else live[t]
+    h, c = (share * new + (1 - share) * old
+            for new, old in ((new_h, h), (new_c, c)))
+    outputs.append(share * h)
   return xp.stack(outputs), h, c
+
+
+def _cudnn_sigmoid(xp, x):
+  return 1 / (1 + xp.exp(-x))
+
+
+def _cudnn_lstm_step(xp, from_x, from_h, h, c):
+  i, f, new, o = (from_x[k] + from_h[k] for k in range(4))
+  i, f, o = (_cudnn_sigmoid(xp, x) for x in (i, f, o))
+  c = f * c + i * xp.tanh(new)
+  return o * xp.tanh(c), c
+
+
+def _cudnn_gru_step(xp, from_x, from_h, h, c):
+  reset, update = (
+      _cudnn_sigmoid(xp, from_x[k] + from_h[k]) for k in range(2))
+  new = xp.tanh(from_x[2] + reset * from_h[2])
+  return (1 - update) * new + update * h, c
+
+
+def _cudnn_tanh_step(xp, from_x, from_h, h, c):
+  return xp.tanh(from_x[0] + from_h[0]), c
+
+
+# How many gates there are, and a step.
+CUDNN_STEPS = {"lstm": (4, _cudnn_lstm_step), "gru": (3, _cudnn_gru_step),
+               "rnn_tanh": (1, _cudnn_tanh_step)}
 
 
 def cross_entropy(logits, targets):
