@@ -92,6 +92,7 @@ _RANGES = {
     "cell": _one_of("lstm", "peephole", "gru", "rnn"),
     "optimizer": _one_of("sgd", "adagrad", "adam", "rmsprop"),
     "epoch_size": _COUNT_OR_0,
+    "num_noise": _COUNT,
 }
 
 SMALL = Config(
@@ -142,6 +143,34 @@ TEST = Config(  # runs in seconds, learns little
     keep_prob=1.0,
     lr_decay=0.5)
 
+
+@dataclasses.dataclass(frozen=True)
+class Word2Vec(Settings):
+  """How word vectors are trained; settings that a Config has mean the same."""
+
+  learning_rate: float
+  max_grad_norm: float
+  embedding_size: int  # D, numbers of a vector
+  batch_size: int  # words of a step, each with its contexts
+  num_noise: int  # S, words of noise a step, for all of its pairs
+  max_epoch: int
+  max_max_epoch: int
+  lr_decay: float
+  optimizer: str
+  epoch_size: int = 0
+
+
+WORD2VEC = Word2Vec(
+    learning_rate=0.1,
+    max_grad_norm=1e9,
+    embedding_size=100,
+    batch_size=2000,
+    num_noise=64,
+    max_epoch=5,
+    max_max_epoch=5,
+    lr_decay=0.5,
+    optimizer="adagrad")
+
 # Of tasks/: as a chapter of Abrahams et al. 2016, "TensorFlow for Machine
 # Intelligence", has them, where it says.
 CHAR_LM = Config(
@@ -165,14 +194,14 @@ SENTIMENT = Config(
     learning_rate=0.002,
     max_grad_norm=5,
     num_layers=1,
-    num_steps=500,  # the most words of a review
+    num_steps=400,  # the most words of a review
     hidden_size=128,
     embedding_size=128,
     max_epoch=3,
-    max_max_epoch=6,
+    max_max_epoch=5,
     keep_prob=0.5,
     lr_decay=0.5,
-    batch_size=64,
+    batch_size=32,
     cell="gru",
     optimizer="rmsprop")
 

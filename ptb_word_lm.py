@@ -395,12 +395,8 @@ def define_flags():
       "bundled corpus. To evaluate, also a single text; without it, what the "
       "run was trained on.")
   training_flags.define_embeddings()
+  training_flags.define_precision()
   flags.adopt_module_key_flags(training_flags)  # for --help
-  flags.DEFINE_bool("use_fp16", False,
-                    "Compute in float16, with parameters in float32.")
-  flags.DEFINE_bool("use_bfloat16", False,
-                    "Compute in bfloat16, with parameters in float32.")
-  flags.mark_bool_flags_as_mutual_exclusive(["use_fp16", "use_bfloat16"])
 
 
 def main(argv):
@@ -421,8 +417,7 @@ def _train_as_flags_say():
   texts, vocabulary = kept or reader.read_corpus(data_path)
   identity = {
       "rnn_mode": training_flags.rnn_mode(config),
-      "precision": ("float16" if FLAGS.use_fp16 else
-                    "bfloat16" if FLAGS.use_bfloat16 else "float32"),
+      "precision": training_flags.precision(),
       "data": {"path": os.path.abspath(data_path), **{
           split: text.identity for split, text in texts.items()}}}
   initial_values, identity["init_embeddings"] = (

@@ -121,8 +121,8 @@ class Epoch:
       if carried:
         updates.append(tf.nest.map_structure(
             tf.assign, carried, self.model.final_state))
-      # These have used the position.
-      with tf.control_dependencies(list(self.model.counts.values())):
+      # The position is read, and all that depends on it used, before it moves.
+      with tf.control_dependencies([self.step, *self.model.counts.values()]):
         move_on = (self.model.train_op if is_training
                    else position.assign_add(1))
       with tf.control_dependencies([move_on, *tf.nest.flatten(updates)]):
@@ -290,7 +290,8 @@ class Training:
   """
 
   def __init__(self, session, training, validation, run=None, save_secs=600,
-               check_stop=lambda: None, metric=PERPLEXITY):
+               check_stop=lambda: None, metric=PERPLEXITY,
+               after_epoch=lambda session, model: None):
     """Goes to where the run's newest checkpoint was taken, if there is one.
 
     Args:
@@ -299,8 +300,10 @@ class Training:
       run: an open checkpoints.TrainingRun.
       save_secs: seconds from one checkpoint to the next, within an epoch.
       check_stop: called after each window; may raise stops.Stopped.
+      after_epoch: called with the session and the model of training.
     """
     self._session, self._run, self._metric = session, run, metric
+    self._after_epoch = after_epoch
     self._training, self._validation = training, validation
     self._save_secs, self._check_stop = save_secs, check_stop
     self._saver = tf.train.Saver(max_to_keep=0)
@@ -372,6 +375,7 @@ class Training:
           f"{clip_rate:.1%} of steps", flush=True)
     if self._validation:
       figures[f"valid_{self._metric.name}"] = self._validate(number)
+    self._after_epoch(self._session, self._training.model)
     now = time.perf_counter()
     self.rows.append({
         "epoch": number, "learning_rate": float(str(lr)), **figures,
@@ -481,7 +485,8 @@ def _format(rate):
 
 
 def train(make_epochs, num_epochs, metric=PERPLEXITY, run=None, save_secs=600,
-          check_stop=lambda: None):
+          check_stop=lambda: None, after_epoch=lambda session, model: None,
+          at_end=lambda session, model: None):
   """Trains a model, validates it after each epoch, and tests it at the end.
 
   Args:
@@ -491,7 +496,8 @@ def train(make_epochs, num_epochs, metric=PERPLEXITY, run=None, save_secs=600,
     num_epochs: in all.
     metric: the Metric to measure it by.
     run: the checkpoints.TrainingRun to go on with and to keep all in, if any.
-    save_secs, check_stop: see `Training`.
+    save_secs, check_stop, after_epoch: see `Training`.
+    at_end: called once, as `after_epoch`, also where nothing was left to do.
 
   Returns:
     rows, tests: a dict for each epoch (see `Training.rows`), and the metric of
@@ -512,8 +518,10 @@ def train(make_epochs, num_epochs, metric=PERPLEXITY, run=None, save_secs=600,
       if epoch:
         epoch.load(session)
     loop = Training(
-        session, training, validation, run, save_secs, check_stop, metric)
+        session, training, validation, run, save_secs, check_stop, metric,
+        after_epoch)
     loop.to_epoch(num_epochs)
+    at_end(session, training.model)
     tests = _test(
         session, test, run, len(loop.rows), check_stop, metric) if test else {}
     return loop.rows, tests

@@ -12,6 +12,7 @@ from absl import flags
 import cells
 import checkpoints
 import configs
+import embeddings
 import errors
 import recurrent
 import stops
@@ -65,6 +66,21 @@ def define_embeddings():
                       "text in the format of word2vec.")
 
 
+def define_precision():
+  """Defines the flags that `precision` reads."""
+  flags.DEFINE_bool("use_fp16", False,
+                    "Compute in float16, with parameters in float32.")
+  flags.DEFINE_bool("use_bfloat16", False,
+                    "Compute in bfloat16, with parameters in float32.")
+  flags.mark_bool_flags_as_mutual_exclusive(["use_fp16", "use_bfloat16"])
+
+
+def precision():
+  """What to compute in: one of mixed_precision.PRECISIONS."""
+  return ("float16" if FLAGS.use_fp16 else
+          "bfloat16" if FLAGS.use_bfloat16 else "float32")
+
+
 def initial_embeddings(vocabulary, config):
   """What --init_embeddings says.
 
@@ -77,7 +93,6 @@ def initial_embeddings(vocabulary, config):
   """
   if not FLAGS.init_embeddings:
     return None, None
-  import embeddings
   values, identity = embeddings.initial(
       FLAGS.init_embeddings, vocabulary.words, config.input_size,
       config.init_scale, FLAGS.seed)

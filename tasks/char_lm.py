@@ -23,12 +23,12 @@ if __name__ == "__main__":
 
 from absl import app, flags
 
+import compressed
 import configs
 import ptb_word_lm
 import reader
 import training
 import training_flags
-from tasks import compressed
 
 FLAGS = flags.FLAGS
 BITS = training.Metric(
@@ -148,6 +148,7 @@ def define_flags():
   training_flags.define(
       "The text to train on: a file, also .gz, .bz2 or .xz, or a table of "
       "arXiv papers; or a folder with train.txt, valid.txt and test.txt.")
+  training_flags.define_precision()
   flags.adopt_module_key_flags(training_flags)  # for --help
 
 
@@ -161,14 +162,15 @@ def main(argv):
     rnn_mode = training_flags.rnn_mode(config)
     texts, vocabulary = read_corpus(data_path)
     run = training_flags.run("char_lm", config, settings, {
-        "rnn_mode": rnn_mode, "precision": "float32", "tokens": "characters",
-        "data": {"path": os.path.abspath(data_path), **{
+        "rnn_mode": rnn_mode, "precision": training_flags.precision(),
+        "tokens": "characters", "data": {"path": os.path.abspath(data_path), **{
             split: text.identity for split, text in texts.items()}},
     }, vocabulary=vocabulary, metric=BITS.name)
     with training_flags.stopping(run) as check_stop:
       rows, tests = ptb_word_lm.train(
           config, (*(text.ids for text in texts.values()), vocabulary), run,
-          rnn_mode, FLAGS.seed, FLAGS.save_secs, check_stop, metric=BITS)
+          rnn_mode, FLAGS.seed, FLAGS.save_secs, check_stop,
+          training_flags.precision(), metric=BITS)
     print(training.summary(rows, tests, metric=BITS), flush=True)
 
 

@@ -17,8 +17,9 @@ import tarfile
 
 import numpy as np
 
+import compressed
 import reader
-from tasks import compressed, ragged
+from tasks import ragged
 
 URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
 LABELS = {"neg": 0, "pos": 1}
@@ -183,3 +184,34 @@ def _encode(split, rows, ids, unk):
     unknown += np.count_nonzero(ids[row] == unk)
   reader.report(split, int(encoded.lengths.sum()), unknown)
   return encoded
+
+
+class Batches:
+  """The batches of a split as feeds: words, lengths and labels."""
+
+  def __init__(self, reviews, rows, batch_size, max_length, seed=None):
+    """Those of some rows of an Reviews.
+
+    Args:
+      max_length: of a longer review, the last so many words are read.
+      seed: of the order, another in each epoch; without it always the same.
+    """
+    self._reviews, self._rows, self._max_length = reviews, rows, max_length
+    self.lengths = np.minimum(reviews.ids.lengths[rows], max_length)
+    self._order = ragged.Order(self.lengths, batch_size, seed)
+    self.size = self._order.size
+
+  # words [T, B], lengths [B], labels [B]
+  inputs = (("int32", [None, None]), ("int32", [None]), ("int32", [None]))
+
+  def __call__(self, step):
+    """The arrays of a step."""
+    rows = self._rows[self._order(step)]
+    words, lengths = ragged.padded(
+        [self._reviews.ids[i][-self._max_length:] for i in rows])
+    return words, lengths, self._reviews.labels[rows]
+
+  def saving(self):
+    """The share of steps that random batches would take, and these do not."""
+    return ragged.saving(self.lengths, [
+        self._order(step) for step in range(self.size)])

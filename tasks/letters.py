@@ -17,8 +17,9 @@ import string
 import numpy as np
 from matplotlib import figure
 
+import compressed
 import reader
-from tasks import compressed, ragged
+from tasks import ragged
 
 URL = "https://ai.stanford.edu/~btaskar/ocr/letter.data.gz"
 LETTERS = string.ascii_lowercase
@@ -98,6 +99,44 @@ def _split(chosen):
         f"the split has {len(train)} words to train on and {len(test)} to test "
         f"on; use another one, or the whole of {URL}")
   return train, test
+
+
+class Batches:
+  """A split of the words, in batches: pixels, letters and lengths.
+
+  Attributes:
+    size: batches in a pass.
+    inputs: the dtype and shape of each array of a batch.
+  """
+
+  # pixels [T, B, 128], letters [T, B], lengths [B]
+  inputs = (("uint8", [None, None, PIXELS]), ("uint8", [None, None]),
+            ("int32", [None]))
+
+  def __init__(self, pixels, labels, places, batch_size, seed=None):
+    """Those at some places.
+
+    Args:
+      pixels, labels: Ragged, as `read_words` returns them.
+      seed: of the order, another in each pass; without it always the same.
+    """
+    self._pixels, self._labels, self._places = pixels, labels, places
+    self._order = ragged.Order(labels.lengths[places], batch_size, seed)
+    self.size = self._order.size
+
+  def __len__(self):
+    return len(self._places)
+
+  def word(self, number):
+    """The pixels [n, 128] and letters [n] of a word."""
+    place = self._places[number]
+    return self._pixels[place], self._labels[place]
+
+  def __call__(self, step):
+    """The arrays of a step."""
+    words = [self.word(number) for number in self._order(step)]
+    pixels, lengths = ragged.padded([image for image, _ in words])
+    return pixels, ragged.padded([label for _, label in words])[0], lengths
 
 
 def draw_page(words, path, title=""):

@@ -50,46 +50,11 @@ _PAGE_WORDS = 48
 # Data
 
 
-class Words:
-  """A split of the words, in batches: pixels, letters and lengths.
-
-  Attributes:
-    size: batches in a pass.
-    inputs: the dtype and shape of each array of a batch.
-  """
-
-  # pixels [T, B, 128], letters [T, B], lengths [B]
-  inputs = (("uint8", [None, None, letters.PIXELS]), ("uint8", [None, None]),
-            ("int32", [None]))
-
-  def __init__(self, pixels, labels, places, batch_size, seed=None):
-    """Those at some places.
-
-    Args:
-      pixels, labels: Ragged, as `letters.read_words` returns them.
-      seed: of the order, another in each pass; without it always the same.
-    """
-    self._pixels, self._labels, self._places = pixels, labels, places
-    self._order = batches.Order(labels.lengths[places], batch_size, seed)
-    self.size = self._order.size
-
-  def __len__(self):
-    return len(self._places)
-
-  def word(self, number):
-    """The pixels [n, 128] and letters [n] of a word."""
-    place = self._places[number]
-    return self._pixels[place], self._labels[place]
-
-  def __call__(self, step):
-    """The arrays of a step."""
-    words = [self.word(number) for number in self._order(step)]
-    pixels, lengths = ragged.padded([image for image, _ in words])
-    return pixels, ragged.padded([label for _, label in words])[0], lengths
-
-
 def read(path, split, batch_size, seed):
-  """Reads the words of a split: a dict, "train", "valid", "test" -> Words.
+  """Reads the words of a split.
+
+  Returns:
+    A dict, "train", "valid", "test" -> letters.Batches.
 
   Raises:
     errors.UserError: as `letters.read_words`; or there are too few.
@@ -102,9 +67,10 @@ def read(path, split, batch_size, seed):
     raise reader.DataError(f"{path}: has too few words to hold some out for "
                            f"validation; use the whole of {letters.URL}")
   return {
-      "train": Words(pixels, labels, places[held_out:], batch_size, seed),
-      "valid": Words(pixels, labels, places[:held_out], batch_size),
-      "test": Words(pixels, labels, test, batch_size)}
+      "train": letters.Batches(
+          pixels, labels, places[held_out:], batch_size, seed),
+      "valid": letters.Batches(pixels, labels, places[:held_out], batch_size),
+      "test": letters.Batches(pixels, labels, test, batch_size)}
 
 
 # Model
@@ -204,7 +170,7 @@ def draw_page(run, config, words, path, **settings):
 
   Args:
     run: a checkpoints.RunDirectory.
-    words: a Words.
+    words: a letters.Batches.
     settings: more arguments of the OCRModel: bidirectional, rnn_mode.
   """
   page = [words.word(number) for number in range(min(_PAGE_WORDS, len(words)))]

@@ -109,6 +109,34 @@ def batches_by_length(lengths, batch_size, rng=None):
   return [batches[k] for k in rng.permutation(count)] if rng else batches
 
 
+class Order:
+  """Which rows are in the batch of a step; see `batches_by_length`.
+
+  Attributes:
+    size: batches in a pass over all rows.
+  """
+
+  def __init__(self, lengths, batch_size, seed=None):
+    """Of rows of these lengths.
+
+    Args:
+      seed: of the order, another in each pass; without it always the same.
+    """
+    self._lengths, self._batch_size, self._seed = lengths, batch_size, seed
+    self._pass = None, None  # the one at hand: its number, its batches
+    self.size = -(-len(lengths) // batch_size)
+
+  def __call__(self, step):
+    """The places of the rows of a step."""
+    number, place = divmod(step, self.size)
+    if self._pass[0] != number:
+      rng = (None if self._seed is None
+             else np.random.default_rng([self._seed, number]))
+      self._pass = number, batches_by_length(
+          self._lengths, self._batch_size, rng)
+    return self._pass[1][place]
+
+
 def padded(rows, num_steps=None):
   """Rows side by side, time-major, zeros below the short ones.
 
