@@ -92,6 +92,6 @@ def _without_parts(wikitext):
 
 def _shown(link):
   """What a reader sees of [[a|b]]: b; of a file or a category, nothing."""
-  if _NO_TEXT.match(link[1].lstrip()):
+  if _NO_TEXT.match(link[1]):
     return " "
   return link[1].rpartition("|")[2]
