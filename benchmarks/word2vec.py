@@ -8,11 +8,12 @@ as wide, one after the other; gensim with two workers, once with as many words
 of noise a pair as are drawn here for a whole step, and once with the five that
 it has by default. Its learning rate is its default, too.
 
-A pair is a word and one in its context. Both draw the same words and widths in
-the same way, so that the pairs of an epoch are those that were counted here
-(gensim's differ by chance, and by those across cuts of articles longer than
-10,000 words). Speed is pairs over the seconds of training, without reading and
-counting.
+A pair is a word and one in its context. Both draw words and widths with the
+same probabilities, so that the pairs of an epoch are taken to be as many as
+those counted here in the first one (gensim's differ by chance, and by those
+across cuts of articles longer than 10,000 words). Speed is pairs over the
+seconds of all epochs, which here include the preparation of the graph, but in
+neither the reading of the text.
 """
 
 import contextlib
@@ -42,7 +43,7 @@ def ours(corpus, config, seed):
       corpus, config, FLAGS.max_context, FLAGS.subsample, seed)
   with contextlib.redirect_stdout(io.StringIO()):
     rows, vectors = word2vec.train(config, corpus, pairs, seed=seed)
-  number = np.mean([row["pairs_per_second"] * row["seconds"] for row in rows])
+  number = sum(len(pairs(step)[0]) for step in range(pairs.size))
   return vectors, number, sum(row["seconds"] for row in rows)
 
 
