@@ -1,5 +1,6 @@
 # make train   sets up .venv, trains the small config on the bundled corpus
-# make test    sets up .venv, runs the tests (PTB_DATA=DIR adds those on PTB)
+# make test    sets up .venv, runs the tests (PTB_DATA=DIR adds those on PTB,
+#              ARGS=--slow those that take longer)
 # make lint    sets up .venv, checks the style
 # make torture sets up .venv, kills runs of several models 96 times (12 minutes)
 # make bench   sets up .venv, times training beside its peers
@@ -24,7 +25,7 @@ lint: $(VENV)/test.done
 	$(BIN)/ruff check .
 
 torture: $(VENV)/test.done
-	KILLS=16 $(BIN)/python -m pytest -s tests/kill_test.py $(ARGS)
+	KILLS=16 $(BIN)/python -m pytest -s --slow tests/kill_test.py $(ARGS)
 
 bench: $(VENV)/run.done
 	$(BIN)/python -m benchmarks.speed --model=small --model=medium --model=large $(ARGS)

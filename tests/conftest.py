@@ -32,9 +32,17 @@ _NO_SCRIPTS_FLAGS = set(flags.FLAGS)
 SPLIT_LINES = {"train": 300, "valid": 60, "test": 40}
 
 
-def pytest_collection_modifyitems(items):
-  """What is to run the layer "cudnn" is for a GPU, and skipped without one."""
+def pytest_addoption(parser):
+  """Adds --slow."""
+  parser.addoption("--slow", action="store_true",
+                   help="run what takes longer, too, as before a change")
+
+
+def pytest_collection_modifyitems(config, items):
+  """Skips what is slow or, without one, for a GPU, as the layer "cudnn" is."""
   for item in items:
+    if item.get_closest_marker("slow") and not config.getoption("slow"):
+      item.add_marker(pytest.mark.skip("slow; --slow runs it"))
     params = item.callspec.params if hasattr(item, "callspec") else {}
     if "cudnn" in params.values():
       item.add_marker("gpu")

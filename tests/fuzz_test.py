@@ -492,11 +492,13 @@ def script(*args):
   return complaint(done.returncode, done.stderr.decode())
 
 
+@pytest.mark.slow
 def test_bytes_that_are_no_text_in_a_shell():
   said = script(b"--model=\xff\nsmall")
   assert said.startswith(r"flag --model=\udcff\nsmall: value should be")
 
 
+@pytest.mark.slow
 def test_names_that_no_terminal_shows_in_a_shell(tmp_path):
   """Nor do its letters, and a digit that the font of the curve lacks."""
   corpus = os.fsencode(tmp_path) + b"/corpus\n\xff"

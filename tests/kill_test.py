@@ -75,6 +75,7 @@ MOMENTS = [kill_while_writing, kill_while_training, kill_while_writing,
            kill_whenever]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES if TORTURE else list(CASES)[:1])
 def test_killed_at_any_moment_it_ends_in_the_same_bits(
     corpus_folder, tmp_path, case):

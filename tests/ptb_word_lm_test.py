@@ -308,6 +308,7 @@ def run_steps(seed, rnn_mode):
     return [value.tobytes() for value in session.run(tf.global_variables())]
 
 
+@pytest.mark.slow
 def test_sums_of_many_gradients_have_an_order():
   """The textbook cell of medium: 35 terms to the gradient of a kernel."""
   ids = np.random.default_rng(0).integers(0, 9, 3600)

@@ -133,7 +133,9 @@ SIZES = {
 
 
 @pytest.mark.parametrize("rnn_mode", lstm.LAYERS)
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [
+    "test", *(pytest.param(size, marks=pytest.mark.slow)
+              for size in SIZES if size != "test")])
 def test_stopped_anywhere_it_ends_in_the_same_bits(
     corpus_folder, tmp_path, size, rnn_mode):
   """Stops in training, at its end, in validation, and in the test pass."""
@@ -161,6 +163,7 @@ def test_stopped_anywhere_it_ends_in_the_same_bits(
   assert_same_run(undisturbed.path, run.path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum, status", [
     (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stop_saves_and_says_how_to_go_on(
@@ -192,6 +195,7 @@ def test_a_stop_saves_and_says_how_to_go_on(
   assert_same_run(tmp_path / "undisturbed", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_stops_at_once(corpus_folder, tmp_path):
   with start("--model=test", f"--data_path={corpus_folder}",
              f"--save_path={tmp_path}/run", "--config_override="
@@ -227,6 +231,7 @@ def test_a_stop_without_a_run_says_that_nothing_is_kept(corpus_folder):
       "--save_path\n")
 
 
+@pytest.mark.slow
 def test_a_finished_run_trains_nothing(run_flags, tmp_path):
   first = run_script(*run_flags)
   before = contents(tmp_path / "run")
@@ -239,6 +244,7 @@ def test_a_finished_run_trains_nothing(run_flags, tmp_path):
   assert contents(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_as_if_they_had_been_asked_for_at_once(
     run_flags, tmp_path):
   *flags, override = run_flags
@@ -392,6 +398,7 @@ def test_metrics_without_checkpoints_are_not_written_over(
   assert "holds metrics.csv but no checkpoint" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_at_once(corpus_folder, tmp_path):
   flags = [*long_run(corpus_folder, epochs=40), f"--save_path={tmp_path}/run"]
   with start(*flags) as first:
@@ -645,6 +652,7 @@ def test_no_byte_of_a_checkpoint_can_change_unseen(
   assert seen > 100
 
 
+@pytest.mark.slow
 def test_where_no_checkpoint_is_readable_all_are_named(run_flags, tmp_path):
   assert run_script(*run_flags).returncode == 0
   run = checkpoints.RunDirectory(f"{tmp_path}/run")
@@ -673,6 +681,7 @@ def test_a_garbled_config_is_one_line(run_flags, tmp_path, call_main, capsys):
 # No room
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_ends_in_one_line(
     corpus_folder, run_flags, tmp_path):
   """As with a quota: checkpoints of a larger model do not fit."""
@@ -703,6 +712,7 @@ def small_disk(tmp_path):
   subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_good_checkpoint(
     corpus_folder, small_disk, tmp_path):
   flags = ["--model=test", f"--data_path={corpus_folder}",
@@ -731,6 +741,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(
 # Divergence
 
 
+@pytest.mark.slow
 def test_divergence_stops_before_the_bad_update_is_kept(
     corpus_folder, tmp_path):
   flags = ["--model=test", f"--data_path={corpus_folder}",
@@ -763,6 +774,7 @@ def test_divergence_stops_before_the_bad_update_is_kept(
   assert "resuming at epoch 2, step 0 of 89" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_divergence_that_validation_finds_is_not_gone_on_from(
     corpus_folder, tmp_path, call_main, capsys):
   """An epoch of one step: what it made is saved before it is validated."""
@@ -916,6 +928,7 @@ def test_eval_prints_what_training_printed(tmp_path, overfitted):
       [float(x) for x in printed], abs=0.006)
 
 
+@pytest.mark.slow
 def test_eval_reads_an_interrupted_run_and_other_texts(
     corpus_folder, tmp_path, call_main, capsys):
   flags = long_run(corpus_folder, epochs=40)
@@ -1000,6 +1013,7 @@ def test_what_gets_its_name_is_whole_and_synced_to_the_disk(
 # Seeing it
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_the_curves_and_the_words(
     run_flags, tmp_path, corpus_folder):
   """With the server itself; a killed process's points give way."""
@@ -1099,6 +1113,7 @@ def test_the_curve_is_redrawn_after_each_epoch_beside_the_paper(
     drawn.clear()
 
 
+@pytest.mark.slow
 def test_the_run_directory(corpus_folder, tmp_path):
   """What is in it, for other programs to read."""
   flags = ["--model=small", f"--data_path={corpus_folder}", "--seed=3",

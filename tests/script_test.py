@@ -13,10 +13,13 @@ import subprocess
 import sys
 import termios
 
+import numpy as np
 import pytest
 
 import cells
+import checkpoints
 import configs
+import embeddings
 import lstm
 import ptb_word_lm
 import reader
@@ -137,6 +140,7 @@ def test_shortest_epochs(tmp_path, call_main, capsys, tokens, epoch_size):
   assert "median" in out
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_bar():
   ours, theirs = pty.openpty()
   rows_and_columns = struct.pack("HHHH", 24, 100, 0, 0)
@@ -265,6 +269,7 @@ def test_cudnn_without_a_gpu_is_refused(call_main, capsys, monkeypatch):
       "sees; leave out the flag, or use fused\n")
 
 
+@pytest.mark.slow
 def test_a_bad_command_in_a_shell(tmp_path):
   for args in (["--model=tiny"], [f"--data_path={tmp_path}"]):
     done = run_script(*args)
@@ -279,6 +284,7 @@ def test_help_names_every_flag():
     assert f"--{flag}" in done.stdout.replace("[no]", "")
 
 
+@pytest.mark.slow
 def test_import_is_quiet_and_leaves_flags_alone():
   code = ("import ptb_word_lm, os; from absl import flags; "
           "assert 'model' not in flags.FLAGS; "
@@ -333,3 +339,33 @@ def test_the_notebook_of_the_readme(capsys):
 def test_reading_needs_no_tensorflow():
   code = "import reader, configs, sys; assert 'tensorflow' not in sys.modules"
   subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_init_embeddings(corpus_folder, tmp_path, call_main, capsys):
+  """Words are matched by name; the rest is uniform; all of it is counted."""
+  vectors = np.random.default_rng(0).normal(size=[3, 6]).astype("f")
+  embeddings.save(f"{tmp_path}/v", ["zebra", "owl", "the"], vectors)
+  flags = ["--model=test", f"--data_path={corpus_folder}",
+           f"--save_path={tmp_path}/run"]
+  override = "--config_override=learning_rate=1e-30,hidden_size=6"
+  for form in ".txt", ".npy":
+    assert call_main(*flags[:2], f"--save_path={tmp_path}/run{form}", override,
+                     f"--init_embeddings={tmp_path}/v{form}") == 0
+    assert re.search(rf"v{form}: has vectors of 2 of the \d+ words; the others",
+                     capsys.readouterr().out)
+    run = checkpoints.RunDirectory(f"{tmp_path}/run{form}")
+    ids = run.vocabulary().ids
+    found = tf.train.load_checkpoint(
+        run.checkpoints()[0].variables).get_tensor("Model/embedding")
+    np.testing.assert_allclose(found[[ids["owl"], ids["the"]]], vectors[1:],
+                               rtol=1e-5)
+    others = np.delete(found, [ids["owl"], ids["the"]], axis=0)
+    assert 0 < np.abs(others).max() <= configs.TEST.init_scale
+    assert len(np.unique(others)) == others.size
+  # Another start is another run; vectors of another width are no start.
+  assert call_main(*flags[:2], f"--save_path={tmp_path}/run.txt", override) == 1
+  assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
+                  r"holds another run, which differs in init_embeddings")
+  assert call_main(*flags, f"--init_embeddings={tmp_path}/v.txt") == 1
+  assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
+                  "--config_override=embedding_size=6")
