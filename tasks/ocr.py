@@ -122,8 +122,7 @@ class OCRModel:
       outputs *= stateless.dropout_masks(
           shape, [width], config.keep_prob, seed, step)[0]
 
-    live = tf.sequence_mask(lengths, shape[0])
-    live = tf.transpose(live)  # (T, B)
+    live = recurrent.live_steps(labels, lengths)[..., 0]  # (T, B)
     rows = tf.reshape(outputs, [-1, width])
     self.logits = tf.reshape(
         rows @ softmax_w + softmax_b, [*tf.unstack(shape), -1])
@@ -166,14 +165,15 @@ def train(config, splits, run=None, save_secs=600, check_stop=lambda: None,
 
 
 def draw_page(run, config, words, path, **settings):
-  """Draws the first words of a split, as the best model of a run reads them.
+  """Draws some words of a split, as the best model of a run reads them.
 
   Args:
     run: a checkpoints.RunDirectory.
     words: a letters.Batches.
     settings: more arguments of the OCRModel: bidirectional, rnn_mode.
   """
-  page = [words.word(number) for number in range(min(_PAGE_WORDS, len(words)))]
+  page = [words.word(number) for number in np.unique(np.linspace(
+      0, len(words) - 1, _PAGE_WORDS, dtype=int))]
   pixels, lengths = ragged.padded([image for image, _ in page])
   with tf.Graph().as_default(), repeatable_session() as session:
     inputs = [tf.placeholder(*spec) for spec in words.inputs]
