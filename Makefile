@@ -1,6 +1,6 @@
 # make train   sets up .venv, trains the small config on the bundled corpus
 # make test    sets up .venv, runs the tests (PTB_DATA=DIR adds those on PTB,
-#              ARGS=--slow those that take longer)
+#              TASKS_DATA=DIR on data of tasks/, ARGS=--slow what takes longer)
 # make lint    sets up .venv, checks the style
 # make torture sets up .venv, kills runs of several models 96 times (12 minutes)
 # make bench   sets up .venv, times training beside its peers

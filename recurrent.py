@@ -11,7 +11,7 @@ from tensorflow_v1 import tf
 
 HiddenState = collections.namedtuple("HiddenState", ["h"])
 
-NEEDS_GPU = "needs a GPU that TensorFlow sees; leave out the flag, or use fused"
+NEEDS_GPU = "needs a GPU that TensorFlow sees; leave out the flag"
 
 
 def live_steps(inputs, lengths):

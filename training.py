@@ -440,7 +440,7 @@ class Training:
     """Looks out for divergence, a point to log, a due checkpoint, a stop."""
     new = {name: sums[name] - before
            for name, before in self._seen["sums"].items()}
-    loss, norm = new["nats"] / new["targets"], new["grad_norm"]
+    loss, norm = new["nats"] / max(new["targets"], 1), new["grad_norm"]
     if not math.isfinite(math.fsum([perplexity(loss, 1), norm])):
       if self._run:  # what was kept a step ago made this loss
         self._run.set_aside(self.step - 1)

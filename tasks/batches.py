@@ -1,4 +1,4 @@
-"""A pass over batches that are fed, which tasks have in common."""
+"""Training on batches that are fed, which tasks have in common."""
 
 import training
 from tensorflow_v1 import tf
@@ -30,3 +30,20 @@ class Epoch(training.Epoch):
     super().__init__(
         name, size, build, is_training, initial_values=initial_values,
         feed=lambda step: dict(zip(inputs, batches(step), strict=True)))
+
+
+def train(config, splits, make_model, metric, run=None, save_secs=600,
+          check_stop=lambda: None, initial_values=None):
+  """Trains and tests; see `training.train`.
+
+  Args:
+    splits: a dict, "train", "valid", "test" -> batches as an Epoch takes them.
+    make_model, initial_values: see `Epoch`.
+  """
+  def make_epochs():
+    return [Epoch(name.capitalize(), config, split, make_model, name == "train",
+                  initial_values if name == "train" else None)
+            for name, split in splits.items()]
+
+  return training.train(make_epochs, config.max_max_epoch, metric, run,
+                        save_secs, check_stop)

@@ -190,7 +190,7 @@ class Batches:
   """The batches of a split as feeds: words, lengths and labels."""
 
   def __init__(self, reviews, rows, batch_size, max_length, seed=None):
-    """Those of some rows of an Reviews.
+    """Those of some rows of Reviews.
 
     Args:
       max_length: of a longer review, the last so many words are read.

@@ -155,13 +155,8 @@ def train(config, splits, run=None, save_secs=600, check_stop=lambda: None,
     settings: more arguments of the OCRModel: bidirectional, rnn_mode, seed.
   """
   make_model = functools.partial(OCRModel, config, **settings)
-
-  def make_epochs():
-    return [batches.Epoch(name.capitalize(), config, split, make_model,
-                          name == "train") for name, split in splits.items()]
-
-  return training.train(make_epochs, config.max_max_epoch, LETTER_ERROR, run,
-                        save_secs, check_stop)
+  return batches.train(config, splits, make_model, LETTER_ERROR, run, save_secs,
+                       check_stop)
 
 
 def draw_page(run, config, words, path, **settings):

@@ -144,15 +144,8 @@ def train(config, splits, vocab_size, run=None, initial_values=None,
   """
   make_model = functools.partial(
       SentimentModel, config, vocab_size, **settings)
-
-  def make_epochs():
-    return [batches.Epoch(
-        name.capitalize(), config, split, make_model, name == "train",
-        initial_values if name == "train" else None)
-            for name, split in splits.items()]
-
-  return training.train(make_epochs, config.max_max_epoch, ERROR, run,
-                        save_secs, check_stop)
+  return batches.train(config, splits, make_model, ERROR, run, save_secs,
+                       check_stop, initial_values)
 
 
 def predict(run, lines, rnn_mode=None, at_once=100):

@@ -266,7 +266,7 @@ def test_cudnn_without_a_gpu_is_refused(call_main, capsys, monkeypatch):
   assert call_main("--rnn_mode=cudnn") == 1
   assert capsys.readouterr().err == (
       "ptb_word_lm.py: flag --rnn_mode=cudnn: needs a GPU that TensorFlow "
-      "sees; leave out the flag, or use fused\n")
+      "sees; leave out the flag\n")
 
 
 @pytest.mark.slow

@@ -173,6 +173,14 @@ def test_end_to_end(path, tmp_path, call_script, capsys):
   assert_one_line(capsys.readouterr().err, "generate.py", str(run))
 
 
+def test_steps_without_pairs_are_no_divergence(tmp_path, call_script, capsys):
+  """Where nearly all words are left out, some steps have none."""
+  (tmp_path / "text").write_text("a b a b a b a b a b\n" * 40)
+  assert call_script(word2vec, f"--data_path={tmp_path}/text",
+                     "--subsample=1e-4", OVERRIDE) == 0
+  assert "Epoch: 4" in capsys.readouterr().out
+
+
 def test_another_text_of_the_same_words_is_another_run(
     path, tmp_path, call_script, capsys):
   text = tmp_path / "text"

@@ -1,0 +1,99 @@
+"""The scripts of tasks/ on real data, where TASKS_DATA names its folder.
+
+What is expected of texts was counted by other means: by whoever put the data
+together, or by other programs.
+"""
+
+import glob
+import os
+import re
+
+import pytest
+
+import embeddings
+from tasks import char_lm, imdb, letters, ocr, wikipedia, word2vec
+
+
+@pytest.fixture
+def data():
+  """Finds a file of the data by its pattern; a test without it is skipped."""
+  def find(pattern):
+    paths = glob.glob(os.path.join(os.environ.get("TASKS_DATA", ""), pattern))
+    if not (os.environ.get("TASKS_DATA") and paths):
+      pytest.skip(f"TASKS_DATA names no folder with {pattern}")
+    return paths[0]
+  return find
+
+
+def test_letters(data):
+  _, labels, folds = letters.read_words(data("ocr/letter.data.gz"))
+  assert len(labels) == 6877
+  assert labels.lengths.sum() == 52152
+  assert (labels.lengths.min(), labels.lengths.max()) == (3, 14)
+  assert len({labels[i].tobytes() for i in range(len(labels))}) == 55
+  assert [sum(folds == fold) for fold in range(10)] == [
+      626, 704, 684, 698, 693, 651, 739, 717, 690, 675]
+
+
+@pytest.mark.slow
+def test_reviews(data):
+  train, test, vocabulary = imdb.read_reviews(
+      data("imdb/aclImdb_[rv]*.tar.gz"), 20000)
+  for split in train, test:
+    assert [sum(split.labels == label) for label in (0, 1)] == [12500, 12500]
+  assert len(vocabulary) == 20000
+
+
+def test_wikipedia(data):
+  articles = list(wikipedia.pages(data("wikipedia/*articles*.bz2")))
+  assert len(articles) == 106
+  assert articles[0][:3] == ["anarchism", "is", "a"]
+  assert {"alabama", "autism", "albedo"} <= {word for words in articles
+                                             for word in words[:9]}
+
+
+def test_questions(data):
+  sections = embeddings.read_questions(data("wikipedia/questions-words.txt"))
+  assert len(sections) == 14
+  assert sum(map(len, sections.values())) == 19544
+
+
+@pytest.mark.parametrize("pattern, lines, characters", [
+    ("arxiv/abstracts*.txt", 4782, 5188343),
+    ("arxiv/*.tsv.xz", 7210, 7590116 + 7210)])
+def test_abstracts(data, pattern, lines, characters):
+  abstracts = list(char_lm.read_lines(data(pattern)))
+  assert len(abstracts) == lines
+  assert sum(len(abstract) + 1 for abstract in abstracts) == characters
+
+
+def test_the_penn_treebank_as_characters(data):
+  path = data("ptb_char/ptb.char.test.txt")
+  texts, vocabulary = char_lm.read_corpus(os.path.dirname(path))
+  assert len(vocabulary) == 51  # of which <eos> is one
+  assert texts["test"].unknown == 0
+  found = vocabulary.join(vocabulary.decode(texts["test"].ids))
+  with open(path) as file:
+    assert found == "".join(
+        line.replace(" ", "").replace("_", " ") for line in file)
+
+
+@pytest.mark.slow
+def test_handwriting_is_learned(data, call_script, capsys):
+  """In one pass, of the five in which the README has 1.57 %."""
+  assert call_script(
+      ocr, f"--data_path={data('ocr/letter.data.gz')}", "--bidirectional",
+      "--config_override=max_max_epoch=1") == 0
+  test = re.search(r"Test Letter Error: ([\d.]+)", capsys.readouterr().out)
+  assert float(test[1]) < 20
+
+
+@pytest.mark.slow
+def test_word_vectors_are_learned(data, call_script, capsys):
+  """In one pass, of the five in which the README has 5 %."""
+  assert call_script(
+      word2vec, f"--data_path={data('wikipedia/*articles*.bz2')}",
+      f"--questions={data('wikipedia/questions-words.txt')}",
+      "--config_override=max_epoch=1,max_max_epoch=1") == 0
+  total = re.search(r"^total +([\d.]+)%", capsys.readouterr().out, re.MULTILINE)
+  assert float(total[1]) > 1
