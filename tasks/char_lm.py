@@ -79,7 +79,7 @@ def _lines_of_splits(data_path):
   paths = {split: os.path.join(data_path, _PTB.format(split))
            for split in reader.SPLITS}
   if all(map(os.path.exists, paths.values())):
-    return {split: (path, map(_joined, read_lines(path)))
+    return {split: (path, _joined(read_lines(path)))
             for split, path in paths.items()}
   return {split: (path, read_lines(path))
           for split, path in reader.find_corpus(data_path).items()}
@@ -94,9 +94,11 @@ def _part(lines, split):
       yield line
 
 
-def _joined(line):
-  """The line "n o _ i t" as "no it"."""
-  return line.replace(" ", "").replace("_", " ")
+def _joined(lines):
+  """The lines "n o _ i t" as "no it"; blanks behind the last are no line."""
+  for line in lines:
+    if line.strip():
+      yield line.replace(" ", "").replace("_", " ")
 
 
 def read_lines(path):

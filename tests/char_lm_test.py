@@ -75,7 +75,8 @@ def test_a_folder_of_texts(tmp_path):
 
 def test_the_penn_treebank_as_characters(tmp_path):
   for split in reader.SPLITS:
-    (tmp_path / f"ptb.char.{split}.txt").write_text("n o _ i t \n < u n k > \n")
+    (tmp_path / f"ptb.char.{split}.txt").write_text(
+        "n o _ i t \n < u n k > \n ")
   texts, vocabulary = char_lm.read_corpus(str(tmp_path))
   assert set(decoded(texts, vocabulary).values()) == {"no it\n<unk>\n"}
 
