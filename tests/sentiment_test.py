@@ -9,14 +9,14 @@ import numpy as np
 import oracle
 import pytest
 from imdb_test import write_archive
-from runs_test import StopAfter, assert_same_run
+from runs_test import StopAfter, assert_same_run, variables_of
 from script_test import assert_one_line
 
 import checkpoints
 import configs
 import embeddings
 import stops
-from tasks import sentiment
+from tasks import imdb, sentiment
 from tensorflow_v1 import tf
 
 TINY = dataclasses.replace(
@@ -126,14 +126,44 @@ def test_end_to_end(archive, tmp_path, call_script, capsys, monkeypatch):
   assert all((label == "positive") == (float(p) > 0.5) for label, p in found)
 
 
+def test_predictions_are_of_the_words_that_a_test_reads(archive, tmp_path):
+  """Those of the archive, of which some are cut, to the last digits."""
+  splits, vocabulary = sentiment.read(archive, 99, TINY, seed=1)
+  run = checkpoints.TrainingRun(
+      f"{tmp_path}/run", {
+          "settings": dataclasses.asdict(TINY), "precision": "float32",
+          "data": {"path": archive}}, vocabulary, metric=sentiment.ERROR.name)
+  sentiment.train(TINY, splits, len(vocabulary), run)
+  run = checkpoints.RunDirectory(run.path)
+  words, lengths, labels = splits["test"](splits["test"].size - 1)
+  with tf.Graph().as_default(), tf.Session() as session:
+    model = sentiment.SentimentModel(TINY, len(vocabulary), *(
+        tf.constant(x, tf.int32) for x in (words, lengths, labels)))
+    run.restore_best(session, model.variables)
+    expected = session.run(model.probs)
+  texts = sorted((text for split, _, text in imdb.reviews(archive)
+                  if split == "test"), key=lambda text: len(text.split()))
+  assert len(imdb.tokenize(texts[-1])) > TINY.num_steps
+  found = np.array(list(sentiment.predict(run, texts)))
+  assert np.ptp(expected) > 1e-3
+  for probs in expected:
+    assert np.abs(found - probs).max(axis=1).min() < 1e-6
+
+
 def test_word_vectors_to_start_with(archive, tmp_path, call_script, capsys):
-  embeddings.save(f"{tmp_path}/v", ["fine", "poor", "zebra"],
-                  np.arange(24.0).reshape(3, 8))
+  vectors = np.arange(24.0).reshape(3, 8)
+  embeddings.save(f"{tmp_path}/v", ["fine", "poor", "zebra"], vectors)
   assert call_script(
-      sentiment, f"--data_path={archive}", FLAGS,
+      sentiment, f"--data_path={archive}", f"--save_path={tmp_path}/run",
+      FLAGS.replace("learning_rate=0.02", "learning_rate=1e-30"),
       f"--init_embeddings={tmp_path}/v.txt") == 0
   assert re.search(r"v.txt: has vectors of 2 of the \d+ words; the others",
                    capsys.readouterr().out)
+  run = checkpoints.RunDirectory(f"{tmp_path}/run")
+  found = variables_of(run.checkpoints()[0])["Model/embedding"]
+  ids = run.vocabulary().ids
+  np.testing.assert_allclose(
+      found[[ids["fine"], ids["poor"]]], vectors[:2], atol=1e-6)
 
 
 def test_stopped_anywhere_it_ends_in_the_same_bits(archive, tmp_path):
