@@ -10,7 +10,7 @@ import numpy as np
 import oracle
 import pytest
 from letters_test import lines_of
-from runs_test import StopAfter, assert_same_run
+from runs_test import StopAfter, assert_same_run, variables_of
 from script_test import assert_one_line
 
 import checkpoints
@@ -154,6 +154,17 @@ def test_stopped_anywhere_it_ends_in_the_same_bits(path, tmp_path):
       stopped += 1
   assert stopped == 4
   assert_same_run(tmp_path / "undisturbed", tmp_path / "run")
+
+
+def test_epochs_of_a_size_of_their_own_and_the_rate_in_each(path, tmp_path):
+  config = dataclasses.replace(
+      TINY, epoch_size=2, max_epoch=1, max_max_epoch=3, learning_rate=0.5)
+  run = checkpoints.TrainingRun(f"{tmp_path}/run", {},
+                                metric=ocr.LETTER_ERROR.name)
+  rows, _ = ocr.train(config, ocr.read(path, "random", 4, seed=2), run)
+  assert [row["learning_rate"] for row in rows] == [0.5, 0.25, 0.125]
+  newest = checkpoints.RunDirectory(run.path).checkpoints()[0]
+  assert variables_of(newest)["global_step"] == 6
 
 
 @pytest.mark.parametrize("args, message", [
