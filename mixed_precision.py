@@ -28,8 +28,8 @@ def scaled_gradients(cost, differentiate):
     differentiate: a function, cost -> list of tensors and tf.IndexedSlices.
 
   Returns:
-    A list like it, all zero where the step is left out, and the op that makes
-    the next step's scale.
+    A list like it, all zero where the step is to be left out; whether it is;
+    and the op that makes the next step's scale.
   """
   with tf.variable_scope("loss_scale", reuse=tf.AUTO_REUSE):
     variables = [tf.get_variable(
@@ -45,7 +45,7 @@ def scaled_gradients(cost, differentiate):
   def unscale(values):
     return tf.where_v2(left_out, tf.zeros_like(values), values / scale)
 
-  return [_with_values(g, unscale) for g in gradients], tf.group(
+  return [_with_values(g, unscale) for g in gradients], left_out, tf.group(
       variables[0].assign(tf.where_v2(
           left_out, scale / 2, tf.where_v2(doubles, scale * 2, scale))),
       variables[1].assign(tf.where_v2(

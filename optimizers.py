@@ -26,8 +26,9 @@ def step(cost, variables, learning_rate, max_grad_norm, optimizer="sgd",
   def differentiate(cost):
     return _gradients(cost, variables)
 
+  left_out = None
   if precision == "float16":
-    gradients, next_scale = mixed_precision.scaled_gradients(
+    gradients, left_out, next_scale = mixed_precision.scaled_gradients(
         cost, differentiate)
   else:
     gradients, next_scale = differentiate(cost), tf.no_op()
@@ -37,9 +38,15 @@ def step(cost, variables, learning_rate, max_grad_norm, optimizer="sgd",
     learning_rate *= scale
   else:
     gradients = [_scaled(gradient, scale) for gradient in gradients]
-  train_op = OPTIMIZERS[optimizer](learning_rate).apply_gradients(
-      zip(gradients, variables, strict=True),
-      global_step=tf.train.get_or_create_global_step())
+  global_step = tf.train.get_or_create_global_step()
+
+  def apply():
+    return tf.group(OPTIMIZERS[optimizer](learning_rate).apply_gradients(
+        zip(gradients, variables, strict=True), global_step=global_step))
+
+  # Gradients of zero would not do: an optimizer may move by those before.
+  train_op = apply() if left_out is None else tf.cond(
+      left_out, lambda: tf.group(global_step.assign_add(1)), apply)
   return norm, tf.group(train_op, next_scale)
 
 
