@@ -8,9 +8,11 @@ Other programs read the latter, such as gensim's
 KeyedVectors.load_word2vec_format.
 """
 
+import functools
 import hashlib
 import logging
 import os
+import zipfile
 
 import numpy as np
 
@@ -66,7 +68,7 @@ def load(path, wanted=None):
 def _load_array(path, wanted):
   try:
     vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-  except (OSError, ValueError, EOFError) as error:
+  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
     reason = getattr(error, "strerror", None) or "is no array of NumPy"
     raise reader.DataError(f"{path}: {reason}") from None
   if not isinstance(vectors, np.ndarray):
@@ -148,7 +150,7 @@ def initial(path, words, width, scale, seed):
 
 
 def read_questions(path):
-  """Reads analogies as of word2vec's questions-words.txt, lower-cased.
+  """Reads analogies as of word2vec's questions-words.txt.
 
   Returns:
     A dict, section -> list of four words.
@@ -159,7 +161,7 @@ def read_questions(path):
   sections, questions = {}, None
   with compressed.open_text(path) as file:
     for number, line in enumerate(file, 1):
-      words = line.lower().split()
+      words = line.split()
       if words[:1] == [":"] and len(words) > 1:
         questions = sections.setdefault(" ".join(words[1:]), [])
       elif len(words) == 4 and questions is not None:
@@ -176,8 +178,8 @@ def answer_analogies(words, vectors, sections):
   """Answers "a is to b as c is to ...": the word nearest to b - a + c.
 
   As word2vec does (Mikolov et al. 2013, arXiv 1301.3781): vectors of length 1,
-  by cosine, without a, b and c themselves; questions with an unknown word are
-  left out.
+  by cosine, without a, b and c themselves. Words are looked for as they are
+  written, and then in lower case; questions with an unknown word are left out.
 
   Args:
     sections: as `read_questions` returns them.
@@ -186,12 +188,13 @@ def answer_analogies(words, vectors, sections):
     A dict, section -> (right, answered, asked).
   """
   ids = {word: i for i, word in enumerate(words)}
+  find = functools.cache(lambda word: ids.get(word, ids.get(word.lower())))
   unit = vectors / np.maximum(
       np.linalg.norm(vectors, axis=1, keepdims=True), 1e-30)
   results = {}
   for section, questions in sections.items():
-    known = np.array([[ids[word] for word in question] for question in questions
-                      if all(word in ids for word in question)],
+    asked = [[find(word) for word in question] for question in questions]
+    known = np.array([question for question in asked if None not in question],
                      int).reshape(-1, 4)
     right = 0
     for rows in np.split(known, range(_ROWS, len(known), _ROWS)):

@@ -9,13 +9,16 @@ import reader
 URL = "https://dumps.wikimedia.org/enwiki/latest/"
 
 _WORD = re.compile(r"[^\W\d_]+")
-# What opens and closes a part that is no running text, and may hold others. A
-# heading ends whatever was left open.
+# What opens and closes a part that is no running text. A heading ends whatever
+# was left open.
 _PART = re.compile(
-    r"(\{\{|\{\||\}\}|\|\}|<!--|-->|\n==|</?(?:ref|math|gallery|timeline|"
-    r"syntaxhighlight|source|code|score|imagemap)\b[^<>]*>)", re.IGNORECASE)
-_OPEN = ("{{", "{|", "<!--")
-_CLOSE = ("}}", "|}", "-->")
+    r"(\{\{|\{\||\}\}|\|\}|<!--|-->|\n==|</?(?:ref|math|chem|gallery|timeline|"
+    r"syntaxhighlight|source|code|pre|score|imagemap|nowiki)\b[^<>]*>)",
+    re.IGNORECASE)
+_OPEN = ("{{", "{|", "<ref")  # these may hold others; the rest only its end
+_CLOSE = ("}}", "|}", "</ref")
+_NOWIKI = "</nowiki"  # the end of what is shown as it is
+_TAG = re.compile(r"<(\w+)")
 _LINK = re.compile(r"\[\[([^\[\]]*)\]\]")
 # As in [[Category: Birds]] and [[de:Vogel]], unlike [[2001: A Space Odyssey]].
 _NO_TEXT = re.compile(r":?\s*(?:(?i:file|image|category):|[\w-]+:\S)")
@@ -36,6 +39,8 @@ def pages(path):
     try:
       events = ElementTree.iterparse(file, ("start", "end"))
       _, root = next(events)
+      if _tag(root) != "mediawiki":
+        raise ValueError(f"it begins with <{_tag(root)}>")
       for event, element in events:
         if event == "end" and _tag(element) == "page":
           text = _article(element)
@@ -72,21 +77,31 @@ def words_of(wikitext):
 
 
 def _without_parts(wikitext):
-  """Leaves out what stands in {{ }}, {| |}, comments and notes."""
-  kept, depth = [], 0
+  """Leaves out what stands in {{ }}, {| |}, comments, notes and formulas."""
+  kept, depth, end = [], 0, None
   for number, piece in enumerate(_PART.split(wikitext)):
+    mark = piece.lower()
     if number % 2 == 0:
-      if not depth:
+      if not depth and end in (None, _NOWIKI):
         kept.append(piece)
     elif piece == "\n==":
-      depth = 0
+      depth, end = 0, None
       kept.append("\n")
-    elif piece in _OPEN or piece[0] == "<" and piece[1] != "/" and (
-        not piece.endswith("/>")):
+    elif end:
+      if mark.startswith(end):
+        end = None
+        kept.append(" ")
+    elif mark.endswith("/>"):
+      kept.append(" ")
+    elif mark.startswith(_OPEN):
       depth += 1
-    elif piece in _CLOSE or piece.startswith("</"):
+    elif mark.startswith(_CLOSE):
       depth = max(depth - 1, 0)
       kept.append(" ")
+    elif mark == "<!--":
+      end = "-->"
+    elif match := _TAG.match(mark):
+      end = f"</{match[1]}"
   return "".join(kept)
 
 

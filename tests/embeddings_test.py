@@ -162,6 +162,7 @@ def archive_bytes(array):
 
 @pytest.mark.parametrize("data, message", [
     (b"", "is no array"), (b"oil 1 2\n", "is no array"),
+    (b"PK\3\4 oil", "is no array"),
     (array_bytes(vectors_of(5))[:-4], "is no array"),
     (array_bytes(np.array([{}] * 5)), "is no array"),
     (archive_bytes(vectors_of(5)), "an archive of arrays"),
@@ -200,7 +201,7 @@ def test_questions(tmp_path):
   path = tmp_path / "questions.txt"
   path.write_text(QUESTIONS)
   assert embeddings.read_questions(str(path)) == {
-      "family": [["boy", "girl", "brother", "sister"],
+      "family": [["Boy", "girl", "BROTHER", "sister"],
                  ["boy", "girl", "king", "queen"]],
       "capital common": [["athens", "greece", "oslo", "norway"]]}
 
@@ -224,9 +225,13 @@ def test_analogies_of_a_made_language():
   right = [["ax", "ay", "bx", "by"], ["cz", "dz", "cx", "dx"]]
   wrong = [["ax", "ay", "bx", "bz"], ["ax", "ay", "bx", "ay"]]
   unknown = [["ax", "ay", "bx", "??"]]
+  right.append(["AX", "ay", "BX", "by"])  # unless they are known so
   assert embeddings.answer_analogies(words, vectors, {
       "1": right + wrong + unknown, "2": right, "3": unknown, "4": []}) == {
-          "1": (2, 4, 5), "2": (2, 2, 2), "3": (0, 0, 1), "4": (0, 0, 0)}
+          "1": (3, 5, 6), "2": (3, 3, 3), "3": (0, 0, 1), "4": (0, 0, 0)}
+  words[words.index("ax")], words[words.index("bx")] = "AX", "BX"
+  assert embeddings.answer_analogies(
+      words, vectors, {"1": right}) == {"1": (2, 2, 3)}
 
 
 def test_analogies_as_gensim_has_them(tmp_path, monkeypatch):
