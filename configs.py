@@ -159,6 +159,11 @@ class Word2Vec(Settings):
   optimizer: str
   epoch_size: int = 0
 
+  def __post_init__(self):
+    super().__post_init__()
+    if not self.embedding_size:
+      raise ConfigError("embedding_size=0: must be " + _COUNT[1])
+
 
 WORD2VEC = Word2Vec(
     learning_rate=0.1,

@@ -433,8 +433,8 @@ def mapped(file, mode="r"):
 def build_vocabulary(words, places, kind=Vocabulary):
   """The vocabulary of a text as `read_text` returns it.
 
-  Ids are ranks by (-count, word). Where the text has no `<unk>`, the
-  vocabulary gains it as its last word.
+  Ids are ranks by (-count, word). A mark of the kind that the text lacks, as
+  most lack `<unk>`, becomes the last word.
 
   Args:
     kind: one of VOCABULARIES.
@@ -443,7 +443,8 @@ def build_vocabulary(words, places, kind=Vocabulary):
                for part in _stretches(places))
   ranked = sorted(zip((-counts).tolist(), words, strict=True))
   vocabulary = [word for _, word in ranked]
-  return kind(vocabulary + [UNK] * (UNK not in vocabulary))
+  return kind(vocabulary + [
+      mark for mark in kind.MARKS if mark not in vocabulary])
 
 
 def ptb_iterator(raw_data, batch_size, num_steps):
@@ -529,10 +530,15 @@ def evaluation_streams(ids, batch_size, num_steps):
   return streams
 
 
+def check_is_file(path):
+  """Raises a DataError for a folder or a pipe; not for what is not there."""
+  if os.path.exists(path) and not os.path.isfile(path):
+    raise DataError(f"{path}: not a file")
+
+
 def _blocks(path):
   """Reads a UTF-8 file as bytes, whole words of about a megabyte at a time."""
-  if os.path.exists(path) and not os.path.isfile(path):
-    raise DataError(f"{path}: not a file")  # a folder, or a pipe
+  check_is_file(path)
   try:
     with open(path, "rb") as file:
       offset = 0

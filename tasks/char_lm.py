@@ -38,7 +38,7 @@ BITS = training.Metric(
 # Of a single text, every twentieth line is held out for each of these.
 HELD_OUT = {"valid": 9, "test": 19}
 _PTB = "ptb.char.{}.txt"
-_LINES = 1000  # that are handled at a time
+_LONGEST_LINE = 10_000  # characters; a longer line is read as several
 
 
 # Data
@@ -64,7 +64,8 @@ def read_corpus(data_path):
     found[split] = (*_number_characters(lines), reader.stamp(path))
     if not found[split][0]:
       raise reader.DataError(f"{path}: no line is left for {split}; at least "
-                             f"{HELD_OUT['test'] + 1} lines are needed")
+                             f"{HELD_OUT['test'] + 1} lines are needed (or as "
+                             f"many parts of {_LONGEST_LINE:,} characters)")
   for split, (characters, *_) in found.items():
     found[split] = ([reader.EOS if c == "\n" else c for c in characters],
                     *found[split][1:])
@@ -102,24 +103,29 @@ def _joined(lines):
 
 
 def read_lines(path):
-  """Generates the lines of a text, without their ends.
+  """Generates the lines of a text, each with a newline.
 
-  Of a table of arXiv papers (tab-separated, with a header), the abstracts.
+  Of a table of arXiv papers (tab-separated, with a header), the abstracts. A
+  line that is very long comes in parts, of which the last has the newline.
 
   Raises:
     reader.DataError: there is no such text, or it is not UTF-8.
   """
+  reader.check_is_file(path)  # it is read more than once
   with compressed.open_text(path) as file:
-    first = next(file, "")
-    columns = first.rstrip("\r\n").split("\t")
+    line = file.readline(_LONGEST_LINE)
+    columns = line.rstrip("\r\n").split("\t")
     if "abstract" in columns[1:]:
       csv.field_size_limit(sys.maxsize)
       for row in csv.DictReader(file, columns, dialect="excel-tab"):
-        yield " ".join((row["abstract"] or "").split())
-    elif first:
-      yield first.rstrip("\r\n")
-      for line in file:
-        yield line.rstrip("\r\n")
+        yield " ".join((row["abstract"] or "").split()) + "\n"
+      return
+    while line:
+      following = file.readline(_LONGEST_LINE)
+      if line.endswith(("\r", "\n")) or not following:
+        line = line.rstrip("\r\n") + "\n"
+      yield line
+      line = following
 
 
 def _number_characters(lines):
@@ -133,10 +139,9 @@ def _number_characters(lines):
   def blocks():
     nonlocal size
     for line in lines:
-      text = f"{line}\n"
-      digest.update(text.encode())
-      size += len(text)
-      yield text
+      digest.update(line.encode())
+      size += len(line)
+      yield line
 
   characters, places = reader.number_words(blocks())
   return characters, places, {"sha256": digest.hexdigest(), "tokens": size}

@@ -28,6 +28,7 @@ def passages(path):
   Raises:
     reader.DataError: there is no such file, or it is garbled.
   """
+  reader.check_is_file(path)  # it is read more than once
   with compressed.open_binary(path) as file:
     start = file.read(1000).removeprefix(codecs.BOM_UTF8).lstrip()
   if os.path.isfile(path) and tarfile.is_tarfile(path):
@@ -102,7 +103,8 @@ class Batches:
 
   A step goes through a block of batch_size consecutive words, or one fewer.
   Each is paired with those at most so many places away as is drawn for it, from
-  1 to max_context, within its passage and the blocks next to its own.
+  1 to max_context, within its passage and the blocks that max_context words
+  before and after its own are in.
 
   Attributes:
     size: of an epoch, in which each block has its turn once, in random order.
@@ -121,6 +123,7 @@ class Batches:
     """
     self._corpus, self._seed = corpus, seed
     self._max_context, self._num_noise = max_context, config.num_noise
+    self._block_size = config.batch_size
     self.size = -(-len(corpus.ids) // config.batch_size)
     share = corpus.counts / corpus.counts.sum()
     self._keep = np.ones(len(share))
@@ -142,7 +145,8 @@ class Batches:
 
   def pairs(self, epoch, block):
     """The words and contexts of a block, two arrays [N]."""
-    blocks = range(max(block - 1, 0), min(block + 2, self.size))
+    reach = -(-self._max_context // max(self._block_size - 1, 1))
+    blocks = range(max(block - reach, 0), min(block + reach + 1, self.size))
     places, widths = zip(*(self._drawn(epoch, b) for b in blocks), strict=True)
     centers = np.repeat(
         [b == block for b in blocks], list(map(len, places)))

@@ -65,6 +65,16 @@ def test_the_forms_of_a_text(tmp_path, form):
       reader.EOS, reader.UNK, *EXPECTED["train"].replace("\n", "")}
 
 
+def test_a_text_of_one_line_is_held_out_in_parts(tmp_path):
+  parts = [f"{3 * i:5}" * 2000 for i in range(40)]
+  (tmp_path / "text").write_text("".join(parts))
+  texts, vocabulary = char_lm.read_corpus(str(tmp_path / "text"))
+  found = decoded(texts, vocabulary)
+  assert found["valid"] == parts[9] + parts[29]
+  assert found["test"] == parts[19] + parts[39] + "\n"
+  assert found["train"].startswith(parts[0] + parts[1])
+
+
 def test_a_folder_of_texts(tmp_path):
   for split in reader.SPLITS:
     (tmp_path / f"{split}.txt").write_text(f"  a_b {split[0]}\n")

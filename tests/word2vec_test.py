@@ -218,10 +218,13 @@ def test_stopped_anywhere_it_ends_in_the_same_bits(path, tmp_path):
 @pytest.mark.parametrize("args, message", [
     ([], "--data_path: name a text, or pages-articles"),
     (["--data_path=/absent"], "/absent: No such file"),
-    (["--data_path=/"], "/: Is a directory"),
+    (["--data_path=/"], "/: not a file"),
     (["--data_path=x", "--questions=/absent"], "/absent: No such file"),
     (["--data_path=x", "--config_override=num_layers=2"], "num_layers"),
     (["--data_path=x", "--config_override=num_noise=0"], "num_noise"),
+    (["--data_path=x", "--config_override=embedding_size=0"],
+     "embedding_size=0: must be from 1"),
+    (["--data_path=/dev/null"], "/dev/null: not a file"),
     (["--subsample=nan"], "subsample.* must be a number"),
     (["--subsample=2"], "subsample"), (["--vocab_size=1"], "vocab_size"),
     (["--max_context=0"], "max_context")])
