@@ -6,7 +6,7 @@
                         epoch M), best-step-N-epoch-M (the best by validation),
                         and aside-... (what was found to be of no use)
     metrics.csv         a row an epoch; learning_curve.png draws them
-    tests.json          perplexity of the test split, by epoch
+    tests.json          the metric of the test split, by epoch
     ids.int32           the texts as word ids, train, valid, test, so that a
                         restart need not read them; may be removed
     ids.json            which texts these are, by name, time and digest
@@ -48,9 +48,10 @@ from tensorflow_v1 import tf
 _FILES = ("config.json", "vocab.txt", "metadata.tsv", "projector_config.pbtxt",
           "metrics.csv", "learning_curve.png", "tests.json", "checkpoint",
           "ids.int32", "ids.json")
+LANGUAGE_MODEL = "language model"
 # What a run is whose config.json is older than the setting.
 _OLDER = {"precision": "float32", "tokens": "words",
-          "init_embeddings": None}
+          "init_embeddings": None, "task": LANGUAGE_MODEL}
 _OLDER_SETTINGS = {"cell": "lstm", "optimizer": "sgd", "epoch_size": 0}
 _NAME = re.compile(r"(best-)?step-(\d+)(?:-epoch-(\d+))?")
 # What ends so is being written or removed, or was when its process died.
@@ -75,7 +76,7 @@ class Checkpoint:
     path: of the folder.
     step: training steps taken.
     epoch: the epoch that ends here, validated; None in the midst of one.
-    best: whether it was the best by validation perplexity.
+    best: whether it was the best by validation.
   """
 
   path: str
@@ -205,18 +206,21 @@ class RunDirectory:
     self.path = path
     self._folder = absolute(path, "--save_path")
 
-  def config(self):
+  def config(self, task=None):
     """The content of config.json, and what it is too old to say.
 
+    Args:
+      task: what the run is to have been trained for.
+
     Raises:
-      RunError: it is not there, or not readable.
+      RunError: it is not there, or not readable, or of another task.
     """
     try:
       with open(self._join("config.json")) as file:
         config = json.load(file)
       if not isinstance(config, dict):
         raise ValueError
-      return _with_older(config)
+      config = _with_older(config)
     except FileNotFoundError:
       what = "holds no run" if os.path.isdir(self.path) else "no such folder"
       raise RunError(f"{self.path}: {what}") from None
@@ -225,6 +229,11 @@ class RunDirectory:
     except (ValueError, RecursionError):
       raise RunError(
           f"{self._join('config.json')}: garbled; bring back a copy") from None
+    if task not in (None, config["task"]):
+      raise RunError(f"{self.path}: holds a run of another task, "
+                     f"{config['task']!s:.99}, not {task}; give --save_path "
+                     "another folder")
+    return config
 
   def vocabulary(self):
     """The vocabulary of the run: one of reader.VOCABULARIES.
@@ -264,7 +273,7 @@ class RunDirectory:
                   key=lambda c: (c.step, c.epoch is not None, not c.best))
 
   def best(self):
-    """The best Checkpoint by validation perplexity; None before the first."""
+    """The best Checkpoint by validation; None before the first."""
     return next((c for c in self.checkpoints() if c.best), None)
 
   def restore(self, session, variables):
@@ -334,7 +343,7 @@ class RunDirectory:
     return found[0]
 
   def tests(self):
-    """Perplexities of the test split, by epoch: those that were measured."""
+    """The metric of the test split, by epoch: where it was measured."""
     try:
       return {int(epoch): figure for epoch, figure
               in _read_sealed(self._join("tests.json")).items()}
@@ -527,7 +536,7 @@ class TrainingRun(RunDirectory):
           _move_aside(checkpoint)
 
   def keep_tests(self, tests):
-    """Keeps perplexities of the test split: a dict by epoch."""
+    """Keeps the metric of the test split: a dict by epoch."""
     with self.writing():
       _write_sealed(self._join("tests.json"),
                     {str(epoch): figure for epoch, figure in tests.items()})
@@ -595,8 +604,9 @@ class TrainingRun(RunDirectory):
     if held and self._fresh:
       raise RunError(f"{self.path}: not empty; --fresh wants a new folder: "
                      "remove this one, or give --save_path another")
+    task = _with_older(self._config)["task"]
     if held and not (self._join("config.json") in held
-                     and self._config.keys() <= self.config().keys()):
+                     and self._config.keys() <= self.config(task).keys()):
       raise RunError(f"{self.path}: not empty, but holds no run; give "
                      "--save_path another folder")
 

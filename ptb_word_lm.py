@@ -362,17 +362,20 @@ def evaluate(run, texts, rnn_mode=None):
     return results
 
 
-def run_config(run):
+def run_config(run, task=checkpoints.LANGUAGE_MODEL):
   """What a checkpoints.RunDirectory was trained with, and on.
+
+  Args:
+    task: what it is to have been trained for.
 
   Returns:
     config, data_path, precision: a configs.Config, the folder of the texts,
     and one of mixed_precision.PRECISIONS.
 
   Raises:
-    checkpoints.RunError: its config.json does not say.
+    checkpoints.RunError: its config.json does not say, or another task.
   """
-  content = run.config()
+  content = run.config(task)
   try:
     precision = content["precision"]
     if precision not in mixed_precision.PRECISIONS:
@@ -440,11 +443,7 @@ def _evaluate_as_flags_say():
   if not FLAGS.save_path:
     raise errors.UserError(
         "--mode=eval needs --save_path, the folder of the run")
-  for name in ("model", "config_override", "seed", "use_fp16", "use_bfloat16",
-               "fresh", "save_secs", "keep", "init_embeddings"):
-    if FLAGS[name].present:
-      raise errors.UserError(
-          f"--{name}: --mode=eval takes it from the run; leave it out")
+  training_flags.refuse("--mode=eval", "model")
   run = checkpoints.RunDirectory(FLAGS.save_path)
   _, trained_on, _ = run_config(run)
   data_path = trained_on if FLAGS.data_path is None else FLAGS.data_path

@@ -113,17 +113,44 @@ def data_path(advice):
   return FLAGS.data_path
 
 
-def config(base):
+def config(base, one_layer=False, unused=()):
   """A config as --config_override has it.
+
+  Args:
+    one_layer: whether the model can have no more.
+    unused: settings that mean nothing to the model.
 
   Returns:
     config, settings: a record like `base`, and what was changed, by name.
 
   Raises:
-    configs.ConfigError: as `configs.parse` and `configs.override`.
+    configs.ConfigError: as `configs.parse` and `configs.override`; one that is
+      unused, or too many layers.
   """
   settings = configs.parse(FLAGS.config_override, type(base))
-  return configs.override(base, settings), settings
+  for name in settings:
+    if name in unused:
+      raise configs.ConfigError(f"{name}: the model has none; leave it out")
+  found = configs.override(base, settings)
+  if one_layer and len(found.layer_sizes) > 1:
+    raise configs.ConfigError("num_layers: the model has one layer")
+  return found, settings
+
+
+def refuse(mode, *names):
+  """Refuses the flags that say how to train, and others that are named.
+
+  Args:
+    mode: the flag by which a run is used rather than trained.
+
+  Raises:
+    errors.UserError: one of them is given.
+  """
+  for name in ("config_override", "seed", "use_fp16", "use_bfloat16", "fresh",
+               "save_secs", "keep", "init_embeddings", *names):
+    if name in FLAGS and FLAGS[name].present:
+      raise errors.UserError(
+          f"--{name}: {mode} takes it from the run; leave it out")
 
 
 def rnn_mode(config, static=True):

@@ -10,6 +10,7 @@ the archive is passed over.
 
 import collections
 import dataclasses
+import hashlib
 import itertools
 import os
 import re
@@ -210,6 +211,15 @@ class Batches:
     words, lengths = ragged.padded(
         [self._reviews.ids[i][-self._max_length:] for i in rows])
     return words, lengths, self._reviews.labels[rows]
+
+  @property
+  def identity(self):
+    """What tells the split from others, for config.json."""
+    digest = hashlib.sha256(self._rows)
+    digest.update(self._reviews.ids.digest)
+    digest.update(self._reviews.labels)
+    return {"reviews": len(self._rows), "words": int(self.lengths.sum()),
+            "sha256": digest.hexdigest()}
 
   def saving(self):
     """The share of steps that random batches would take, and these do not."""

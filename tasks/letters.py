@@ -10,6 +10,7 @@ row. word_id and position say nothing more, and are not read.
 """
 
 import collections
+import hashlib
 import logging
 import os
 import string
@@ -126,6 +127,13 @@ class Batches:
 
   def __len__(self):
     return len(self._places)
+
+  @property
+  def identity(self):
+    """What tells the split from others, for config.json."""
+    digest = hashlib.sha256(self._places)
+    digest.update(self._pixels.digest + self._labels.digest)
+    return {"words": len(self), "sha256": digest.hexdigest()}
 
   def word(self, number):
     """The pixels [n, 128] and letters [n] of a word."""

@@ -111,7 +111,8 @@ class OCRModel:
     self.variables = parameters.variables
     shape = tf.shape(labels)  # T, B
     images, labels = tf.cast(pixels, tf.float32), tf.cast(labels, tf.int32)
-    layer = cell.layer(rnn_mode or cell.default_layer(static=False))
+    layer = cell.layer(rnn_mode or cell.default_layer(static=False),
+                       static=False)
     states = [cell.zero_state(shape[1], size)] * len(directions)
     if bidirectional:
       outputs, _ = recurrent.bidirectional(
@@ -199,17 +200,16 @@ def define_flags():
 def main(argv):
   """Trains and tests as the flags say."""
   with command_line.complaints(argv[0]):
-    config, settings = training_flags.config(configs.OCR)
-    if len(config.layer_sizes) > 1:
-      raise configs.ConfigError("num_layers: the model has one layer")
+    config, settings = training_flags.config(
+        configs.OCR, one_layer=True, unused=("num_steps", "embedding_size"))
     data_path = training_flags.data_path(f"the words, {letters.URL}")
     rnn_mode = training_flags.rnn_mode(config, static=False)
     splits = read(data_path, FLAGS.split, config.batch_size, FLAGS.seed)
     model = {"bidirectional": FLAGS.bidirectional, "rnn_mode": rnn_mode}
     run = training_flags.run("ocr", config, settings, {
-        **model, "split": FLAGS.split, "data": {
+        "task": "handwriting", **model, "split": FLAGS.split, "data": {
             "path": os.path.abspath(data_path),
-            "words": {name: len(words) for name, words in splits.items()}},
+            **{name: words.identity for name, words in splits.items()}},
     }, metric=LETTER_ERROR.name)
     with training_flags.stopping(run) as check_stop:
       rows, tests = train(config, splits, run, FLAGS.save_secs, check_stop,

@@ -4,6 +4,7 @@ A row is an array [n] or [n, width]; n is its length, in steps. NumPy only.
 """
 
 import array
+import hashlib
 import itertools
 import math
 import os
@@ -33,6 +34,7 @@ class Ragged:
     self._dtype = np.dtype(dtype)
     self._step_shape = () if width is None else (width,)
     self._ends = array.array("q", [0])  # of the rows, in steps
+    self._digest = hashlib.sha256()
     try:
       self._file = tempfile.TemporaryFile()
     except OSError as error:
@@ -48,6 +50,7 @@ class Ragged:
       self._file.write(row.tobytes())
     except OSError as error:
       raise _cannot_write(error) from None
+    self._digest.update(b"%d %b" % (len(row), row.tobytes()))
     self._ends.append(self._ends[-1] + len(row))
 
   def __len__(self):
@@ -65,6 +68,11 @@ class Ragged:
     row = os.pread(self._file.fileno(), (end - start) * step_bytes,
                    start * step_bytes)
     return np.frombuffer(row, self._dtype).reshape(-1, *self._step_shape)
+
+  @property
+  def digest(self):
+    """SHA-256 of the rows up to here, as bytes."""
+    return self._digest.digest()
 
   @property
   def lengths(self):

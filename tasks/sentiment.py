@@ -40,6 +40,7 @@ ERROR = training.Metric(
     "error_percent", lambda sums: 100 * sums["errors"] / sums["targets"],
     "reviews")
 LABELS = ("negative", "positive")
+TASK = "sentiment"
 
 _VALID = 10  # of so many training reviews, the share of one
 
@@ -110,7 +111,8 @@ class SentimentModel:
       masks = stateless.dropout_masks(
           batch_size[None], (config.input_size, size), config.keep_prob, seed,
           step)
-    layer = cell.layer(rnn_mode or cell.default_layer(static=False))
+    layer = cell.layer(rnn_mode or cell.default_layer(static=False),
+                       static=False)
     _, state = layer(
         tf.gather(embedding, words) * masks[0],
         cell.zero_state(batch_size, size), *weights, lengths)
@@ -162,7 +164,7 @@ def predict(run, lines, rnn_mode=None, at_once=100):
   Raises:
     checkpoints.RunError: it is no run of this script, or has no checkpoint.
   """
-  config, *_ = ptb_word_lm.run_config(run)
+  config, *_ = ptb_word_lm.run_config(run, TASK)
   vocabulary = run.vocabulary()
   with tf.Graph().as_default(), repeatable_session() as session:
     inputs = [tf.placeholder(*spec) for spec in imdb.Batches.inputs]
@@ -205,16 +207,13 @@ def main(argv):
 
 
 def _train_as_flags_say():
-  config, settings = training_flags.config(configs.SENTIMENT)
-  if len(config.layer_sizes) > 1:
-    raise configs.ConfigError("num_layers: the model has one layer")
+  config, settings = training_flags.config(configs.SENTIMENT, one_layer=True)
   data_path = training_flags.data_path(f"the archive of {imdb.URL}")
   rnn_mode = training_flags.rnn_mode(config, static=False)
   splits, vocabulary = read(data_path, FLAGS.vocab_size, config, FLAGS.seed)
-  identity = {"rnn_mode": rnn_mode, "data": {
+  identity = {"task": TASK, "rnn_mode": rnn_mode, "data": {
       "path": os.path.abspath(data_path),
-      "reviews": {name: len(b.lengths) for name, b in splits.items()},
-      "words": {name: int(b.lengths.sum()) for name, b in splits.items()}}}
+      **{name: reviews.identity for name, reviews in splits.items()}}}
   initial_values, identity["init_embeddings"] = (
       training_flags.initial_embeddings(vocabulary, config))
   print(f"batches by length save {splits['train'].saving():.0%} of the steps "
@@ -234,6 +233,7 @@ def _train_as_flags_say():
 def _predict_as_flags_say():
   if not FLAGS.save_path:
     raise errors.UserError("--predict: needs --save_path, the folder of a run")
+  training_flags.refuse("--predict", "data_path", "vocab_size")
   run = checkpoints.RunDirectory(FLAGS.save_path)
   lines = sys.stdin or io.StringIO()  # it may have been closed
   if isinstance(lines, io.TextIOWrapper):

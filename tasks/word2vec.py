@@ -187,7 +187,7 @@ def main(argv):
     drawn = {"max_context": FLAGS.max_context, "subsample": FLAGS.subsample}
     pairs = skip_grams.Batches(corpus, config, **drawn, seed=FLAGS.seed)
     run = training_flags.run("word2vec", config, settings, {
-        **drawn, "tokens": "names", "data": {
+        "task": "word vectors", **drawn, "tokens": "names", "data": {
             "path": os.path.abspath(data_path), "words": len(corpus.ids),
             "sha256": corpus.digest},
     }, vocabulary=corpus.words, metric=LOSS.name)

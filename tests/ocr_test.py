@@ -137,6 +137,20 @@ def test_end_to_end(path, tmp_path, call_script, capsys, flag):
   assert_one_line(capsys.readouterr().err, "ocr.py", "holds another run")
 
 
+def test_other_labels_are_another_run(path, tmp_path, call_script, capsys):
+  with gzip.open(path, "rt") as file:
+    lines = [line.split("\t", 2) for line in file]
+  lines[0][1] = "b" if lines[0][1] == "a" else "a"
+  other = tmp_path / "letter.data"
+  other.write_text("".join("\t".join(line) for line in lines))
+  flags = [f"--save_path={tmp_path}/run",
+           "--config_override=hidden_size=4,max_max_epoch=1"]
+  assert call_script(ocr, f"--data_path={path}", *flags) == 0
+  assert call_script(ocr, f"--data_path={other}", *flags) == 1
+  assert_one_line(capsys.readouterr().err, "ocr.py",
+                  r"holds another run, which differs in data.train.sha256")
+
+
 def test_stopped_anywhere_it_ends_in_the_same_bits(path, tmp_path):
   """With dropout and shuffled batches, in training and in validation."""
   def train(name, check_stop=lambda: None):
@@ -171,6 +185,7 @@ def test_epochs_of_a_size_of_their_own_and_the_rate_in_each(path, tmp_path):
     ([], "--data_path: name the words, https://ai.stanford.edu/"),
     (["--data_path=/absent"], "/absent: no such file; download https://"),
     (["--data_path=x", "--config_override=num_layers=2"], "num_layers: "),
+    (["--data_path=x", "--config_override=num_steps=9"], "num_steps: the mod"),
     (["--data_path=x", "--rnn_mode=block"], "--rnn_mode=block: gru_cell has "),
     (["--data_path=x", "--config_override=cell=lstm", "--rnn_mode=fused"],
      "--rnn_mode=fused: .* where the number of steps differs; there are dyn")])

@@ -15,6 +15,7 @@ from script_test import assert_one_line
 import checkpoints
 import configs
 import embeddings
+import generate
 import stops
 from tasks import imdb, sentiment
 from tensorflow_v1 import tf
@@ -131,7 +132,7 @@ def test_predictions_are_of_the_words_that_a_test_reads(archive, tmp_path):
   splits, vocabulary = sentiment.read(archive, 99, TINY, seed=1)
   run = checkpoints.TrainingRun(
       f"{tmp_path}/run", {
-          "settings": dataclasses.asdict(TINY), "precision": "float32",
+          "task": sentiment.TASK, "settings": dataclasses.asdict(TINY),
           "data": {"path": archive}}, vocabulary, metric=sentiment.ERROR.name)
   sentiment.train(TINY, splits, len(vocabulary), run)
   run = checkpoints.RunDirectory(run.path)
@@ -191,6 +192,8 @@ def test_stopped_anywhere_it_ends_in_the_same_bits(archive, tmp_path):
     (["--data_path=/absent"], "/absent: "),
     (["--data_path=x", "--config_override=num_layers=2"], "num_layers: "),
     (["--predict"], "--predict: needs --save_path"),
+    (["--predict", "--save_path=x", "--seed=2"], "--seed: --predict takes it"),
+    (["--predict", "--save_path=x", "--vocab_size=9"], "--vocab_size: --pred"),
     (["--predict", "--save_path=/absent"], "/absent: no such folder")])
 def test_complains_in_one_line(call_script, capsys, args, message):
   assert call_script(sentiment, *args) == 1
@@ -203,4 +206,24 @@ def test_a_run_of_words_is_none_of_reviews(
   assert call_script(
       sentiment, "--predict", f"--save_path={trained_runs}/a") == 1
   assert_one_line(capsys.readouterr().err, "sentiment.py",
-                  "holds another model, which differs in Model/RNN/")
+                  "holds a run of another task, language model, not sentiment")
+
+
+def test_other_labels_are_another_run(archive, tmp_path, call_script, capsys):
+  """With as many reviews and words; and it is no language model."""
+  swapped = write_archive(tmp_path / "b.tar.gz", {
+      f"{split}/{'neg' if label else 'pos'}/{i}_1.txt": text
+      for i, (split, label, text) in enumerate(imdb.reviews(archive))})
+  flags = [f"--save_path={tmp_path}/run", "--config_override=hidden_size=4,"
+           "embedding_size=4,num_steps=12,max_epoch=1,max_max_epoch=1"]
+  assert call_script(sentiment, f"--data_path={archive}", *flags) == 0
+  assert call_script(sentiment, f"--data_path={swapped}", *flags) == 1
+  assert_one_line(capsys.readouterr().err, "sentiment.py",
+                  "differs in data.train.sha256 ")
+  assert call_script(generate, f"--save_path={tmp_path}/run") == 1
+  assert_one_line(capsys.readouterr().err, "generate.py",
+                  "holds a run of another task, sentiment, not language model")
+  assert call_script(sentiment, "--predict", "--rnn_mode=basic",
+                     f"--save_path={tmp_path}/run") == 1
+  assert_one_line(capsys.readouterr().err, "sentiment.py",
+                  "--rnn_mode=basic: gru_cell has none where the number of")
