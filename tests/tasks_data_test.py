@@ -64,7 +64,7 @@ def test_questions(data):
 def test_abstracts(data, pattern, lines, characters):
   abstracts = list(char_lm.read_lines(data(pattern)))
   assert len(abstracts) == lines
-  assert sum(len(abstract) + 1 for abstract in abstracts) == characters
+  assert sum(map(len, abstracts)) == characters
 
 
 def test_the_penn_treebank_as_characters(data):
