@@ -305,6 +305,6 @@ def _parse(name, texts, record):
     (text,) = texts
     return type_(text)
   except ValueError:
-    kind = {int: "a whole number", float: "a number",
+    kind = {int: "a whole number", float: "a number", str: "one name",
             tuple: "whole numbers, with commas between"}[type_]
     raise ConfigError(f"{name}={','.join(texts)}: must be {kind}") from None

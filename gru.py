@@ -174,7 +174,12 @@ def _scan(num_steps, step, xs, state, reverse=False):
     The states after all steps, stacked, in the order of the xs.
   """
   if num_steps is None:
-    return tf.scan(lambda state, x: step(state, *x), xs, state, reverse=reverse,
+    def step_of_loop(before, x):
+      after = step(before, *x)
+      recurrent.keep_shapes(after, before)
+      return after
+
+    return tf.scan(step_of_loop, xs, state, reverse=reverse,
                    parallel_iterations=1, back_prop=False)
   steps = list(zip(*(tf.unstack(x, num_steps) for x in xs), strict=True))
   states = [None] * num_steps

@@ -2,7 +2,7 @@
 
     layer(inputs, state, kernel, bias, lengths=None) -> outputs, state
 
-  inputs   [T, B, I], time-major; T and I are static
+  inputs   [T, B, I], time-major; I is static, T for "basic" and "fused"
   state    LSTMState of two [B, H]
   kernel   [I + H, 4H]; rows: input, then recurrent; columns: gates i, j, f, o
   bias     [4H]

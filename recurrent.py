@@ -45,8 +45,9 @@ def looped(cell):
     num_steps = tf.shape(inputs)[0]
 
     def step(t, state, outputs):
-      output, state = _step(cell, t, inputs[t], state, kernel, bias, lengths)
-      return t + 1, state, outputs.write(t, output)
+      output, after = _step(cell, t, inputs[t], state, kernel, bias, lengths)
+      keep_shapes(after, state)
+      return t + 1, after, outputs.write(t, output)
 
     outputs = tf.TensorArray(inputs.dtype, num_steps)
     _, state, outputs = tf.while_loop(
@@ -66,6 +67,14 @@ def _step(cell, t, x, state, kernel, bias, lengths):
   after = tf.nest.map_structure(
       functools.partial(tf.where_v2, live), after, state)
   return tf.where_v2(live, after.h, tf.zeros_like(after.h)), after
+
+
+def keep_shapes(after, before):
+  """Tells TensorFlow that the state after a step has the shapes of before.
+
+  A loop demands it to know; it may not, where lengths leave B open.
+  """
+  tf.nest.map_structure(lambda x, y: x.set_shape(y.shape), after, before)
 
 
 def bidirectional(layer, inputs, states, weights, lengths):

@@ -12,11 +12,13 @@ import errors
 import gru
 import optimizers
 import recurrent
+import stateless
 from tensorflow_v1 import tf
 
 LAYERS = [(cell, name) for cell in cells.CELLS
-          for name in cells.CELLS[cell].layers if name != "cudnn"]
-ALL = list(itertools.product(LAYERS, [None, (5, 0, 3), (1, 1, 1)], [5, 1]))
+          for name in cells.CELLS[cell].layers]
+ALL = [(*layer, *rest) for layer, *rest in itertools.product(
+    LAYERS, [None, (5, 0, 3), (1, 1, 1)], [5, 1])]
 # T, or None where it is not known when the graph is built.
 DYNAMIC = [(cell, name) for cell, name in LAYERS
            if name not in cells.CELLS[cell].static]
@@ -42,17 +44,30 @@ def clipped(lengths, num_steps):
 
 
 def run_layer(cell, name, arrays, d_results, lengths=None, dtype="float32",
-              static=True):
-  """The results, and the gradients by all arrays, two lists."""
+              static=True, unknown=()):
+  """The results, and the gradients by all arrays, two lists.
+
+  Args:
+    static: whether T is known when the graph is built.
+    unknown: of what B is not: "inputs", "state", "lengths".
+  """
   with tf.Graph().as_default(), tf.Session() as session:
-    given = [tf.placeholder(tf.float32, [None, *a.shape[1:]]
-                            if i == 0 and not static else a.shape)
-             for i, a in enumerate(arrays)]
+    shapes = [list(a.shape) for a in arrays]
+    if not static:
+      shapes[0][0] = None
+    if "inputs" in unknown:
+      shapes[0][1] = None
+    for shape in shapes[3:] if "state" in unknown else []:
+      shape[0] = None
+    given = [tf.placeholder(tf.float32, shape) for shape in shapes]
     inputs, kernel, bias, *state = [tf.cast(x, dtype) for x in given]
     kind = cells.CELLS[cell]
+    if lengths is not None:
+      lengths = tf.placeholder_with_default(
+          tf.constant(lengths, tf.int32),
+          [None if "lengths" in unknown else len(lengths)])
     outputs, final = kind.layer(name)(
-        inputs, kind.state(*state), kernel, bias,
-        None if lengths is None else tf.constant(lengths, tf.int32))
+        inputs, kind.state(*state), kernel, bias, lengths)
     results = [outputs, *final]
     assert type(final) is kind.state
     gradients = tf.gradients(results, given, [
@@ -80,10 +95,9 @@ def assert_close(found, expected, tolerance=2e-5):
           a.astype("d"), b, rtol=tolerance, atol=tolerance, err_msg=str(number))
 
 
-@pytest.mark.parametrize("layer, lengths, num_steps", ALL)
-def test_layer_equals_oracle(layer, lengths, num_steps):
+@pytest.mark.parametrize("cell, name, lengths, num_steps", ALL)
+def test_layer_equals_oracle(cell, name, lengths, num_steps):
   """Outputs, final states, and gradients by inputs, parameters and states."""
-  cell, name = layer
   lengths = clipped(lengths, num_steps)
   arrays, d_results = case(cell, num_steps)
   assert_close(run_layer(cell, name, arrays, d_results, lengths),
@@ -96,6 +110,31 @@ def test_steps_that_are_not_known_when_the_graph_is_built(cell, name, lengths):
   arrays, d_results = case(cell)
   assert_close(run_layer(cell, name, arrays, d_results, lengths, static=False),
                run_oracle(cell, arrays, d_results, lengths))
+
+
+def test_gates_of_a_gru_begin_half_open():
+  with tf.Graph().as_default(), tf.Session() as session:
+    parameters = stateless.Parameters(0.1, seed=1)
+    _, bias = parameters.add_layer(cells.CELLS["gru"], 3, 5)
+    session.run(tf.global_variables_initializer())
+    bias = session.run(bias)
+  np.testing.assert_allclose(bias, np.repeat([1, 1, 0, 0], 5), atol=0.1)
+  assert len(np.unique(bias)) == 20
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("unknown", [
+    ("inputs",), ("state",), ("lengths",), ("inputs", "state"),
+    ("inputs", "lengths"), ("state", "lengths"),
+    ("inputs", "state", "lengths")], ids="+".join)
+@pytest.mark.parametrize("cell, name", DYNAMIC)
+def test_sizes_of_batches_that_are_not_known(cell, name, unknown, batch_size):
+  lengths = np.array([4, 0, 3])[:batch_size]
+  arrays, d_results = case(cell, batch_size=batch_size)
+  assert_close(
+      run_layer(cell, name, arrays, d_results, lengths, static=False,
+                unknown=unknown),
+      run_oracle(cell, arrays, d_results, lengths))
 
 
 @pytest.mark.parametrize("lengths", [None, (5, 0, 3), (0, 0, 0)])

@@ -64,6 +64,7 @@ def test_frozen():
     ("hidden_sizes=256,0", "hidden_sizes=0: must be"),
     ("hidden_sizes=a,b", "hidden_sizes=a,b: must be whole numbers"),
     ("num_steps=", "num_steps=: must be a whole number"),
+    ("cell=gru,keep_prob", "cell=gru,keep_prob: must be one name"),
     ("num_steps=1,2", "num_steps=1,2: must be a whole number"),
     ("learning_rate=inf", "learning_rate=inf: must be above 0, .* to 1e30"),
     ("max_grad_norm=1e-60", "max_grad_norm=1e-60: must be .* from 1e-30"),

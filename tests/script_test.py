@@ -20,10 +20,14 @@ import cells
 import checkpoints
 import configs
 import embeddings
+import export
+import generate
 import lstm
+import neighbors
 import ptb_word_lm
 import reader
 import recurrent
+import score
 import training
 from tensorflow_v1 import tf
 
@@ -339,6 +343,35 @@ def test_the_notebook_of_the_readme(capsys):
 def test_reading_needs_no_tensorflow():
   code = "import reader, configs, sys; assert 'tensorflow' not in sys.modules"
   subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", cells.CELLS)
+def test_every_cell_trains_and_is_used(
+    cell, corpus_folder, tmp_path, call_main, call_script, capsys):
+  """By all scripts, with layers of unequal size and another optimizer."""
+  run = f"--save_path={tmp_path}/run"
+  assert call_main(
+      "--model=test", f"--data_path={corpus_folder}", run,
+      f"--config_override=cell={cell},optimizer=adam,hidden_sizes=9,6,"
+      "embedding_size=4,learning_rate=0.01,max_max_epoch=2") == 0
+  (test,) = re.findall("Test Perplexity: ([0-9.]+)$", capsys.readouterr().out,
+                       re.MULTILINE)
+  assert call_main("--mode=eval", run) == 0
+  assert f" {float(test):.2f}" in capsys.readouterr().out.splitlines()[-1]
+  assert call_script(score, run, f"--text={corpus_folder}/test.txt",
+                     "--state=carry") == 0
+  scored = float(capsys.readouterr().err.splitlines()[-1].split()[-2])
+  assert scored == pytest.approx(float(test), rel=0.01)
+  assert call_script(generate, run, "--num_words=5", "--prompt=the cat") == 0
+  assert re.match(r"the cat\s.*(the|owl|dog|fox|sees)", capsys.readouterr().out)
+  assert call_script(neighbors, run, "--words=cat") == 0
+  assert call_script(export, run, f"--output={tmp_path}/saved") == 0
+  signature = tf.saved_model.load_v2(
+      f"{tmp_path}/saved").signatures["serving_default"]
+  parts = cells.CELLS[cell].state._fields
+  assert {f"{part}_{layer}" for part in parts for layer in (0, 1)} == (
+      set(signature.structured_input_signature[1]) - {"words"})
 
 
 def test_init_embeddings(corpus_folder, tmp_path, call_main, capsys):
