@@ -91,7 +91,7 @@ def test_handwriting_is_learned(data, call_script, capsys):
 
 @pytest.mark.slow
 def test_word_vectors_are_learned(data, call_script, capsys):
-  """In one pass, of the five in which the README has 5 %."""
+  """In one pass, of the five in which the README has 4 %."""
   assert call_script(
       word2vec, f"--data_path={data('wikipedia/*articles*.bz2')}",
       f"--questions={data('wikipedia/questions-words.txt')}",
