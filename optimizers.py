@@ -12,14 +12,16 @@ OPTIMIZERS = {
 }
 
 
-def step(cost, variables, learning_rate, max_grad_norm, optimizer="sgd",
-         precision="float32"):
+def step(cost, counts, variables, learning_rate, max_grad_norm,
+         optimizer="sgd", precision="float32"):
   """The norm of the gradients before clipping, and the op that takes a step.
 
   The op counts the step in the global step.
 
   Args:
     cost: a scalar.
+    counts: what is added up of the window (see training.Epoch); it is computed
+      before a variable moves.
     optimizer: one of OPTIMIZERS.
     precision: what `cost` is computed in, one of mixed_precision.PRECISIONS.
   """
@@ -44,9 +46,10 @@ def step(cost, variables, learning_rate, max_grad_norm, optimizer="sgd",
     return tf.group(OPTIMIZERS[optimizer](learning_rate).apply_gradients(
         zip(gradients, variables, strict=True), global_step=global_step))
 
-  # Gradients of zero would not do: an optimizer may move by those before.
-  train_op = apply() if left_out is None else tf.cond(
-      left_out, lambda: tf.group(global_step.assign_add(1)), apply)
+  with tf.control_dependencies(counts.values()):
+    # Gradients of zero would not do: an optimizer may move by those before.
+    train_op = apply() if left_out is None else tf.cond(
+        left_out, lambda: tf.group(global_step.assign_add(1)), apply)
   return norm, tf.group(train_op, next_scale)
 
 

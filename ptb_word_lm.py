@@ -123,8 +123,8 @@ class PTBModel:
           tf.float32)
       self.max_grad_norm = config.max_grad_norm
       self.grad_norm, self.train_op = optimizers.step(
-          self.cost, self.variables, self.lr, config.max_grad_norm,
-          config.optimizer, precision)
+          self.cost, self.counts, self.variables, self.lr,
+          config.max_grad_norm, config.optimizer, precision)
 
   def _parameters(self, parameters, config, vocab_size):
     """The embedding, kernel and bias of each layer, and those of the softmax.

@@ -140,7 +140,7 @@ class OCRModel:
       self.lr, self.max_grad_norm = learning_rate, config.max_grad_norm
       cost = self.counts["nats"] / tf.cast(self.counts["targets"], tf.float32)
       self.grad_norm, self.train_op = optimizers.step(
-          cost, self.variables, self.lr, config.max_grad_norm,
+          cost, self.counts, self.variables, self.lr, config.max_grad_norm,
           config.optimizer)
 
 

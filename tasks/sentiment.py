@@ -129,7 +129,7 @@ class SentimentModel:
     if is_training:
       self.lr, self.max_grad_norm = learning_rate, config.max_grad_norm
       self.grad_norm, self.train_op = optimizers.step(
-          tf.reduce_mean(self.losses), self.variables, self.lr,
+          tf.reduce_mean(self.losses), self.counts, self.variables, self.lr,
           config.max_grad_norm, config.optimizer)
 
 

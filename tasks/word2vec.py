@@ -94,8 +94,8 @@ class SkipGramModel:
     if is_training:
       self.lr, self.max_grad_norm = learning_rate, config.max_grad_norm
       self.grad_norm, self.train_op = optimizers.step(
-          self.counts["nats"], self.variables, self.lr, config.max_grad_norm,
-          config.optimizer)
+          self.counts["nats"], self.counts, self.variables, self.lr,
+          config.max_grad_norm, config.optimizer)
 
 
 # Loop

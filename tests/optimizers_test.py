@@ -1,5 +1,7 @@
 """Steps of every optimizer against its formula, in NumPy and float64."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -52,8 +54,8 @@ def test_steps_equal_the_formula(name, max_grad_norm):
     rows = tf.placeholder(tf.int32, [None])
     outputs = tf.gather(variables[0], rows) @ variables[1].read_value()
     norm, step = optimizers.step(
-        tf.reduce_sum(tf.square(outputs - 1)), variables, tf.constant(RATE),
-        max_grad_norm, name)
+        tf.reduce_sum(tf.square(outputs - 1)), {}, variables,
+        tf.constant(RATE), max_grad_norm, name)
     session.run(tf.global_variables_initializer())
     for number, batch in enumerate(BATCHES, 1):
       found_norm, _ = session.run([norm, step], {rows: batch})
@@ -67,3 +69,21 @@ def test_steps_equal_the_formula(name, max_grad_norm):
     assert session.run(tf.train.get_global_step()) == len(BATCHES)
     for value, found in zip(values, session.run(variables), strict=True):
       np.testing.assert_allclose(found, value, atol=5e-6)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_counts_are_of_the_variables_before_the_step(name, precision):
+  """Also those that read a variable for themselves, and late."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    variable = tf.get_variable("v", initializer=[3.0], use_resource=True)
+    wait = tf.numpy_function(lambda: time.sleep(0.1), [], [])
+    with tf.control_dependencies([wait]):
+      counts = {"late": tf.reduce_sum(variable.read_value())}
+    _, step = optimizers.step(
+        tf.reduce_sum(variable.read_value()), counts, [variable],
+        tf.constant(RATE), 1e9, name, precision)
+    session.run(tf.global_variables_initializer())
+    found, _ = session.run([counts, step])
+    assert found["late"] == 3
+    assert session.run(variable) < 3
