@@ -19,7 +19,7 @@ train: $(VENV)/run.done
 	$(BIN)/python ptb_word_lm.py --model=small $(ARGS)
 
 test: $(VENV)/test.done
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .

@@ -107,6 +107,7 @@ def test_the_cache(trained, settings):
   np.testing.assert_allclose(cache, expected, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_both_at_once(trained):
   settings = adaptation.Cache(7, 0.5, 0.4)
   static, cache, dynamic, both = read(
@@ -139,6 +140,7 @@ def test_large_products_do_not_overflow():
   np.testing.assert_allclose(np.exp(mixed), [0.5, 0.75, 0.25, 7 / 12])
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_what_is_used(trained):
   settings = adaptation.Cache(6, 0.5, 0.3)
   ids = TEXT.astype(np.int32)

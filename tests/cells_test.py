@@ -104,6 +104,7 @@ def test_layer_equals_oracle(cell, name, lengths, num_steps):
                run_oracle(cell, arrays, d_results, lengths))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lengths", [None, (5, 0, 3)])
 @pytest.mark.parametrize("cell, name", DYNAMIC)
 def test_steps_that_are_not_known_when_the_graph_is_built(cell, name, lengths):
@@ -122,6 +123,7 @@ def test_gates_of_a_gru_begin_half_open():
   assert len(np.unique(bias)) == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("unknown", [
     ("inputs",), ("state",), ("lengths",), ("inputs", "state"),
@@ -232,6 +234,7 @@ def test_padding_does_not_leak_backward():
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype, error", [("bfloat16", 5e-2),
                                           ("float16", 5e-3)])
 @pytest.mark.parametrize("cell, name", [

@@ -172,6 +172,7 @@ def test_a_run_of_characters_is_none_of_words(
   assert_one_line(capsys.readouterr().err, "score.py", "--with_ids")
 
 
+@pytest.mark.slow
 def test_stopped_anywhere_it_ends_in_the_same_bits(text, tmp_path):
   """With Adam's moments, and an epoch that ends within the text."""
   texts, vocabulary = char_lm.read_corpus(text)

@@ -27,6 +27,7 @@ def in_shell(trained_runs, tmp_path):
   return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script, flags", [
     ("neighbors.py", "--words=the"), ("score.py", "--text=text")])
 def test_a_full_disk_is_one_line(in_shell, script, flags):
@@ -35,6 +36,7 @@ def test_a_full_disk_is_one_line(in_shell, script, flags):
   assert_one_line(err, script, "standard output: No space left on device$")
 
 
+@pytest.mark.slow
 def test_closed_streams(in_shell):
   status, out, err = in_shell("score.py", "--text=text")
   assert status == 0 and out.count(b"\n") == 3 and "perplexity" in err
@@ -44,6 +46,7 @@ def test_closed_streams(in_shell):
   assert summary.splitlines()[1:] == err.splitlines()[1:]  # but for the speed
 
 
+@pytest.mark.slow
 def test_data_is_utf_8_in_any_locale(in_shell):
   status, out, _ = in_shell(
       "score.py", "--text=text --per_word", PYTHONIOENCODING="latin-1")

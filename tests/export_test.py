@@ -59,6 +59,7 @@ TEXTS = [text.split() for text in (
     "in the of and the")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_plain_tensorflow_2_gets_the_scores(
     trained_runs, tmp_path, call_script, capsys, name):

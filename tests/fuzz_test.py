@@ -124,6 +124,7 @@ def check_corpus(place, texts):
   assert reader.Vocabulary.load(f"{folder}/vocab.txt") == vocabulary
 
 
+@pytest.mark.slow
 @hypothesis.settings(max_examples=400)
 @hypothesis.given(CORPUS, strategies.sampled_from([1, 2, 3, 7, 1 << 20]))
 @hypothesis.example([BOM + BOM + b"a " + BOM + b"a"] * 3, 1 << 20)
@@ -135,6 +136,7 @@ def test_any_bytes_are_read_as_their_words_or_refused(
     check_corpus(place, texts)
 
 
+@pytest.mark.slow
 @hypothesis.settings(max_examples=6)
 @hypothesis.given(
     filler=strategies.sampled_from(
@@ -427,6 +429,7 @@ def stays_inside(args):
       for arg in args)
 
 
+@pytest.mark.slow
 @hypothesis.settings(max_examples=400, **SHARED)
 @hypothesis.given(command_lines().filter(stays_inside))
 @hypothesis.example(["--model=test", "--save_path=run"])  # for the others

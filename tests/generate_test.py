@@ -114,6 +114,7 @@ def test_what_is_drawn_is_possible(p, u):
   assert cumulative[word] - p[0, word] <= u * cumulative[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_stand_in_is_drawn_as_it_says(case):
   """Pairs of words that follow each other, the third and the fourth."""
@@ -143,6 +144,7 @@ def own_probabilities(trained, words):
                    .astype(np.float64))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [
     {}, {"temperature": 0.6, "top_k": 40}, {"top_p": 0.5}], ids=str)
 def test_a_real_model_is_drawn_as_it_says(trained, case):

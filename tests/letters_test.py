@@ -215,6 +215,7 @@ def test_page_marks_mistakes(tmp_path):
   assert red in wrong and blue in wrong
 
 
+@pytest.mark.slow
 def test_page_shows_each_pixel_as_a_square(tmp_path):
   """All of one size: a clear picture, whatever is where."""
   path = tmp_path / "page.png"

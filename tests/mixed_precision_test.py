@@ -47,6 +47,7 @@ def float16(request):
     yield session, epoch, scale, steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision, error", [
     ("bfloat16", 2e-2), ("float16", 2e-3)])
 def test_steps_are_near_those_of_float32(precision, error):
@@ -69,6 +70,7 @@ def test_steps_are_near_those_of_float32(precision, error):
     assert sums[precision][name] == pytest.approx(value, rel=error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_learns_as_float32_does(corpus_folder, precision):
   """For an epoch; later on the last bits of a step decide on more."""
@@ -125,6 +127,7 @@ def test_what_overflows_at_any_scale_is_not_left_out(float16):
   assert session.run(scale) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision, optimizer", [
     ("bfloat16", "sgd"), ("float16", "sgd"), ("float16", "adam")])
 def test_a_stopped_run_ends_in_the_same_bits(
@@ -147,6 +150,7 @@ def test_a_stopped_run_ends_in_the_same_bits(
   assert_same_run(undisturbed.path, run.path)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_to_its_precision(corpus_folder, tmp_path, call_main,
                                       capsys):
   flags = ["--model=test", f"--data_path={corpus_folder}",
@@ -170,6 +174,7 @@ def test_a_run_keeps_to_its_precision(corpus_folder, tmp_path, call_main,
       capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_a_run_older_than_the_setting_goes_on(corpus_folder, tmp_path):
   """Its config.json and its checkpoints do not say that it is of float32."""
   corpus = reader.ptb_raw_data(corpus_folder)

@@ -112,7 +112,9 @@ def test_splits_part_the_words(path, split, sizes):
       len(batches.word(number)[1]) for number in range(len(batches)))
 
 
-@pytest.mark.parametrize("flag", ["--bidirectional", "--split=folds1-9"])
+@pytest.mark.parametrize("flag", [
+    pytest.param("--bidirectional", marks=pytest.mark.slow),
+    "--split=folds1-9"])
 def test_end_to_end(path, tmp_path, call_script, capsys, flag):
   """Train, see that it learned, and draw the page."""
   run = tmp_path / "run"

@@ -160,6 +160,7 @@ def test_one_stream_scores_as_the_oracle_whatever_the_window(
         math.exp(nats.sum() / 29), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 20])
 @pytest.mark.parametrize("num_steps", [1, 5, 40])
 def test_every_target_is_scored_once(session, batch_size, num_steps):
@@ -326,12 +327,14 @@ def test_sums_of_many_gradients_have_an_order():
   assert len(found) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rnn_mode", lstm.LAYERS)
 def test_a_seed_gives_the_same_bits(rnn_mode):
   assert run_steps(1, rnn_mode) == run_steps(1, rnn_mode)
   assert run_steps(1, rnn_mode)[1] != run_steps(2, rnn_mode)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rnn_mode", lstm.LAYERS)
 def test_learns_what_only_a_memory_can_know(session, rnn_mode):
   """Sentences "a 8 A", "b 8 B": what follows the 8 is not in the 8.

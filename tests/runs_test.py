@@ -132,10 +132,10 @@ SIZES = {
 }
 
 
-@pytest.mark.parametrize("rnn_mode", lstm.LAYERS)
-@pytest.mark.parametrize("size", [
-    "test", *(pytest.param(size, marks=pytest.mark.slow)
-              for size in SIZES if size != "test")])
+@pytest.mark.parametrize("size, rnn_mode", [
+    pytest.param(size, rnn_mode, marks=[] if (size, rnn_mode) == (
+        "test", "fused") else pytest.mark.slow)
+    for size in SIZES for rnn_mode in lstm.LAYERS])
 def test_stopped_anywhere_it_ends_in_the_same_bits(
     corpus_folder, tmp_path, size, rnn_mode):
   """Stops in training, at its end, in validation, and in the test pass."""
@@ -212,6 +212,7 @@ def test_a_second_ctrl_c_stops_at_once(corpus_folder, tmp_path):
   assert (process.returncode, err) == (130, "")
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_it_starts_is_no_traceback():
   for delay in (0.3, 0.8, 1.5):
     with start("--model=test") as process:
@@ -221,6 +222,7 @@ def test_ctrl_c_while_it_starts_is_no_traceback():
     assert (process.returncode, err) == (-signal.SIGINT, "")
 
 
+@pytest.mark.slow
 def test_a_stop_without_a_run_says_that_nothing_is_kept(corpus_folder):
   with start(*long_run(corpus_folder, epochs=40)) as process:
     wait_for(process, "Epoch: 2")
@@ -301,6 +303,7 @@ def other_runs(flags, tmp_path, corpus_folder):
     yield [*flags, f"--data_path={folder}"], said
 
 
+@pytest.mark.slow
 def test_another_run_is_refused_with_the_differences(
     run_flags, tmp_path, corpus_folder, call_main, capsys):
   assert call_main(*run_flags) == 0
@@ -316,6 +319,7 @@ def test_another_run_is_refused_with_the_differences(
   assert call_main(*run_flags, f"--data_path={moved}") == 0
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_model_is_refused(
     run_flags, tmp_path, call_main, capsys):
   """Its folder was brought here from a run of other sizes."""
@@ -346,6 +350,7 @@ def test_what_is_no_run_is_left_alone(run_flags, tmp_path, call_main, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_text_is_refused(
     run_flags, tmp_path, corpus_folder, call_main, capsys):
   """Of the same sizes, and brought here from another run."""
@@ -364,6 +369,7 @@ def test_a_checkpoint_of_another_text_is_refused(
   assert "seed (5 there, 1 here), data.train.sha256 (" in err
 
 
+@pytest.mark.slow
 def test_files_of_others_are_left_alone(run_flags, tmp_path, call_main, capsys):
   """Even where their names are much like ours."""
   for name, text in [("thesis.partial", "?"), ("config.json", '{"layers": 2}')]:
@@ -377,6 +383,7 @@ def test_files_of_others_are_left_alone(run_flags, tmp_path, call_main, capsys):
     assert (folder / name).read_text() == text
 
 
+@pytest.mark.slow
 def test_names_that_tensorflow_cannot_find_again_are_refused(
     run_flags, tmp_path, call_main, capsys):
   for name in "a[1]", "a\\b", "a\udcff", "a\0":
@@ -390,6 +397,7 @@ def test_names_that_tensorflow_cannot_find_again_are_refused(
   assert "is finished" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_metrics_without_checkpoints_are_not_written_over(
     run_flags, tmp_path, call_main, capsys):
   assert call_main(*run_flags) == 0
@@ -426,6 +434,7 @@ def no_reading(path):
   raise AssertionError(f"{path} is read")
 
 
+@pytest.mark.slow
 def test_a_restart_reads_no_text(
     run_flags, tmp_path, call_main, monkeypatch, capsys):
   def words_read():
@@ -549,6 +558,7 @@ def test_training_goes_on_where_the_ids_cannot_be_kept(
     assert glob.glob(f"{run.path}/events*")
 
 
+@pytest.mark.slow
 def test_a_text_of_the_same_size_and_time_is_told_by_its_words(
     run_flags, tmp_path, corpus_folder, call_main, monkeypatch, capsys):
   text = shutil.copytree(corpus_folder, tmp_path / "text")
@@ -591,9 +601,12 @@ def empty(path):
   os.truncate(path, 0)
 
 
-@pytest.mark.parametrize("damage", [garble, truncate, empty, os.remove])
-@pytest.mark.parametrize("name", [
-    "model.ckpt.index", "model.ckpt.data-00000-of-00001", "journal.json"])
+@pytest.mark.parametrize("name, damage", [
+    pytest.param(name, damage, marks=[] if (name, damage) == (
+        "journal.json", truncate) else pytest.mark.slow)
+    for name in ("model.ckpt.index", "model.ckpt.data-00000-of-00001",
+                 "journal.json")
+    for damage in (garble, truncate, empty, os.remove)])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_used(
     run_flags, tmp_path, corpus_folder, call_main, capsys, damage, name):
   *flags, override = run_flags
@@ -620,6 +633,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(
   assert_same_run(tmp_path / "undisturbed", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_no_byte_of_a_checkpoint_can_change_unseen(
     run_flags, tmp_path, call_main):
   """Each region of each file; where it loads all the same, it is the same."""
@@ -667,6 +681,7 @@ def test_where_no_checkpoint_is_readable_all_are_named(run_flags, tmp_path):
   assert contents(run.path) == before
 
 
+@pytest.mark.slow
 def test_a_garbled_config_is_one_line(run_flags, tmp_path, call_main, capsys):
   assert call_main(*run_flags) == 0
   for text in "", "{", "[]", '{"settings": 1}', '{"settings": {"size": 1}}':
@@ -834,6 +849,7 @@ def overfitted(tmp_path, call_main, capsys):
   return flags, capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_summary_tells_of_the_best_model(tmp_path, overfitted, call_main,
                                              capsys):
   flags, out = overfitted
@@ -862,6 +878,7 @@ def test_the_summary_tells_of_the_best_model(tmp_path, overfitted, call_main,
   assert last in out and "best by valid" not in out
 
 
+@pytest.mark.slow
 def test_the_best_of_what_is_left_after_damage_is_kept(
     run_flags, tmp_path, call_main):
   *flags, override = run_flags
@@ -879,6 +896,7 @@ def test_the_best_of_what_is_left_after_damage_is_kept(
   assert run.best().epoch == 2 and set(run.tests()) == {2, 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["best-*", "step-*-epoch-2", "*.csv", "*.png"])
 def test_what_a_kill_has_left_undone_is_done(
     run_flags, tmp_path, call_main, lost):
@@ -896,6 +914,7 @@ def test_what_a_kill_has_left_undone_is_done(
   assert tf.train.latest_checkpoint(tmp_path / "run") == newest.variables
 
 
+@pytest.mark.slow
 def test_test_figures_that_were_changed_are_measured_again(
     run_flags, tmp_path, call_main):
   assert call_main(*run_flags) == 0
@@ -912,6 +931,7 @@ def test_test_figures_that_were_changed_are_measured_again(
 # Evaluation
 
 
+@pytest.mark.slow
 def test_eval_prints_what_training_printed(tmp_path, overfitted):
   _, trained = overfitted
   done = run_script(f"--save_path={tmp_path}/run", "--mode=eval")
@@ -956,6 +976,7 @@ def test_eval_reads_an_interrupted_run_and_other_texts(
   assert contents(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_bad_evaluations_get_one_line(
     run_flags, tmp_path, call_main, capsys):
   assert call_main(*run_flags) == 0
@@ -986,6 +1007,7 @@ def test_bad_evaluations_get_one_line(
 # Writing
 
 
+@pytest.mark.slow
 def test_what_gets_its_name_is_whole_and_synced_to_the_disk(
     run_flags, call_main, monkeypatch):
   synced, named = set(), []
@@ -1090,6 +1112,7 @@ def test_the_learning_curve(tmp_path, monkeypatch):
   assert len(drawn[1].axes[0].lines) == 2
 
 
+@pytest.mark.slow
 def test_the_curve_is_redrawn_after_each_epoch_beside_the_paper(
     corpus_folder, tmp_path, call_main, monkeypatch):
   drawn = []
@@ -1147,6 +1170,7 @@ def test_the_run_directory(corpus_folder, tmp_path):
   assert not glob.glob(f"{folder}/**/*.partial", recursive=True)
 
 
+@pytest.mark.slow
 def test_the_newest_checkpoints_are_kept(run_flags, tmp_path, call_main):
   def epochs_kept(epochs, keep):
     assert call_main(

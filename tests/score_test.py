@@ -128,6 +128,7 @@ def test_the_perplexity_that_training_printed(
     assert summary[2].split()[-2] == f"{tests[found.best().epoch]:.3f}"
 
 
+@pytest.mark.slow
 def test_averages_report_each_model_alone(trained_runs, call_script, capsys):
   flags = [f"--text={trained_runs}/text/test.txt", "--state=carry"]
   a, b = trained_runs / "a", trained_runs / "b"
@@ -148,6 +149,7 @@ def test_averages_report_each_model_alone(trained_runs, call_script, capsys):
     np.testing.assert_allclose(float(row[1]), float(one[1]), atol=2e-6)
 
 
+@pytest.mark.slow
 def test_columns(trained_runs, models, call_script, capsys, tmp_path):
   (tmp_path / "text").write_text(TEXT)
   flags = [f"--save_path={trained_runs}/a", f"--text={tmp_path}/text"]
@@ -191,6 +193,7 @@ def test_perplexity_without_unknown_words(
       [np.exp(nats.mean()), np.exp(nats[[0, 2, 4, 5]].mean())], rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["reset", "carry"])
 def test_words(trained_runs, call_script, capsys, tmp_path, state):
   (tmp_path / "text").write_text(TEXT)
@@ -239,6 +242,7 @@ def test_json_holds_the_same(trained_runs, call_script, capsys, tmp_path):
   assert not words
 
 
+@pytest.mark.slow
 def test_n_best_lists_from_a_pipe(trained_runs, models):
   """As a user runs it: standard output has the scores alone."""
   done = subprocess.run(
@@ -257,6 +261,7 @@ def test_n_best_lists_from_a_pipe(trained_runs, models):
   assert done.stderr.startswith("standard input: 3 lines, 7 tokens, ")
 
 
+@pytest.mark.slow
 def test_adaptation_stands_beside_the_static_figure(
     trained_runs, call_script, capsys):
   flags = [f"--save_path={trained_runs}/a,{trained_runs}/b", "--state=carry",
@@ -373,6 +378,7 @@ def test_dynamic_evaluation_takes_a_second_cache(
   assert_one_line(capsys.readouterr().err, "score.py", "--cache: 700 words")
 
 
+@pytest.mark.slow
 def test_dynamic_evaluation_that_diverges_is_told_of(
     trained_runs, call_script, capsys):
   assert call_script(

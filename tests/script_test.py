@@ -85,6 +85,7 @@ def test_end_to_end(corpus_folder, tmp_path):
   assert {name: saved[name] for name in expected} == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split, num_streams", [("Valid", 20), ("Test", 1)])
 def test_checkpoint_scores_as_the_log_says(
     corpus_folder, tmp_path, call_main, capsys, split, num_streams):
@@ -123,6 +124,7 @@ def test_summary_stands_beside_the_published_figures():
                       "62 min 5 s in all 2 epochs")
 
 
+@pytest.mark.slow
 def test_same_seed_same_log(corpus_folder, call_main, capsys):
   def log(*args):
     assert call_main(
@@ -134,6 +136,7 @@ def test_same_seed_same_log(corpus_folder, call_main, capsys):
   assert log("--seed=3") == log("--seed=3") != log("--seed=4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokens, epoch_size", [(60, 1), (100, 2), (140, 3)])
 def test_shortest_epochs(tmp_path, call_main, capsys, tokens, epoch_size):
   for split in reader.SPLITS:
@@ -186,6 +189,7 @@ def started_script(tmp_path):
     process.kill()
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_traceback(started_script):
   """As in `ptb_word_lm.py | head`."""
   started_script.stdout.close()
@@ -193,6 +197,7 @@ def test_a_closed_pipe_is_no_traceback(started_script):
   assert started_script.stderr.read() == ""
 
 
+@pytest.mark.slow
 def test_output_that_cannot_be_written():
   with open("/dev/full", "w") as full:
     done = subprocess.run(
@@ -202,6 +207,7 @@ def test_output_that_cannot_be_written():
       1, "ptb_word_lm.py: standard output: No space left on device\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rnn_mode", [None, *lstm.LAYERS])
 def test_rnn_mode_picks_the_layer(
     corpus_folder, call_main, monkeypatch, rnn_mode):
@@ -250,6 +256,7 @@ def test_bad_commands_get_one_line(tmp_path, corpus_folder, call_main, capsys):
   assert not (tmp_path / "left_alone").exists()
 
 
+@pytest.mark.slow
 def test_cudnn_is_used_where_there_is_a_gpu(
     cudnn_on_cpu, corpus_folder, call_main, capsys, tmp_path):
   """And a run of it can be evaluated on another layer."""
@@ -281,6 +288,7 @@ def test_a_bad_command_in_a_shell(tmp_path):
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_help_names_every_flag():
   done = run_script("--helpshort")
   for flag in ("mode", "model", "data_path", "save_path", "fresh", "save_secs",
@@ -328,6 +336,7 @@ def test_what_tensorflow_warns_of_is_not_held_back(tmp_path):
       assert (done.returncode, done.stderr) == (0, "W0000 00:00 mind this\n")
 
 
+@pytest.mark.slow
 def test_the_notebook_of_the_readme(capsys):
   with open(os.path.join(ROOT, "README.md")) as file:
     blocks = re.findall(r"```python\n(.*?)```", file.read(), re.DOTALL)
@@ -374,6 +383,7 @@ def test_every_cell_trains_and_is_used(
       set(signature.structured_input_signature[1]) - {"words"})
 
 
+@pytest.mark.slow
 def test_init_embeddings(corpus_folder, tmp_path, call_main, capsys):
   """Words are matched by name; the rest is uniform; all of it is counted."""
   vectors = np.random.default_rng(0).normal(size=[3, 6]).astype("f")

@@ -151,6 +151,7 @@ def test_predictions_are_of_the_words_that_a_test_reads(archive, tmp_path):
     assert np.abs(found - probs).max(axis=1).min() < 1e-6
 
 
+@pytest.mark.slow
 def test_word_vectors_to_start_with(archive, tmp_path, call_script, capsys):
   vectors = np.arange(24.0).reshape(3, 8)
   embeddings.save(f"{tmp_path}/v", ["fine", "poor", "zebra"], vectors)

@@ -73,6 +73,7 @@ def test_a_long_line_is_parted_between_words(tmp_path, monkeypatch):
   assert max(map(len, found)) < 5
 
 
+@pytest.mark.slow
 def test_a_text_in_one_line_is_a_stream(tmp_path):
   path = tmp_path / "text8.bz2"
   path.write_bytes(bz2.compress(b"anarchism originated " * 500_000))

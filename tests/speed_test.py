@@ -55,6 +55,7 @@ def suite_costs(tmp_path_factory):
   return costs(tmp_path_factory.mktemp("suite"), "suite", {"rnn_mode": "fused"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [
     name for name in speed.PEERS if not name.startswith("torch")])
 def test_peer_takes_the_same_steps(tmp_path, suite_costs, name):
@@ -63,12 +64,14 @@ def test_peer_takes_the_same_steps(tmp_path, suite_costs, name):
   assert len({round(cost, 3) for cost in found}) == 3
 
 
+@pytest.mark.slow
 def test_bfloat16_takes_almost_the_same_steps(tmp_path, suite_costs):
   found = costs(tmp_path, *speed.command_of("fused-bfloat16"))
   assert found == pytest.approx(suite_costs, rel=1e-2)
   assert found != pytest.approx(suite_costs, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, error", [
     *((name, 1e-5) for name in speed.EAGER_TORCH), ("torch-bfloat16", 1e-2)])
 def test_pytorch_takes_the_same_steps(tmp_path, suite_costs, name, error):
@@ -93,6 +96,7 @@ def run(*args):
       cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_compares_and_keeps_what_it_found(tmp_path):
   done = run("--rounds=2", "--seconds=0.05", "--rnn_mode=fused",
              "--peer=classic", "--peer=torch", "--peers_python=absent",
@@ -111,6 +115,7 @@ def test_compares_and_keeps_what_it_found(tmp_path):
   assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_profile_says_where_the_time_goes():
   done = run("--profile", "--seconds=0.05", "--rnn_mode=fused", "--threads=1")
   assert (done.returncode, done.stderr) == (0, "")
@@ -119,6 +124,7 @@ def test_profile_says_where_the_time_goes():
   assert re.search(r"\d\.\d\d ms +\d+\.\d% +2  LSTMBlockCellGrad", done.stdout)
 
 
+@pytest.mark.slow
 def test_ops_of_small_models_leave_cores_to_each_other():
   """By the threads of a process: those of a pool are the ones that differ."""
   cores = len(os.sched_getaffinity(0))
@@ -140,6 +146,7 @@ def test_ops_of_small_models_leave_cores_to_each_other():
   assert num_threads(1000) - num_threads(8) == cores - cores // 2
 
 
+@pytest.mark.slow
 def test_peak_memory_is_not_the_parents():
   ballast = b"x" * 2**30
   found = subprocess.run(

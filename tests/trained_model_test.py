@@ -144,6 +144,7 @@ def test_classic_checkpoints(classic, trained_runs, tmp_path, names):
                                 values["Model/softmax_b"] * np.float32(3))
 
 
+@pytest.mark.slow
 def test_the_cells_of_the_classic_script(
     trained_runs, tmp_path, call_script, capsys):
   (tmp_path / "text").write_text("the population of the economy\n")
@@ -161,6 +162,7 @@ def test_the_cells_of_the_classic_script(
       float(capsys.readouterr().out.split()[1]), float(done.stdout), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["vocab_path", "data_path", "its folder"])
 def test_scripts_read_classic_checkpoints(
     classic, trained_runs, tmp_path, call_script, capsys, words):
@@ -299,6 +301,7 @@ def test_the_average_of_the_last_is_of_ends_of_epochs(run):
       "(epoch 2, epoch 1)")
 
 
+@pytest.mark.slow
 def test_a_folder_with_commas_in_its_name(run, call_script, capsys):
   path = f"{run.path},too"
   shutil.copytree(run.path, path)

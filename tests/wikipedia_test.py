@@ -85,6 +85,7 @@ def test_words_of_running_text(wikitext, words):
   assert wikipedia.words_of(wikitext) == words.split()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mark", [
     "[[", "]]", "{{", "}}", "[[a|", "[[ [[", "{{a|", "<ref>", "<ref ", "<!--",
     "<", "&", "&a", "http://", "\n==", "'", "[[:", ":", "{|", "[", "-"])
@@ -104,6 +105,7 @@ def test_blanks_are_gone_through_in_linear_time():
   assert time.process_time() - start < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, length, most", [
     (200, 20_000, 800_000),  # the words of a page are many strings
     (10_000, 10, 300_000)])
