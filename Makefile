@@ -1,10 +1,10 @@
 # make train   sets up .venv, trains the small config on the bundled corpus
 # make test    sets up .venv, runs the tests (PTB_DATA=DIR adds those on PTB,
-#              TASKS_DATA=DIR on data of tasks/, ARGS=--slow what takes longer)
-# make lint    sets up .venv, checks the style
+#              TASKS_DATA=DIR those on data of tasks/, ARGS=--slow the slow ones)
+# make lint    sets up .venv, checks style and types
 # make torture sets up .venv, kills runs of several models 96 times (12 minutes)
-# make bench   sets up .venv, times training beside its peers
-# make peers   sets up .venv-peers, with the peers that `bench` may lack
+# make bench   sets up .venv, times training together with its peers
+# make peers   sets up .venv-peers, with the peers that `bench` compares with
 # make clean   removes both and the caches; runs and data stay
 # PYTHON=python3.12 picks the interpreter, ARGS="--seed=2" adds flags or options.
 
@@ -23,9 +23,10 @@ test: $(VENV)/test.done
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 torture: $(VENV)/test.done
-	KILLS=16 $(BIN)/python -m pytest -s --slow tests/kill_test.py $(ARGS)
+	KILLS=16 $(BIN)/python -m pytest -s --slow tests/scripts/kill_test.py $(ARGS)
 
 bench: $(VENV)/run.done
 	$(BIN)/python -m benchmarks.speed --model=small --model=medium --model=large $(ARGS)
@@ -33,10 +34,10 @@ bench: $(VENV)/run.done
 peers: $(VENV)-peers/peers.done
 
 clean:
-	rm -rf $(VENV) $(VENV)-peers .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-peers .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp a requirements file: set up again when that file changes.
+# One stamp per requirements file: a change of the file renews the set-up.
 $(VENV)/run.done: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt

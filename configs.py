@@ -1,99 +1,142 @@
-"""Hyperparameters of the published models, as frozen records.
+"""Hyperparameters: what each one means, its range, and the published models.
 
-The values are those of Zaremba, Sutskever and Vinyals 2014, "Recurrent Neural
-Network Regularization" (arXiv 1409.2329). The size of the vocabulary is not
-among them: it comes from the data.
+The values of `small`, `medium` and `large` are those of Zaremba, Sutskever and
+Vinyals 2014, "Recurrent Neural Network Regularization" (arXiv 1409.2329). The
+vocabulary size is not a hyperparameter: it comes from the data.
+
+To add a hyperparameter, add one `setting` to `Config`. Give it a default: runs
+that are older than the setting resume with it.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-import errors
+from rnn.errors import UserError
 
 
-class ConfigError(errors.UserError):
-  """A setting that cannot be used, said in one line fit for the user."""
+class ConfigError(UserError):
+  """A setting cannot be used."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+  """The values that a setting may have.
+
+  Attributes:
+    contains: a function, value -> whether it is in the range.
+    text: the range in words, as in "must be TEXT".
+  """
+
+  contains: Callable[[Any], bool]
+  text: str
+
+
+COUNT = Range(lambda x: 1 <= x <= 10**6, "from 1 to 1,000,000")
+COUNT_OR_0 = Range(lambda x: 0 <= x <= 10**6, "from 0 to 1,000,000")
+POSITIVE = Range(lambda x: 1e-30 <= x <= 1e30, "above 0, from 1e-30 to 1e30")
+SHARE = Range(lambda x: 1e-6 <= x <= 1, "above 0 (from 1e-6) and at most 1")
+
+
+def one_of(*names: str) -> Range:
+  """Returns a range that contains exactly these names."""
+  return Range(lambda x: x in names, "one of " + ", ".join(names))
+
+
+OPTIMIZER = one_of("sgd", "adagrad", "adam", "rmsprop")
+
+
+def setting(range_: Range, meaning: str, default: Any = dataclasses.MISSING,
+            may_change: bool = False) -> Any:
+  """Returns a field of a `Settings` record.
+
+  Args:
+    range_: the range of the value, or of each item of a tuple.
+    meaning: in words, shown in error messages.
+    default: the value in records, and in older runs, that lack the setting.
+    may_change: whether a resumed run may have another value.
+  """
+  return dataclasses.field(default=default, metadata={
+      "range": range_, "meaning": meaning, "may_change": may_change})
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """What all records of hyperparameters are: fields within their ranges.
+  """Base of the records of hyperparameters. Every field is a `setting`.
 
   Raises:
     ConfigError: a value is out of its range.
   """
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
       if field.type is tuple:
         object.__setattr__(self, field.name, tuple(value))
-      holds, range_ = _RANGES[field.name]
+      range_ = field.metadata["range"]
       for item in value if field.type is tuple else (value,):
-        if not holds(item):
-          raise ConfigError(f"{field.name}={item}: must be {range_}")
+        if not range_.contains(item):
+          raise ConfigError(f"{field.name}={item}: must be {range_.text} "
+                            f"({field.metadata['meaning']})")
+
+  @classmethod
+  def defaults(cls) -> dict[str, Any]:
+    """Returns the values of older records that do not mention a setting."""
+    return {field.name: field.default for field in dataclasses.fields(cls)
+            if field.default is not dataclasses.MISSING}
+
+  @classmethod
+  def schedule(cls) -> list[str]:
+    """Returns the settings that a resumed run may change."""
+    return [field.name for field in dataclasses.fields(cls)
+            if field.metadata["may_change"]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(Settings):
-  """One model and the way it is trained."""
+  """One model, and the way it is trained."""
 
-  init_scale: float  # parameters start uniform in +-init_scale
-  learning_rate: float
-  max_grad_norm: float  # of all gradients together; above it they are scaled
-  num_layers: int
-  num_steps: int  # T, unrolled steps: the length of backpropagation in words
-  hidden_size: int  # H, units of a layer
-  max_epoch: int  # epochs at the full learning rate
-  max_max_epoch: int  # epochs in all
-  keep_prob: float  # share of units that dropout keeps
-  lr_decay: float  # factor on the rate in each epoch after max_epoch
-  batch_size: int = 20  # B, parallel streams
-  hidden_sizes: tuple = ()  # one size a layer, in place of hidden_size
-  embedding_size: int = 0  # 0: as wide as the first layer
-  cell: str = "lstm"  # or another of cells.CELLS
-  optimizer: str = "sgd"  # or another of optimizers.OPTIMIZERS
-  epoch_size: int = 0  # windows in an epoch; 0: as many as the text has
+  init_scale: float = setting(
+      POSITIVE, "parameters start uniform in +-init_scale")
+  learning_rate: float = setting(
+      POSITIVE, "the step size in the first max_epoch epochs", may_change=True)
+  max_grad_norm: float = setting(
+      POSITIVE, "the gradient is clipped to this global norm", may_change=True)
+  num_layers: int = setting(COUNT, "L, recurrent layers")
+  num_steps: int = setting(
+      COUNT, "T, words per window: the length of backpropagation")
+  hidden_size: int = setting(COUNT, "H, units per layer")
+  max_epoch: int = setting(
+      COUNT_OR_0, "epochs at the full learning rate", may_change=True)
+  max_max_epoch: int = setting(COUNT, "epochs in total")
+  keep_prob: float = setting(
+      SHARE, "the share of units that dropout keeps", may_change=True)
+  lr_decay: float = setting(
+      SHARE, "factor on the learning rate in each epoch after max_epoch",
+      may_change=True)
+  batch_size: int = setting(COUNT, "B, parallel streams", 20)
+  hidden_sizes: tuple = setting(
+      COUNT, "units of each layer, instead of hidden_size and num_layers", ())
+  embedding_size: int = setting(
+      COUNT_OR_0, "E, width of the embedding; 0: as wide as the first layer", 0)
+  cell: str = setting(
+      one_of("lstm", "peephole", "gru", "rnn"),
+      "the recurrent cell, see rnn/layers/cells.py", "lstm")
+  optimizer: str = setting(
+      OPTIMIZER, "see rnn/training/optimizers.py", "sgd")
+  epoch_size: int = setting(
+      COUNT_OR_0, "windows per epoch; 0: all windows of the text", 0)
 
   @property
-  def layer_sizes(self):
+  def layer_sizes(self) -> tuple[int, ...]:
     """Units of each layer, first to last."""
     return self.hidden_sizes or (self.hidden_size,) * self.num_layers
 
   @property
-  def input_size(self):
-    """Width of the embedding, the input of the first layer."""
+  def input_size(self) -> int:
+    """Width of the embedding, which is the input of the first layer."""
     return self.embedding_size or self.layer_sizes[0]
 
-
-_COUNT = (lambda x: 1 <= x <= 10**6, "from 1 to 1,000,000")
-_COUNT_OR_0 = (lambda x: 0 <= x <= 10**6, "from 0 to 1,000,000")
-_POSITIVE = (lambda x: 1e-30 <= x <= 1e30, "above 0, from 1e-30 to 1e30")
-_SHARE = (lambda x: 1e-6 <= x <= 1, "above 0 (from 1e-6) and at most 1")
-
-
-def _one_of(*names):
-  return (lambda x: x in names), "one of " + ", ".join(names)
-
-
-_RANGES = {
-    "init_scale": _POSITIVE,
-    "learning_rate": _POSITIVE,
-    "max_grad_norm": _POSITIVE,
-    "num_layers": _COUNT,
-    "num_steps": _COUNT,
-    "hidden_size": _COUNT,
-    "max_epoch": _COUNT_OR_0,
-    "max_max_epoch": _COUNT,
-    "keep_prob": _SHARE,
-    "lr_decay": _SHARE,
-    "batch_size": _COUNT,
-    "hidden_sizes": _COUNT,
-    "embedding_size": _COUNT_OR_0,
-    "cell": _one_of("lstm", "peephole", "gru", "rnn"),
-    "optimizer": _one_of("sgd", "adagrad", "adam", "rmsprop"),
-    "epoch_size": _COUNT_OR_0,
-    "num_noise": _COUNT,
-}
 
 SMALL = Config(
     init_scale=0.1,
@@ -131,7 +174,7 @@ LARGE = Config(
     keep_prob=0.35,
     lr_decay=1 / 1.15)
 
-TEST = Config(  # runs in seconds, learns little
+TEST = Config(  # runs in seconds and learns little
     init_scale=0.1,
     learning_rate=1.0,
     max_grad_norm=1,
@@ -146,23 +189,25 @@ TEST = Config(  # runs in seconds, learns little
 
 @dataclasses.dataclass(frozen=True)
 class Word2Vec(Settings):
-  """How word vectors are trained; settings that a Config has mean the same."""
+  """How word vectors are trained."""
 
-  learning_rate: float
-  max_grad_norm: float
-  embedding_size: int  # D, numbers of a vector
-  batch_size: int  # words of a step, each with its contexts
-  num_noise: int  # S, words of noise a step, for all of its pairs
-  max_epoch: int
-  max_max_epoch: int
-  lr_decay: float
-  optimizer: str
-  epoch_size: int = 0
-
-  def __post_init__(self):
-    super().__post_init__()
-    if not self.embedding_size:
-      raise ConfigError("embedding_size=0: must be " + _COUNT[1])
+  learning_rate: float = setting(
+      POSITIVE, "the step size in the first max_epoch epochs", may_change=True)
+  max_grad_norm: float = setting(
+      POSITIVE, "the gradient is clipped to this global norm", may_change=True)
+  embedding_size: int = setting(COUNT, "D, numbers per vector")
+  batch_size: int = setting(COUNT, "words per step, each with its contexts")
+  num_noise: int = setting(
+      COUNT, "S, noise words per step, shared by all of its pairs")
+  max_epoch: int = setting(
+      COUNT_OR_0, "epochs at the full learning rate", may_change=True)
+  max_max_epoch: int = setting(COUNT, "epochs in total")
+  lr_decay: float = setting(
+      SHARE, "factor on the learning rate in each epoch after max_epoch",
+      may_change=True)
+  optimizer: str = setting(OPTIMIZER, "see rnn/training/optimizers.py")
+  epoch_size: int = setting(
+      COUNT_OR_0, "steps per epoch; 0: as many as the text has", 0)
 
 
 WORD2VEC = Word2Vec(
@@ -176,8 +221,8 @@ WORD2VEC = Word2Vec(
     lr_decay=0.5,
     optimizer="adagrad")
 
-# Of tasks/: as a chapter of Abrahams et al. 2016, "TensorFlow for Machine
-# Intelligence", has them, where it says.
+# The tasks follow a chapter of Abrahams et al. 2016, "TensorFlow for Machine
+# Intelligence", as far as it gives values.
 CHAR_LM = Config(
     init_scale=0.1,
     learning_rate=0.002,
@@ -199,7 +244,7 @@ SENTIMENT = Config(
     learning_rate=0.002,
     max_grad_norm=5,
     num_layers=1,
-    num_steps=400,  # the most words of a review
+    num_steps=400,  # the most words per review
     hidden_size=128,
     embedding_size=128,
     max_epoch=3,
@@ -215,7 +260,7 @@ OCR = Config(
     learning_rate=0.002,
     max_grad_norm=5,
     num_layers=1,
-    num_steps=14,  # the most letters of a word
+    num_steps=14,  # the most letters per word
     hidden_size=300,
     max_epoch=3,
     max_max_epoch=5,
@@ -228,7 +273,7 @@ OCR = Config(
 CONFIGS = {"small": SMALL, "medium": MEDIUM, "large": LARGE, "test": TEST}
 
 # Train, valid and test perplexity on the Penn Treebank: table 1 of the paper,
-# and the table at the head of the classic TensorFlow script.
+# and the table at the top of the classic TensorFlow script.
 PUBLISHED = {
     "small": {"Zaremba et al. 2014, small on PTB": (None, 120.7, 114.5),
               "classic script, small on PTB": (37.99, 121.39, 115.91)},
@@ -239,30 +284,29 @@ PUBLISHED = {
 }
 
 
-# What may change in the midst of a training: the sizes stay.
-SCHEDULE = ("learning_rate", "lr_decay", "max_epoch", "max_grad_norm",
-            "keep_prob")
+_S = TypeVar("_S", bound=Settings)
 
 
-def parse(settings, record=Config):
-  """Reads settings, each as the type of the one it takes the place of.
+def parse(settings: str, record: type[Settings] = Config) -> dict[str, Any]:
+  """Parses settings into the types of their fields.
 
   Args:
-    settings: "hidden_size=300,keep_prob=0.8"; a list goes on over commas, as
-      in "hidden_sizes=256,128".
-    record: whose fields they are.
+    settings: "hidden_size=300,keep_prob=0.8". A list continues after a comma,
+      as in "hidden_sizes=256,128".
+    record: the class whose fields may be set.
 
   Returns:
     A dict, name -> value, for `override`.
 
   Raises:
-    ConfigError: an unknown name, a name twice, or a value of another type.
+    ConfigError: an unknown name, a name given twice, or a value of another
+      type.
   """
-  texts = {}
-  for setting in filter(None, map(str.strip, settings.split(","))):
-    name, equals, text = (part.strip() for part in setting.partition("="))
+  texts: dict[str, list[str]] = {}
+  for part in filter(None, map(str.strip, settings.split(","))):
+    name, equals, text = (piece.strip() for piece in part.partition("="))
     if not name:
-      raise ConfigError(f"{setting}: has no name; write hidden_size=300")
+      raise ConfigError(f"{part}: has no name; write hidden_size=300")
     if not equals and texts:
       texts[next(reversed(texts))].append(name)
     elif not equals:
@@ -271,17 +315,18 @@ def parse(settings, record=Config):
       raise ConfigError(f"{name}: set twice")
     else:
       texts[name] = [text]
-  return {name: _parse(name, text, record) for name, text in texts.items()}
+  return {name: _parse_value(name, text, record)
+          for name, text in texts.items()}
 
 
-def override(config, settings):
-  """A config with some values replaced.
+def override(config: _S, settings: dict[str, Any] | str) -> _S:
+  """Returns a config with some values replaced.
 
   Args:
     settings: a dict, name -> value, or the text that `parse` reads.
 
   Raises:
-    ConfigError: as `parse`; a value out of its range, or a size given in two
+    ConfigError: as in `parse`; a value out of its range, or a size given in two
       ways.
   """
   values = (parse(settings, type(config)) if isinstance(settings, str)
@@ -292,11 +337,12 @@ def override(config, settings):
   return dataclasses.replace(config, **values)
 
 
-def _parse(name, texts, record):
-  """The value of a setting, typed as the field's default is."""
-  types = {field.name: field.type for field in dataclasses.fields(record)}
+def _parse_value(name: str, texts: list[str], record: type[Settings]) -> Any:
+  """Returns the value of a setting, in the type of its field."""
+  types: dict[str, Any] = {
+      field.name: field.type for field in dataclasses.fields(record)}
   if name not in types:
-    raise ConfigError(f"{name}: no such setting; there are "
+    raise ConfigError(f"{name}: no such setting; the settings are "
                       + ", ".join(types))
   type_ = types[name]
   try:
@@ -306,5 +352,5 @@ def _parse(name, texts, record):
     return type_(text)
   except ValueError:
     kind = {int: "a whole number", float: "a number", str: "one name",
-            tuple: "whole numbers, with commas between"}[type_]
+            tuple: "whole numbers, separated by commas"}[type_]
     raise ConfigError(f"{name}={','.join(texts)}: must be {kind}") from None

@@ -1,66 +1,51 @@
-"""Lists the words whose embeddings are nearest.
+"""Lists the words with the nearest embeddings.
 
     python neighbors.py --save_path=runs/small --words=oil,bank
 
-Near is what has a large cosine.
+Embeddings are near if the cosine of their angle is large.
 """
 
-import command_line
+from rnn.cli import scripts  # first, so that Ctrl-C ends the slow imports
 
-if __name__ == "__main__":
-  command_line.die_of_interrupts()
+# isort: split
 
-import numpy as np
-from absl import app, flags
+from collections.abc import Sequence
 
-import errors
-import model_flags
+from absl import flags
+
+from rnn.errors import UserError
+from rnn.text.word_vectors import nearest
+from trained import model_flags
 
 FLAGS = flags.FLAGS
 
 
-def nearest(embedding, word, number):
-  """The nearest neighbours of a word, by the cosine of the angle.
-
-  Args:
-    embedding: [V, H].
-    word: an id.
-
-  Returns:
-    A list of (id, cosine), the nearest first, without the word itself.
-  """
-  lengths = np.linalg.norm(embedding, axis=1)
-  cosines = embedding @ embedding[word] / np.maximum(
-      lengths * lengths[word], np.finfo(np.float32).tiny)
-  order = np.argsort(-cosines, kind="stable")
-  return [(int(i), float(cosines[i])) for i in order[order != word][:number]]
-
-
-def define_flags():
-  """The flags of this script; `main` alone reads them."""
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
   model_flags.define()
   flags.adopt_module_key_flags(model_flags)  # for --help
-  flags.DEFINE_list("words", [], "The words, with commas between.")
-  flags.DEFINE_integer("number", 10, "Neighbours of each.", lower_bound=1)
+  flags.DEFINE_list("words", [], "The words, separated by commas.")
+  flags.DEFINE_integer("number", 10, "The number of neighbors of each word.",
+                       lower_bound=1)
 
 
-def main(argv):
-  """Prints a line for each word, and one for each of its neighbours."""
-  with command_line.complaints(argv[0]):
+def main(argv: Sequence[str]) -> None:
+  """Prints each word, and one line for each of its neighbors."""
+  with scripts.error_lines(argv[0]):
     if not all(FLAGS.words or [""]):
-      raise errors.UserError("--words: give some, such as --words=oil,bank")
-    trained = model_flags.load()
-    vocabulary = trained.vocabulary
+      raise UserError("--words: give some words, such as --words=oil,bank")
+    model = model_flags.load()
+    vocabulary = model.vocabulary
     for word in FLAGS.words:
       if word not in vocabulary:
-        raise errors.UserError(f"--words: {word} is not in the vocabulary")
+        raise UserError(f"--words: {word} is not in the vocabulary; choose "
+                        "another word")
     for word in FLAGS.words:
       print(word)
-      for i, cosine in nearest(trained.values["Model/embedding"],
+      for i, cosine in nearest(model.values["Model/embedding"],
                                vocabulary.ids[word], FLAGS.number):
         print(f"  {cosine:.3f} {vocabulary.words[i]}")
 
 
 if __name__ == "__main__":
-  define_flags()
-  app.run(main, flags_parser=command_line.parse_flags)
+  scripts.run(main, define_flags)

@@ -1,21 +1,24 @@
-"""Where the time of a step goes, by kind of op: TensorFlow's own tracing."""
+"""The time of a training step by kind of op, from TensorFlow's own tracing."""
 
 import collections
 import time
+from typing import Any
 
-from tensorflow_v1 import tf
+from rnn.tf1 import tf
 
 
-def of(session, fetches, steps):
-  """Traces some steps.
+def trace_steps(session: tf.Session, fetches: Any, steps: int) -> dict:
+  """Runs some steps and traces them.
 
   Returns:
-    A dict, all in milliseconds a step: "wall", the time of a step; "cpu", the
-    time that cores worked for it, waiting for each other included; "busy", the
-    times of all ops together, several at once where there are several threads;
-    "ops", kind -> [time, number of ops].
+    A dict, all times in milliseconds per step:
+      "wall": the duration of a step.
+      "cpu": the time of the process on all cores. Threads that wait for each
+        other in a loop count.
+      "busy": the sum over all ops. It exceeds "wall" if ops run at once.
+      "ops": a dict, kind of op -> [time, number of ops].
   """
-  ops = collections.defaultdict(lambda: [0.0, 0.0])
+  ops: dict[str, list[float]] = collections.defaultdict(lambda: [0.0, 0.0])
   wall = cpu = 0.0
   for _ in range(steps):
     metadata = tf.RunMetadata()

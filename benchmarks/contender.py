@@ -1,38 +1,50 @@
-"""What every contender of `speed.py` does: training steps, by command.
+"""The common part of all contenders of `speed.py`: training steps on command.
 
-A contender is a process of its own, run with a JSON object as its argument:
+A contender is a process of its own. Its argument is a JSON object, the spec:
 
     config        the fields of a configs.Config
     vocab_size    V
-    ids           an .npy file of word ids, the text
-    parameters    an .npz file of the initial parameters, by their names in the
-                  suite's checkpoints; absent, they are drawn
-    settings      what tells this contender from others of its kind
+    ids           the path of an .npy file with word ids, the text
+    parameters    the path of an .npz file with the initial parameters, by their
+                  names in the suite's checkpoints; null: they start at random
+    settings      settings of this contender
 
-It builds its model, takes a step, and then answers the lines of its standard
-input, each with a line of JSON:
+It builds its model, takes one step, and writes the versions of its frameworks
+to standard output, a JSON object. Then it answers each line of its standard
+input with one line of JSON:
 
-    rate SECONDS  of steps for so long: words per second; "cpu", the seconds
-                  that cores have worked for it; "peak", the most memory that
-                  the process has held, in kB
-    costs N       the costs of N steps, in nats a row of the batch
-    report N      what else there is to tell, see the contender
+    rate SECONDS  trains for this long. Answers an object: "rate", in words per
+                  second; "cpu", the seconds of all cores that the process used;
+                  "peak", its peak memory so far in kB.
+    costs N       trains until N steps are done. Answers the list of their
+                  costs, in nats summed over T and averaged over B.
+    report N      depends on the contender
 
-Nothing but the standard library is needed here: peers have environments of
-their own.
+This module imports only NumPy and the standard library, because peers run in
+environments of their own.
 """
 
 import json
 import os
-import resource
 import sys
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
+# A function that takes a training step and returns its cost, or something that
+# float() turns into the cost.
+Step = Callable[[], Any]
 
-def windows(ids, batch_size, num_steps):
-  """Generates the windows of a text for ever: inputs and targets, [T, B]."""
+
+def windows(ids: Any, batch_size: int,
+            num_steps: int) -> Iterator[tuple[Any, Any]]:
+  """Generates the windows of a text without end: inputs and targets, [T, B].
+
+  Args:
+    ids: 1-D, an array or a tensor of PyTorch.
+  """
   length = len(ids) // batch_size
   streams = ids[:batch_size * length].reshape(batch_size, length).T
   while True:
@@ -41,16 +53,16 @@ def windows(ids, batch_size, num_steps):
              streams[start + 1:start + num_steps + 1])
 
 
-def serve(make):
-  """Runs a contender.
+def serve(make: Callable[[dict[str, Any]], tuple]) -> None:
+  """Runs a contender until its standard input ends.
 
   Args:
-    make: a function of the object above. Returns a function that takes a step
-      and returns its cost, or what float() makes it of; a dict, name -> text,
-      of versions; and, if there is one, a function for `report`.
+    make: a function of the spec, in which the paths are replaced by the arrays.
+      Returns a `Step`; the versions of the frameworks, a dict, name -> text;
+      and possibly a function of N, which answers `report`.
   """
   answers = os.fdopen(os.dup(1), "w")
-  os.dup2(2, 1)  # whatever a library prints is no answer
+  os.dup2(2, 1)  # a library that prints must not disturb the answers
   spec = json.loads(sys.argv[1])
   spec["ids"] = np.load(spec["ids"])
   if spec["parameters"]:
@@ -60,10 +72,12 @@ def serve(make):
   print(json.dumps(versions), file=answers, flush=True)
   for line in sys.stdin:
     command, number = line.split()
+    answer: Any
     if command == "rate":
       cpu = time.process_time()
-      answer = {"rate": words_per_second(step, float(number), spec["config"]),
-                "cpu": time.process_time() - cpu, "peak": peak_memory()}
+      rate = words_per_second(step, float(number), spec["config"])
+      answer = {"rate": rate, "cpu": time.process_time() - cpu,
+                "peak": peak_memory()}
     elif command == "costs":
       costs += [float(step()) for _ in range(int(number) - len(costs))]
       answer = costs
@@ -72,23 +86,30 @@ def serve(make):
     print(json.dumps(answer), file=answers, flush=True)
 
 
-def peak_memory():
-  """The most memory that this process has held, in kB."""
+def peak_memory() -> int:
+  """Returns the peak memory of this process in kB."""
   try:
     with open("/proc/self/status") as file:
       return next(int(line.split()[1]) for line in file
                   if line.startswith("VmHWM:"))
-  except OSError:  # not Linux, where this one starts from the parent's peak
+  except OSError:  # not Linux
+    # On Linux this figure would begin with the peak of the parent process.
+    import resource  # Windows has no such module
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // 1024 if sys.platform == "darwin" else peak
 
 
-def words_per_second(step, seconds, config):
-  """The rate of as many steps as take some seconds."""
+def words_per_second(step: Step, seconds: float,
+                     config: dict[str, Any]) -> float:
+  """Takes steps for some seconds; returns their speed.
+
+  Args:
+    config: the fields of a configs.Config.
+  """
   start, steps = time.perf_counter(), 0
   while time.perf_counter() - start < seconds:
     cost = step()
     steps += 1
-  float(cost)  # waits for a device that runs behind
+  float(cost)  # waits for a GPU, which runs asynchronously
   return (steps * config["batch_size"] * config["num_steps"]
           / (time.perf_counter() - start))

@@ -1,6 +1,8 @@
 """PyTorch's nn.LSTM, as a contender of `speed.py`."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,11 +12,14 @@ from benchmarks import contender, gemms
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
+State = tuple[torch.Tensor, torch.Tensor]  # h, c: [L, B, H] each
+
 
 class Model(nn.Module):
-  """The same model: cost of a window, and the state after it."""
+  """The suite's model: ids of a window in, cost and next state out."""
 
-  def __init__(self, config, vocab_size):
+  def __init__(self, config: dict[str, Any], vocab_size: int) -> None:
+    """Starts with random parameters; config: the fields of a configs.Config."""
     super().__init__()
     size, rate = config["hidden_size"], 1 - config["keep_prob"]
     self.embedding = nn.Embedding(vocab_size, size)
@@ -23,22 +28,25 @@ class Model(nn.Module):
     self.softmax = nn.Linear(size, vocab_size)
     for parameter in self.parameters():
       nn.init.uniform_(parameter, -config["init_scale"], config["init_scale"])
-    for i in range(config["num_layers"]):  # the second bias does what one does
+    for i in range(config["num_layers"]):
+      # PyTorch adds two biases. The suite has one, so the second is fixed at 0.
       nn.init.zeros_(getattr(self.lstm, f"bias_hh_l{i}")).requires_grad_(False)
 
-  def forward(self, inputs, targets, state):
-    """[T, B], [T, B], (h, c) of [L, B, H] each."""
+  def forward(self, inputs: torch.Tensor, targets: torch.Tensor,
+              state: State) -> tuple[torch.Tensor, State]:
+    """Returns cost and next state; inputs and targets are [T, B]."""
     outputs, state = self.lstm(self.dropout(self.embedding(inputs)), state)
-    logits = self.softmax(self.dropout(outputs)).flatten(0, 1)
+    logits = self.softmax(self.dropout(outputs)).flatten(0, 1)  # (T*B, V)
     nats = nn.functional.cross_entropy(
         logits, targets.flatten(), reduction="sum")
     return nats / inputs.shape[1], state
 
 
-def make(spec):
-  """See `contender.serve`; settings: "onednn", "sgd", "compile", "bfloat16".
+def make(spec: dict[str, Any]) -> tuple:
+  """Makes the contender, see `contender.serve`.
 
-  A report is the rates of the model's GEMMs.
+  Its settings are "onednn", "compile" and "bfloat16", booleans, and "sgd", the
+  arguments of the optimizer. A report is the rates of the model's GEMMs.
   """
   config, settings = spec["config"], spec["settings"]
   bfloat16 = settings.get("bfloat16", False)
@@ -52,15 +60,15 @@ def make(spec):
   optimizer = torch.optim.SGD(trained, lr=config["learning_rate"],
                               **settings.get("sgd", {}))
   ids = torch.from_numpy(spec["ids"].astype(np.int64)).to(DEVICE)
-  text = contender.windows(ids, config["batch_size"], config["num_steps"])
+  windows = contender.windows(ids, config["batch_size"], config["num_steps"])
   state = tuple(torch.zeros(
       config["num_layers"], config["batch_size"], config["hidden_size"],
       device=DEVICE) for _ in "hc")
 
-  def step():
+  def step() -> torch.Tensor:
     nonlocal state
     with torch.autocast(DEVICE, torch.bfloat16, enabled=bfloat16):
-      cost, state = run(*next(text), state)
+      cost, state = run(*next(windows), state)
     state = tuple(part.detach() for part in state)
     optimizer.zero_grad(set_to_none=True)
     cost.backward()
@@ -68,29 +76,36 @@ def make(spec):
     optimizer.step()
     return cost.detach()
 
-  return step, {"torch": torch.__version__}, (
-      lambda repeats: gemms.rates(config, spec["vocab_size"], repeats, _gemm))
+  def report(repeats: int) -> list[float]:
+    return gemms.rates(config, spec["vocab_size"], repeats, torch_timer)
+
+  return step, {"torch": torch.__version__}, report
 
 
-def _gemm(m, k, n, transpose_a, transpose_b):
-  """A function that takes the time of a GEMM, in seconds."""
+def torch_timer(m: int, k: int, n: int, transpose_a: bool,
+                transpose_b: bool) -> Callable[[], float]:
+  """Is a `gemms.Timer` of PyTorch's GEMMs."""
   a = torch.randn(k, m).T if transpose_a else torch.randn(m, k)
   b = torch.randn(n, k).T if transpose_b else torch.randn(k, n)
   a, b, c = a.to(DEVICE), b.to(DEVICE), torch.empty(m, n, device=DEVICE)
 
-  def seconds():
+  def measure() -> float:
     start = time.perf_counter()
     torch.mm(a, b, out=c)
     if DEVICE == "cuda":
       torch.cuda.synchronize()
     return time.perf_counter() - start
 
-  return seconds
+  return measure
 
 
-def load(model, parameters):
-  """Takes the suite's parameters: gates i, j, f, o where i, f, j, o go here."""
-  def gates_first(array):
+def load(model: Model, parameters: dict[str, np.ndarray]) -> None:
+  """Loads the suite's parameters.
+
+  The suite orders the gates i, j, f, o and has matrices [in, out]. PyTorch
+  orders them i, f, j, o and has matrices [out, in].
+  """
+  def converted(array: np.ndarray) -> torch.Tensor:
     i, j, f, o = np.split(array, 4, axis=-1)
     return torch.from_numpy(np.concatenate([i, f, j, o], axis=-1).T.copy())
 
@@ -99,7 +114,7 @@ def load(model, parameters):
     for i in range(model.lstm.num_layers):
       cell = f"Model/RNN/multi_rnn_cell/cell_{i}/basic_lstm_cell/"
       kernel, bias = (
-          gates_first(parameters[cell + name]) for name in ("kernel", "bias"))
+          converted(parameters[cell + name]) for name in ("kernel", "bias"))
       x, h = kernel.split(model.lstm.hidden_size, dim=1)
       for name, value in ("weight_ih", x), ("weight_hh", h), ("bias_ih", bias):
         getattr(model.lstm, f"{name}_l{i}")[:] = value

@@ -1,11 +1,11 @@
-"""Reading a large text, and a restart that need not: speed and memory.
+"""Speed and memory of reading a large text, and of a restart without reading.
 
     python -m benchmarks.reading --megabytes=500
 
-The text is the bundled one again and again, with one word in a hundred replaced
-by one of 400,000 made ones. Each part has a process of its own. Prints seconds,
-the most memory that was held beyond what was held before, and beside it that of
-ids and vocabulary. Linux only.
+The text repeats the bundled one, with one percent of the words replaced by
+400,000 synthetic ones. Each part runs in a process of its own. For each part,
+the script prints the seconds, the peak memory in addition to the memory that
+the process had before, and the memory of ids and vocabulary. Needs Linux.
 """
 
 import concurrent.futures
@@ -15,74 +15,98 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from absl import app, flags
 
-import checkpoints
 import ptb_word_lm
 import reader
+from rnn.errors import UserError
+from rnn.runs.directory import RunDirectory
+from rnn.runs.training_run import TrainingRun
+from rnn.text.vocabulary import Words
 
-SHARE, MADE = 0.01, 400_000
+FLAGS = flags.FLAGS
+_SHARE = 0.01  # of the words, replaced by synthetic ones
+_NUM_SYNTHETIC = 400_000
+
+Corpus = tuple[dict[str, reader.Text], Words]
 
 
-def write_corpus(folder, size):
-  """Writes a training text of so many bytes, and short other splits."""
+def write_corpus(folder: str, size: float) -> None:
+  """Writes a training text of `size` bytes, and two short other splits."""
   with open(f"{ptb_word_lm.BUNDLED_CORPUS}/train.txt", "rb") as file:
     words = np.array(file.read().replace(b"\n", b" \n ").split(b" "), object)
   rng = np.random.default_rng(0)
   for split, end in ("train", size), ("valid", 1), ("test", 1):
     with open(f"{folder}/{split}.txt", "wb") as file:
       while file.tell() < end:
-        changed = (rng.random(len(words)) < SHARE) & (words != b"\n")
+        changed = (rng.random(len(words)) < _SHARE) & (words != b"\n")
         text = words.copy()
         text[changed] = [
-            b"word%d" % i for i in rng.integers(MADE, size=changed.sum())]
+            b"word%d" % i
+            for i in rng.integers(_NUM_SYNTHETIC, size=changed.sum())]
         file.write(b" ".join(text))
 
 
-def read(folder):
+def read(folder: str) -> Corpus:
   """Reads a corpus as training does."""
   return reader.read_corpus(folder)
 
 
-def keep(folder):
-  """Reads it, and keeps the ids in a run."""
+def keep(folder: str) -> Corpus:
+  """Reads a corpus, and saves its ids in a run."""
   texts, vocabulary = reader.read_corpus(folder)
-  run = checkpoints.TrainingRun(f"{folder}/run", {}, vocabulary, texts=texts)
+  run = TrainingRun(f"{folder}/run", {}, vocabulary, texts=texts)
   with run.open():
     run.begin(0)
   return texts, vocabulary
 
 
-def restart(folder):
-  """Takes the ids from the run."""
-  return checkpoints.RunDirectory(f"{folder}/run").corpus(folder)
+def restart(folder: str) -> Corpus:
+  """Takes the ids from the run.
+
+  Raises:
+    UserError: the run does not have them.
+  """
+  corpus = RunDirectory(f"{folder}/run").corpus(folder)
+  if not corpus:
+    raise UserError(f"{folder}/run: has no ids of this text")
+  return corpus
 
 
-def memory(name):
-  """A figure of this process, in bytes."""
+def memory(name: str) -> int:
+  """Returns a figure of /proc/self/status, in bytes."""
   with open("/proc/self/status") as file:
-    return int(re.search(rf"{name}:\s*(\d+) kB", file.read())[1]) * 1024
+    match = re.search(rf"{name}:\s*(\d+) kB", file.read())
+  assert match
+  return int(match[1]) * 1024
 
 
-def measure(function, folder):
-  """Seconds, of them of the processor, and bytes: the peak, ids, vocabulary."""
+def measure(function: Callable[[str], Corpus],
+            folder: str) -> tuple[float, float, int, int, int, int]:
+  """Calls a function of a folder.
+
+  Returns:
+    Seconds; seconds of the processor; bytes of the peak, of the ids and of the
+    vocabulary; and the number of words in the vocabulary.
+  """
   before = memory("VmRSS")
   with open("/proc/self/clear_refs", "w") as file:
-    file.write("5")  # the peak is to be that from here on
+    file.write("5")  # sets the recorded peak back to the current memory
   start = time.perf_counter(), time.process_time()
   texts, vocabulary = function(folder)
   seconds = time.perf_counter() - start[0], time.process_time() - start[1]
   peak = memory("VmHWM") - before
   ids = sum(text.ids.nbytes for text in texts.values())
   words = sum(map(sys.getsizeof, [
-      *vocabulary.words, vocabulary.words, vocabulary.ids.copy()]))
+      *vocabulary.words, vocabulary.words, dict(vocabulary.ids)]))
   return *seconds, peak, ids, words, len(vocabulary)
 
 
-def main(_):
-  """Measures and prints."""
+def main(_: Sequence[str]) -> None:
+  """Prints one line per part."""
   with tempfile.TemporaryDirectory() as folder:
     write_corpus(folder, FLAGS.megabytes * 1e6)
     size = sum(os.path.getsize(entry) for entry in os.scandir(folder)) / 1e6
@@ -100,6 +124,5 @@ def main(_):
 
 
 if __name__ == "__main__":
-  FLAGS = flags.FLAGS
-  flags.DEFINE_integer("megabytes", 500, "Of the text.", 1)
+  flags.DEFINE_integer("megabytes", 500, "The size of the text.", 1)
   app.run(main)

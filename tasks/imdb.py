@@ -1,25 +1,29 @@
-"""The film reviews of Maas et al. 2011: archive -> tokens -> ids. NumPy only.
+"""The film reviews of Maas et al. 2011: archive -> words -> ids. NumPy only.
 
-    aclImdb/train/pos/0_9.txt      a review to train on, of one who liked it
-    aclImdb/test/neg/12_3.txt      one to test on, of one who did not
-    aclImdb/train/unsup/7_0.txt    one without a label
+    aclImdb/train/pos/0_9.txt      a training review that is positive
+    aclImdb/test/neg/12_3.txt      a test review that is negative
+    aclImdb/train/unsup/7_0.txt    a review without a label
 
-Names are a number and how many stars of ten were given. What else there is in
-the archive is passed over.
+A name is a number and a rating from 1 to 10 stars. Other files in the archive
+are skipped.
 """
 
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import itertools
 import os
 import re
 import tarfile
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-import compressed
 import reader
+from rnn import files
+from rnn.errors import DataError
+from rnn.text.vocabulary import EOS, Vocabulary, ranked
 from tasks import ragged
 
 URL = "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"
@@ -28,7 +32,7 @@ LABELS = {"neg": 0, "pos": 1}
 _SPLITS = ("train", "test")
 _REVIEW = re.compile(r"(?:^|/)(train|test)/(neg|pos|unsup)/\d+_\d+\.txt$")
 _TOKEN = re.compile(r"[A-Za-z]+|[!?.:,()]")
-_BREAK = "<br />"  # the one mark-up there is
+_BREAK = "<br />"  # the only markup in the reviews
 _BLOCK_BYTES = 1 << 18
 
 
@@ -37,191 +41,213 @@ class Reviews:
   """A split of the reviews as word ids.
 
   Attributes:
-    ids: a Ragged of int32 [n]; each review ends in `<eos>`, so that one
-      without any token is `<eos>` alone.
-    labels: uint8, one a review: 1 for pos, 0 for neg.
+    ids: the reviews, int32 [n] each. Each ends in `<eos>`, so a review without
+      any word is a single `<eos>`.
+    labels: uint8, one per review: 1 for pos, 0 for neg.
   """
 
   ids: ragged.Ragged
   labels: np.ndarray
 
 
-def read_reviews(path, vocab_size):
-  """Reads the labelled reviews, in one pass.
+def read_reviews(path: str,
+                 vocab_size: int) -> tuple[Reviews, Reviews, Vocabulary]:
+  """Reads the labeled reviews, in one pass.
 
-  Memory grows with the different words; the ids are on disk. A log line a
-  split says how many of its words were unknown and read as `<unk>`.
+  Memory grows with the number of different words; the ids are on the disk. One
+  log line per split says how many of its words are unknown and become `<unk>`.
 
   Args:
     path: the archive, or the folder that it unpacks to.
-    vocab_size: how many words to keep, `<unk>` and `<eos>` among them, so at
-      least 2: those most frequent in the training split.
+    vocab_size: the size of the vocabulary, at least 2: `<unk>`, `<eos>`, and
+      the most frequent words of the training split.
 
   Returns:
-    train, test, vocabulary: two Reviews, in the order of the archive, and a
-    `reader.Vocabulary`; ids are ranks by (-count, word), `<unk>` is last.
+    train, test, vocabulary: the reviews in the order of the archive, and the
+    vocabulary. Ids are ranks by (-count, word), and `<unk>` is last.
 
   Raises:
-    DataError: as `reviews`; or a split lacks reviews of a label.
-    UserError: no room for the temporary files.
+    DataError: as in `reviews`; a split lacks reviews of a label; or the
+      temporary files cannot be written.
   """
-  places = collections.defaultdict()
-  places.default_factory = places.__len__  # a new word takes the next place
-  counts = collections.Counter()  # of the training split
-  rows = {split: ragged.Ragged("int32") for split in _SPLITS}
+  index_of: collections.defaultdict = collections.defaultdict()
+  index_of.default_factory = index_of.__len__  # numbers a new word
+  counts: collections.Counter = collections.Counter()  # of the training split
   labels = {split: bytearray() for split in _SPLITS}
-  for split, label, text in reviews(path):
-    words = [*tokenize(text), reader.EOS]
-    if split == "train":
-      counts.update(words)
-    rows[split].append(np.fromiter(
-        map(places.__getitem__, words), np.int32, len(words)))
-    labels[split].append(label)
+  with contextlib.ExitStack() as stack:
+    writers = {
+        split: ragged.Writer(
+            stack.enter_context(files.temporary_file()), np.int32)
+        for split in _SPLITS}
+    for split, label, text in reviews(path):
+      words = [*tokenize(text), EOS]
+      if split == "train":
+        counts.update(words)
+      writers[split].append(np.fromiter(
+          map(index_of.__getitem__, words), np.int32, len(words)))
+      assert label is not None  # unlabeled reviews were not asked for
+      labels[split].append(label)
+    numbered = {split: writer.finish() for split, writer in writers.items()}
   for split, (kind, label) in itertools.product(_SPLITS, LABELS.items()):
     if label not in labels[split]:
-      raise reader.DataError(f"{path}: no reviews in {split}/{kind}; "
-                             f"download {URL} again")
+      raise DataError(f"{path}: no reviews in {split}/{kind}; download {URL} "
+                      "again")
   vocabulary = _vocabulary(counts, vocab_size)
-  ids = vocabulary.encode(places)
+  id_of_word = vocabulary.encode(index_of)
   train, test = (
-      Reviews(_encode(split, rows[split], ids, vocabulary.unk),
-              np.frombuffer(labels[split], np.uint8)) for split in _SPLITS)
+      Reviews(_encode(split, rows, id_of_word, vocabulary.unk),
+              np.frombuffer(labels[split], np.uint8))
+      for split, rows in numbered.items())
   return train, test, vocabulary
 
 
-def reviews(path, unsup=False):
+def reviews(path: str,
+            unsup: bool = False) -> Iterator[tuple[str, int | None, str]]:
   """Generates the reviews of an archive or a folder as (split, label, text).
 
-  The archive is read as a stream. Its reviews come in its own order, those of
-  a folder in the order of their names.
+  An archive is read as a stream, in its own order. A folder is read in the
+  order of the file names.
 
   Args:
     path: a tar archive, compressed or not, or the folder that it unpacks to.
-    unsup: whether to include the reviews without a label: theirs is None.
+    unsup: whether to include the reviews without a label; it is None then.
 
   Raises:
-    DataError: there is no such file, it is no archive, or a damaged one; it
-      holds no reviews, or one that is not UTF-8.
+    DataError: the file does not exist, is not an archive, is damaged, has no
+      reviews, or has a review that is not UTF-8.
   """
   kinds = (*LABELS, "unsup") if unsup else tuple(LABELS)
   read = _read_folder if os.path.isdir(path) else _read_archive
-  name = None
-  for name, data in read(path, kinds):
-    split, kind = _REVIEW.search(name).groups()
+  match = None
+  for match, data in read(path, kinds):
     try:
-      yield split, LABELS.get(kind), data.decode()
+      yield match[1], LABELS.get(match[2]), data.decode()
     except UnicodeDecodeError:
-      raise reader.DataError(f"{path}: {name} is not UTF-8 text; "
-                             f"download {URL} again") from None
-  if name is None:
-    raise reader.DataError(
-        f"{path}: holds no reviews, which are named as train/pos/0_9.txt; "
-        f"download {URL}, and name it or the folder aclImdb inside")
+      raise DataError(f"{path}: {match.string} is not UTF-8 text; download "
+                      f"{URL} again") from None
+  if not match:
+    raise DataError(
+        f"{path}: no reviews with names such as train/pos/0_9.txt; download "
+        f"{URL}, and name it or the folder aclImdb in it")
 
 
-def tokenize(text):
-  """The tokens of a review: words of a-z and single marks of !?.:,().
+def tokenize(text: str) -> list[str]:
+  """Splits a review into words of a-z and single marks of !?.:,().
 
-  What else there is only parts them. `<br />` is removed first.
+  Other characters, and `<br />`, only separate words.
   """
   tokens = _TOKEN.findall(text.replace(_BREAK, " "))
-  # Not before: of other scripts, too, a few letters are a-z in lower case.
+  # Not lowered before: some letters of other scripts are a-z in lower case.
   return " ".join(tokens).lower().split()
 
 
-def _read_archive(path, kinds):
-  """Generates name and bytes of the reviews of some kinds."""
+def _read_archive(path: str, kinds: Sequence[str]
+                  ) -> Iterator[tuple[re.Match[str], bytes]]:
+  """Generates the reviews of some kinds: a match of _REVIEW, and the bytes."""
   if not os.path.exists(path):
-    raise reader.DataError(f"{path}: no such file; download {URL}, and name "
-                           "it or the folder aclImdb inside")
-  with compressed.open_binary(path) as stream:
+    raise DataError(f"{path}: no such file; download {URL}, and name it or the "
+                    "folder aclImdb in it")
+  with files.open_binary(path) as stream:
     try:
       with tarfile.open(fileobj=stream, mode="r|",
                         bufsize=_BLOCK_BYTES) as archive:
         while member := archive.next():
-          archive.members.clear()  # or memory would grow with each member
+          # Otherwise memory would grow with the number of members.
+          archive.members.clear()  # type: ignore[attr-defined]
           match = _REVIEW.search(member.name)
-          if match and match[2] in kinds and member.isfile():
-            yield member.name, archive.extractfile(member).read()
+          if match and match[2] in kinds and (
+              content := member.isfile() and archive.extractfile(member)):
+            yield match, content.read()
     except (tarfile.TarError, ValueError) as error:
-      raise reader.DataError(f"{path}: not a whole tar archive ({error}); "
-                             f"download {URL} again") from None
-    while stream.read(_BLOCK_BYTES):  # a check sum may be the last of it
+      raise DataError(f"{path}: not a complete tar archive ({error}); download "
+                      f"{URL} again") from None
+    while stream.read(_BLOCK_BYTES):  # the compressed data end in a checksum
       pass
 
 
-def _read_folder(path, kinds):
-  """Generates name and bytes of the reviews of some kinds."""
+def _read_folder(path: str, kinds: Sequence[str]
+                 ) -> Iterator[tuple[re.Match[str], bytes]]:
+  """Does the same as `_read_archive`, with a folder."""
   inside = os.path.join(path, "aclImdb")
   root = inside if os.path.isdir(inside) else path
-  try:
-    for split, kind in itertools.product(_SPLITS, kinds):
-      folder = os.path.join(root, split, kind)
+  for split, kind in itertools.product(_SPLITS, kinds):
+    folder = os.path.join(root, split, kind)
+    with files.path_errors(folder):
       names = os.listdir(folder) if os.path.isdir(folder) else []
-      for name in sorted(names):
-        name = os.path.join(folder, name)
-        if _REVIEW.search(name):
-          with open(name, "rb") as file:
-            yield name, file.read()
-  except OSError as error:
-    raise reader.DataError(f"{error.filename}: {error.strerror}") from None
+    for name in sorted(names):
+      if match := _REVIEW.search(os.path.join(folder, name)):
+        with files.path_errors(match.string), open(match.string, "rb") as file:
+          data = file.read()
+        yield match, data
 
 
-def _vocabulary(counts, vocab_size):
-  """The most frequent words, ranked as by `reader.build_vocabulary`."""
-  def rank(word):
-    return -counts[word], word
-
-  kept = sorted(counts.keys() - {reader.EOS}, key=rank)[:vocab_size - 2]
-  return reader.Vocabulary(
-      [*sorted([*kept, reader.EOS], key=rank), reader.UNK])
+def _vocabulary(counts: Mapping[str, int], vocab_size: int) -> Vocabulary:
+  """Returns the vocabulary of the most frequent words and the marks."""
+  words = [word for word in ranked(counts) if word != EOS]
+  return Vocabulary.from_counts(
+      {word: counts[word] for word in (*words[:vocab_size - 2], EOS)})
 
 
-def _encode(split, rows, ids, unk):
-  """Rows of places -> rows of the ids there, and a log line on them."""
-  encoded, unknown = ragged.Ragged("int32"), 0
-  for row in rows:
-    encoded.append(ids[row])
-    unknown += np.count_nonzero(ids[row] == unk)
-  reader.report(split, int(encoded.lengths.sum()), unknown)
+def _encode(split: str, rows: ragged.Ragged, id_of_word: np.ndarray,
+            unk: int) -> ragged.Ragged:
+  """Turns rows of indices into rows of ids, and logs the number of unknowns."""
+  unknown = 0
+  with files.temporary_file() as file:
+    writer = ragged.Writer(file, np.int32)
+    for row in rows:
+      ids = id_of_word[row]
+      writer.append(ids)
+      unknown += int(np.count_nonzero(ids == unk))
+    encoded = writer.finish()
+  reader.log_size(split, len(encoded.steps), unknown)
   return encoded
 
 
 class Batches:
-  """The batches of a split as feeds: words, lengths and labels."""
+  """The batches of a split: words, lengths and labels.
 
-  def __init__(self, reviews, rows, batch_size, max_length, seed=None):
-    """Those of some rows of Reviews.
+  Attributes:
+    lengths: the length of each review, after it was cut.
+    size: batches per epoch.
+    inputs: the dtype and shape of each array of a batch.
+  """
+
+  # words [T, B], lengths [B], labels [B]
+  inputs: Sequence[tuple[str, list]] = (
+      ("int32", [None, None]), ("int32", [None]), ("int32", [None]))
+
+  def __init__(self, reviews: Reviews, indices: np.ndarray, batch_size: int,
+               max_length: int, seed: int | None = None) -> None:
+    """Selects the reviews of the split.
 
     Args:
-      max_length: of a longer review, the last so many words are read.
-      seed: of the order, another in each epoch; without it always the same.
+      indices: the indices of the reviews.
+      max_length: of a longer review, only the last words are read.
+      seed: see `ragged.Order`.
     """
-    self._reviews, self._rows, self._max_length = reviews, rows, max_length
-    self.lengths = np.minimum(reviews.ids.lengths[rows], max_length)
+    self._reviews, self._indices = reviews, indices
+    self._max_length = max_length
+    self.lengths = np.minimum(reviews.ids.lengths[indices], max_length)
     self._order = ragged.Order(self.lengths, batch_size, seed)
     self.size = self._order.size
 
-  # words [T, B], lengths [B], labels [B]
-  inputs = (("int32", [None, None]), ("int32", [None]), ("int32", [None]))
-
-  def __call__(self, step):
-    """The arrays of a step."""
-    rows = self._rows[self._order(step)]
+  def __call__(self, step: int) -> Sequence[np.ndarray]:
+    """Returns the arrays of a step."""
+    indices = self._indices[self._order(step)]
     words, lengths = ragged.padded(
-        [self._reviews.ids[i][-self._max_length:] for i in rows])
-    return words, lengths, self._reviews.labels[rows]
+        [self._reviews.ids[i][-self._max_length:] for i in indices])
+    return words, lengths, self._reviews.labels[indices]
 
   @property
-  def identity(self):
-    """What tells the split from others, for config.json."""
-    digest = hashlib.sha256(self._rows)
+  def fingerprint(self) -> dict:
+    """Identifies the split in config.json."""
+    digest = hashlib.sha256(self._indices.data)
     digest.update(self._reviews.ids.digest)
-    digest.update(self._reviews.labels)
-    return {"reviews": len(self._rows), "words": int(self.lengths.sum()),
+    digest.update(self._reviews.labels.data)
+    return {"reviews": len(self._indices), "words": int(self.lengths.sum()),
             "sha256": digest.hexdigest()}
 
-  def saving(self):
-    """The share of steps that random batches would take, and these do not."""
+  def saving(self) -> float:
+    """Returns the share of steps that the order saves, see `ragged.saving`."""
     return ragged.saving(self.lengths, [
         self._order(step) for step in range(self.size)])

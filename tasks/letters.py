@@ -1,25 +1,24 @@
-"""Kassel and Taskar's handwritten words: the file, splits, pages. NumPy only.
+"""Kassel and Taskar's handwritten words: file, splits, batches and pages.
 
-A line of the file is a letter, in fields parted by tabs:
+Each line of the file is a letter. Its fields are separated by tabs:
 
     id  letter  next_id  word_id  position  fold  p_0_0  p_0_1  ...  p_15_7
 
-Letters are a-z; next_id is the id of the next letter of the word, which follows
-in the next line, or -1 after the last; folds are 0-9; pixels are 0 or 1, row by
-row. word_id and position say nothing more, and are not read.
+Letters are a-z. next_id is the id of the next letter of the word, which is in
+the next line; it is -1 after the last letter. Folds are 0-9. Pixels are 0 or 1,
+row by row. word_id and position are redundant, and are not read.
 """
 
-import collections
 import hashlib
-import logging
 import os
 import string
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib import figure
 
-import compressed
-import reader
+from rnn import files
+from rnn.errors import DataError
 from tasks import ragged
 
 URL = "https://ai.stanford.edu/~btaskar/ocr/letter.data.gz"
@@ -29,134 +28,157 @@ PIXELS = HEIGHT * WIDTH
 
 _FIELDS = 6 + PIXELS
 _FOLDS = 10
-_LONGEST_LINE = 10_000  # bytes read of it; one has some 300
+_MAX_LINE = 10_000  # bytes; a longer line is cut. A valid line has about 300.
 
-# Of a page, in pixels of the letters.
+# The layout of a page. Lengths are in pixels of the letters.
 _COLUMNS = 4  # of words
-_LONGEST_WORD = 14  # letters, of those there are
+_LONGEST_WORD = 14  # letters; the data have no longer words
 _PITCH = WIDTH + 1  # from letter to letter
 _SPACE = 12  # between columns, and around all of them
-_LINE = HEIGHT + 25  # from word to word: there is writing above and below
+_LINE = HEIGHT + 25  # from word to word; text above and below needs the room
 _SCALE, _DPI = 3, 150
 _TITLE_INCHES = 0.4
-_PAPER = 0.06  # of 1, which is ink
+_PAPER = 0.06  # the gray of the paper; ink is 1
 _RIGHT, _WRONG, _TRUTH = "#6a6a6a", "#c0392b", "#1f5fa8"
 
-# Its notes on fonts and caches are nothing to the user of a network.
-logging.getLogger("matplotlib").setLevel(logging.ERROR)
-
-_Letter = collections.namedtuple("_Letter", "id letter next_id fold pixels")
+# Pixels [n, 128], letters [n], predicted letters [n].
+ReadWord = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def read_words(path):
-  """Reads `letter.data.gz`, or the same unpacked, as a stream.
+class _Letter(NamedTuple):
+  """A line of the file; `letter` is 0 for a, and `pixels` is [128]."""
+
+  id: int
+  letter: int
+  next_id: int
+  fold: int
+  pixels: np.ndarray
+
+
+def read_words(
+    path: str) -> tuple[ragged.Ragged, ragged.Ragged, np.ndarray]:
+  """Reads `letter.data.gz`, compressed or not, as a stream.
 
   Returns:
-    pixels, letters, folds: a Ragged of uint8 [n, 128], 0 or 1; a Ragged of
-    uint8 [n], 0 for a to 25 for z; and the fold of each word, uint8.
+    pixels, labels, folds: the images, uint8 [n, 128] of 0 and 1 per word; the
+    letters, uint8 [n] from 0 for a to 25 for z per word; and the fold of each
+    word, uint8.
 
   Raises:
-    DataError: there is no such file; it is empty, cut off or damaged; or a line
-      is not as it should be.
-    UserError: no room for the temporary files.
+    DataError: the file does not exist, is empty, damaged, or has an invalid
+      line; or the temporary files cannot be written.
   """
-  pixels, letters = ragged.Ragged("uint8", PIXELS), ragged.Ragged("uint8")
   folds = bytearray()
-  for word in _words(path):
-    pixels.append(np.stack([letter.pixels for letter in word]))
-    letters.append(np.array([letter.letter for letter in word], np.uint8))
-    folds.append(word[0].fold)
-  return pixels, letters, np.frombuffer(folds, np.uint8)
+  with files.temporary_file() as images, files.temporary_file() as letters:
+    pixels = ragged.Writer(images, np.uint8, PIXELS)
+    labels = ragged.Writer(letters, np.uint8)
+    for word in _words(path):
+      pixels.append(np.stack([letter.pixels for letter in word]))
+      labels.append(np.array([letter.letter for letter in word], np.uint8))
+      folds.append(word[0].fold)
+    return pixels.finish(), labels.finish(), np.frombuffer(folds, np.uint8)
 
 
-def random_split(num_words, share=0.66, seed=0):
-  """Draws a share of the words to train on: as `fold_split`."""
+def random_split(num_words: int, share: float = 0.66,
+                 seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+  """Draws a share of the words to train on.
+
+  Returns:
+    train, test: as in `fold_split`.
+
+  Raises:
+    DataError: as in `fold_split`.
+  """
   chosen = np.arange(num_words) < int(share * num_words)
   return _split(np.random.default_rng(seed).permutation(chosen))
 
 
-def fold_split(folds, train_folds):
+def fold_split(folds: np.ndarray, train_folds: Iterable[int]
+               ) -> tuple[np.ndarray, np.ndarray]:
   """Chooses the words of some folds to train on.
 
-  Taskar et al. 2003 train on one fold of ten and test on the nine others.
+  Taskar et al. 2003 train on one fold of ten and test on the other nine.
 
   Args:
-    folds: of each word.
-    train_folds: a list of folds.
+    folds: the fold of each word.
+    train_folds: the folds to train on.
 
   Returns:
-    train, test: the places of the words in each, ascending.
+    train, test: the indices of the words in each, ascending.
 
   Raises:
     DataError: one of the two has no words.
   """
-  return _split(np.isin(folds, train_folds))
+  return _split(np.isin(folds, list(train_folds)))
 
 
-def _split(chosen):
+def _split(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   train, test = np.flatnonzero(chosen), np.flatnonzero(~chosen)
   if not (len(train) and len(test)):
-    raise reader.DataError(
+    raise DataError(
         f"the split has {len(train)} words to train on and {len(test)} to test "
-        f"on; use another one, or the whole of {URL}")
+        f"on; use another split, or the complete file from {URL}")
   return train, test
 
 
 class Batches:
-  """A split of the words, in batches: pixels, letters and lengths.
+  """The batches of a split: pixels, letters and lengths.
 
   Attributes:
-    size: batches in a pass.
+    size: batches per epoch.
     inputs: the dtype and shape of each array of a batch.
   """
 
   # pixels [T, B, 128], letters [T, B], lengths [B]
-  inputs = (("uint8", [None, None, PIXELS]), ("uint8", [None, None]),
-            ("int32", [None]))
+  inputs: Sequence[tuple[str, list]] = (
+      ("uint8", [None, None, PIXELS]), ("uint8", [None, None]),
+      ("int32", [None]))
 
-  def __init__(self, pixels, labels, places, batch_size, seed=None):
-    """Those at some places.
+  def __init__(self, pixels: ragged.Ragged, labels: ragged.Ragged,
+               indices: np.ndarray, batch_size: int,
+               seed: int | None = None) -> None:
+    """Selects the words of the split.
 
     Args:
-      pixels, labels: Ragged, as `read_words` returns them.
-      seed: of the order, another in each pass; without it always the same.
+      pixels, labels: as `read_words` returns them.
+      indices: the indices of the words.
+      seed: see `ragged.Order`.
     """
-    self._pixels, self._labels, self._places = pixels, labels, places
-    self._order = ragged.Order(labels.lengths[places], batch_size, seed)
+    self._pixels, self._labels, self._indices = pixels, labels, indices
+    self._order = ragged.Order(labels.lengths[indices], batch_size, seed)
     self.size = self._order.size
 
-  def __len__(self):
-    return len(self._places)
+  def __len__(self) -> int:
+    return len(self._indices)
 
   @property
-  def identity(self):
-    """What tells the split from others, for config.json."""
-    digest = hashlib.sha256(self._places)
+  def fingerprint(self) -> dict:
+    """Identifies the split in config.json."""
+    digest = hashlib.sha256(self._indices.data)
     digest.update(self._pixels.digest + self._labels.digest)
     return {"words": len(self), "sha256": digest.hexdigest()}
 
-  def word(self, number):
-    """The pixels [n, 128] and letters [n] of a word."""
-    place = self._places[number]
-    return self._pixels[place], self._labels[place]
+  def word(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the pixels [n, 128] and letters [n] of a word of the split."""
+    index = self._indices[number]
+    return self._pixels[index], self._labels[index]
 
-  def __call__(self, step):
-    """The arrays of a step."""
+  def __call__(self, step: int) -> Sequence[np.ndarray]:
+    """Returns the arrays of a step."""
     words = [self.word(number) for number in self._order(step)]
     pixels, lengths = ragged.padded([image for image, _ in words])
     return pixels, ragged.padded([label for _, label in words])[0], lengths
 
 
-def draw_page(words, path, title=""):
-  """Draws words with what was read there, as a PNG file.
+def draw_page(words: Sequence[ReadWord], path: str,
+              title: str = "") -> None:
+  """Draws words and the letters that a model reads in them, as a PNG file.
 
-  Beneath each letter is the one predicted; where that is wrong, it is red, and
-  the right one is above. The counts of words and letters follow the title.
-
-  Args:
-    words: triples (pixels [n, 128], letters [n], predicted [n]), as
-      `read_words` has them.
+  The predicted letter is below each image. A wrong one is red, and the right
+  one is above the image. The title ends with the counts of words and letters.
   """
+  from matplotlib import figure  # slow, so only when it is needed
+
   longest = max(_LONGEST_WORD, *(len(letters) for _, letters, _ in words))
   column = longest * _PITCH + _SPACE
   lines = -(-len(words) // _COLUMNS)
@@ -164,11 +186,13 @@ def draw_page(words, path, title=""):
   inches = np.array(page.shape) * _SCALE / _DPI
   height = inches[0] + _TITLE_INCHES
   picture = figure.Figure(figsize=(inches[1], height), dpi=_DPI)
-  axes = picture.add_axes((0, 0, 1, inches[0] / height))  # whole pixels
+  # The axes fill the width, so that each pixel of a letter becomes _SCALE
+  # whole pixels of the file.
+  axes = picture.add_axes((0, 0, 1, inches[0] / height))
   axes.set_axis_off()
-  for place, (pixels, letters, predicted) in enumerate(words):
-    top = place // _COLUMNS * _LINE + (_LINE - HEIGHT) // 2
-    left = place % _COLUMNS * column + _SPACE
+  for number, (pixels, letters, predicted) in enumerate(words):
+    top = number // _COLUMNS * _LINE + (_LINE - HEIGHT) // 2
+    left = number % _COLUMNS * column + _SPACE
     for image, truth, letter in zip(pixels, letters, predicted, strict=True):
       page[top:top + HEIGHT, left:left + WIDTH] = np.maximum(
           image.reshape(HEIGHT, WIDTH), _PAPER)
@@ -186,8 +210,9 @@ def draw_page(words, path, title=""):
   picture.savefig(path, format="png")
 
 
-def _write_letter(axes, x, top, truth, predicted):
-  """Writes the predicted letter beneath an image; a wrong one as such."""
+def _write_letter(axes: Any, x: float, top: int, truth: int,
+                  predicted: int) -> None:
+  """Writes the predicted letter below an image, and corrects a wrong one."""
   right = truth == predicted
   axes.text(x, top + HEIGHT + 4.5, LETTERS[predicted], ha="center", va="center",
             fontsize=9, color=_RIGHT if right else _WRONG,
@@ -197,44 +222,45 @@ def _write_letter(axes, x, top, truth, predicted):
               fontsize=9, color=_TRUTH)
 
 
-def _words(path):
-  """Generates the words of a file, as lists of _Letter."""
-  word, number = [], 0
+def _words(path: str) -> Iterator[list[_Letter]]:
+  """Generates the words of a file."""
+  word: list[_Letter] = []
+  number = 0
   for number, line in enumerate(_lines(path), 1):
     try:
       letter = _parse(line)
       if word:
         _check_follows(word[-1], letter)
     except ValueError as error:
-      raise reader.DataError(f"{path}: line {number}: {error}; "
-                             f"download {URL} again") from None
+      raise DataError(f"{path}: line {number}: {error}; download {URL} again"
+                      ) from None
     word.append(letter)
     if letter.next_id == -1:
       yield word
       word = []
   if word or not number:
-    what = f"line {number}: its word does not end" if word else "is empty"
-    raise reader.DataError(f"{path}: {what}; download {URL} again")
+    what = (f"truncated in line {number}, within a word" if word
+            else "the file is empty")
+    raise DataError(f"{path}: {what}; download {URL} again")
 
 
-def _lines(path):
-  """Generates the lines of a file, cut where they are far too long."""
+def _lines(path: str) -> Iterator[str]:
+  """Generates the lines of a file. A line that is far too long is cut."""
   if not os.path.exists(path):
-    raise reader.DataError(
-        f"{path}: no such file; download {URL}, and name it")
-  with compressed.open_binary(path) as file:
-    while line := file.readline(_LONGEST_LINE):
+    raise DataError(f"{path}: no such file; download {URL}, and name it")
+  with files.open_binary(path) as file:
+    while line := file.readline(_MAX_LINE):
       yield line.decode("ascii", "backslashreplace")
 
 
-def _parse(line):
-  """Reads a line; what is wrong with it is a ValueError."""
+def _parse(line: str) -> _Letter:
+  """Reads a line; raises a ValueError that says what is wrong with it."""
   fields = line.rstrip("\r\n").removesuffix("\t").split("\t")
   if len(fields) != _FIELDS:
     raise ValueError(f"{len(fields)} fields instead of {_FIELDS}")
   letter_id, letter, next_id, _, _, fold, *pixels = fields
   try:
-    letter_id, next_id = int(letter_id), int(next_id)
+    ids = int(letter_id), int(next_id)
   except ValueError:
     raise ValueError(f"the ids {letter_id!r} and {next_id!r} are not both "
                      "numbers") from None
@@ -246,14 +272,15 @@ def _parse(line):
     wrong = next(pixel for pixel in pixels if pixel not in ("0", "1"))
     raise ValueError(f"the pixel {wrong!r} is neither 0 nor 1")
   return _Letter(
-      letter_id, LETTERS.index(letter), next_id, int(fold),
-      np.frombuffer("".join(pixels).encode(), np.uint8) - ord("0"))
+      ids[0], LETTERS.index(letter), ids[1], int(fold),
+      np.frombuffer("".join(pixels).encode(), np.uint8) - np.uint8(ord("0")))
 
 
-def _check_follows(letter, following):
+def _check_follows(letter: _Letter, following: _Letter) -> None:
+  """Raises a ValueError if the second letter does not continue the word."""
   if letter.next_id != following.id:
-    raise ValueError(f"letter {following.id} follows in place of letter "
-                     f"{letter.next_id}, with which the word goes on")
+    raise ValueError(f"the word continues with letter {letter.next_id}, but "
+                     f"this is letter {following.id}")
   if letter.fold != following.fold:
     raise ValueError(f"the fold changes from {letter.fold} to {following.fold} "
                      "within a word")

@@ -1,7 +1,8 @@
-"""The pairs of skip-gram: words, and words in their contexts. NumPy only.
+"""Training data of skip-gram: pairs of a word and one in its context.
 
-A text is read as passages, lists of words: the articles of a dump, the reviews
-of an archive, the lines of plain text. Contexts stay within a passage.
+A text is a series of passages, lists of words: the articles of a dump, the
+reviews of an archive, or the lines of plain text. A context never reaches into
+another passage. NumPy only.
 """
 
 import array
@@ -10,26 +11,33 @@ import collections
 import hashlib
 import os
 import tarfile
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-import compressed
-import reader
-from tasks import imdb, wikipedia
+import configs
+from rnn import files
+from rnn.errors import DataError
+from rnn.text.vocabulary import Words, ranked
+from tasks import imdb, ragged, wikipedia
 
-_NOISE_POWER = 0.75  # of the counts, as in word2vec
-_MOST_WORDS = 5_000_000  # that are counted at a time
-_LONGEST_LINE = 1 << 20  # characters; a longer line is read as several
+_NOISE_POWER = 0.75  # on the counts, as in word2vec
+_MAX_COUNTED = 5_000_000  # different words that are counted at a time
+_MAX_LINE = 1 << 20  # characters; a longer line is read as several
 
 
-def passages(path):
-  """Generates the passages of a text, lists of words; contexts stay in one.
+def passages(path: str) -> Iterator[list[str]]:
+  """Generates the passages of a text.
+
+  Args:
+    path: a dump of Wikipedia, the archive of reviews, or plain text. Each may
+      be compressed.
 
   Raises:
-    reader.DataError: there is no such file, or it is garbled.
+    DataError: the file does not exist, or is damaged.
   """
-  reader.check_is_file(path)  # it is read more than once
-  with compressed.open_binary(path) as file:
+  files.check_is_file(path)  # a pipe could not be read twice
+  with files.open_binary(path) as file:
     start = file.read(1000).removeprefix(codecs.BOM_UTF8).lstrip()
   if os.path.isfile(path) and tarfile.is_tarfile(path):
     return (imdb.tokenize(text) for *_, text in imdb.reviews(path, unsup=True))
@@ -38,13 +46,14 @@ def passages(path):
   return _lines(path)
 
 
-def _lines(path):
+def _lines(path: str) -> Iterator[list[str]]:
+  """Generates the words of each line; a very long line comes in parts."""
   rest = ""
-  with compressed.open_text(path) as file:
-    while part := file.readline(_LONGEST_LINE):
+  with files.open_text(path) as file:
+    while part := file.readline(_MAX_LINE):
       words, rest = (rest + part).split(), ""
-      if len(part) == _LONGEST_LINE and not part[-1].isspace():
-        rest = words.pop()  # it may go on
+      if len(part) == _MAX_LINE and not part[-1].isspace():
+        rest = words.pop()  # the word may continue in the next part
       yield words
   if rest:
     yield [rest]
@@ -53,126 +62,155 @@ def _lines(path):
 class Corpus:
   """The frequent words of a text, as ids on the disk.
 
+  Other words are dropped before contexts are formed.
+
   Attributes:
-    words: a reader.Words, the most frequent first.
-    counts: [V], int64.
-    ids: 1-D int32; other words are left out before contexts are formed.
-    ends: of the passages, within `ids`.
-    digest: of the ids.
+    words: the vocabulary, a `Words`, the most frequent first.
+    counts: int64 [V], how often each occurs.
+    ids: 1-D int32, the words of all passages, one after the other.
+    ends: where the passages end in `ids`.
+    digest: the SHA-256 of the ids.
   """
 
-  def __init__(self, path, vocab_size, min_count):
-    """Reads the text twice, as a stream: to count words, and for their ids.
+  def __init__(self, path: str, vocab_size: int, min_count: int) -> None:
+    """Reads the text twice, as a stream: first to count, then for the ids.
+
+    Args:
+      path: see `passages`.
+      vocab_size: the most words to learn.
+      min_count: words that occur less often are dropped.
 
     Raises:
-      reader.DataError: as `passages`; or too few words are left.
+      DataError: as in `passages`; too few words are left; or the temporary
+        files cannot be written.
     """
-    counter, least = collections.Counter(), 1
-    for words in passages(path):
-      counter.update(words)
-      while len(counter) > _MOST_WORDS:  # as word2vec does
-        counter = collections.Counter(
-            {word: n for word, n in counter.items() if n > least})
-        least += 1
-    kept = sorted((-n, word) for word, n in counter.items() if n >= min_count)
-    kept = kept[:vocab_size]
-    if len(kept) < 2:
-      raise reader.DataError(f"{path}: has {len(kept)} words that occur "
-                             f"{min_count} times; lower --min_count, or use a "
-                             "longer text")
-    self.words = reader.Words([word for _, word in kept])
-    self.counts = np.array([-n for n, _ in kept])
-    known = self.words.ids
+    counts = _count_words(path)
+    frequent = ranked({word: count for word, count in counts.items()
+                       if count >= min_count})[:vocab_size]
+    if len(frequent) < 2:
+      raise DataError(f"{path}: only {len(frequent)} words occur at least "
+                      f"{min_count} times; lower min_count, or use a longer "
+                      "text")
+    self.words = Words(tuple(frequent))
+    self.counts = np.array([counts[word] for word in frequent])
+    id_of_word = self.words.ids
     ends, digest = array.array("q"), hashlib.sha256()
-    with reader.temporary_file() as file:
+    with files.temporary_file() as file:
       for words in passages(path):
-        ids = np.array([known[word] for word in words if word in known], "<i4")
-        digest.update(ids)
-        file.write(ids)
+        ids = np.array([id_of_word[word] for word in words
+                        if word in id_of_word], "<i4")
+        digest.update(ids.data)
+        file.write(ids.data)
         ends.append(len(ids) + (ends[-1] if ends else 0))
       file.flush()
-      self.ids = reader.mapped(file)
+      self.ids = files.memory_map(file)
     self.ends, self.digest = np.array(ends), digest.hexdigest()
     if np.diff(self.ends, prepend=0).max() < 2:
-      raise reader.DataError(f"{path}: no line has two of the words to learn; "
-                             "raise --vocab_size, or use another text")
+      raise DataError(f"{path}: no line has two of the words to learn; raise "
+                      "vocab_size, or use another text")
+
+
+def _count_words(path: str) -> collections.Counter:
+  """Counts the words of a text in bounded memory.
+
+  Whenever there are too many different words, the rarest are forgotten, with a
+  bar that rises each time, as in word2vec.
+  """
+  counts: collections.Counter = collections.Counter()
+  bar = 1
+  for words in passages(path):
+    counts.update(words)
+    while len(counts) > _MAX_COUNTED:
+      counts = collections.Counter(
+          {word: count for word, count in counts.items() if count > bar})
+      bar += 1
+  return counts
 
 
 class Batches:
-  """The pairs of a step: words, and words in their contexts.
+  """The pairs of each step: words, and words in their contexts.
 
-  A step goes through a block of batch_size consecutive words, or one fewer.
-  Each is paired with those at most so many places away as is drawn for it, from
-  1 to max_context, within its passage and the blocks that max_context words
-  before and after its own are in.
+  A step processes a block of batch_size consecutive words, or one fewer. Each
+  word draws a width from 1 to max_context, and is paired with all words within
+  that distance, before and after it. They must be in the same passage, and in a
+  block that contains one of the max_context words before or after the block.
 
   Attributes:
-    size: of an epoch, in which each block has its turn once, in random order.
+    size: steps per epoch. An epoch processes each block once, in random order.
     inputs: the dtype and shape of each array of a batch.
   """
 
   # words [N], contexts [N], noise [S]
-  inputs = (("int32", [None]), ("int32", [None]), ("int64", [None]))
+  inputs: Sequence[tuple[str, list]] = (
+      ("int32", [None]), ("int32", [None]), ("int64", [None]))
 
-  def __init__(self, corpus, config, max_context, subsample, seed):
-    """Of a Corpus.
+  def __init__(self, corpus: Corpus, config: configs.Word2Vec,
+               max_context: int, subsample: float, seed: int) -> None:
+    """Prepares the steps.
 
     Args:
-      subsample: t; of a word that is the share f of the text, as many are kept
-        as sqrt(t / f) + t / f says, before contexts are formed. 0 keeps all.
+      subsample: t. A word whose share of the text is f stays with probability
+        sqrt(t / f) + t / f, as in word2vec; the others are dropped before
+        contexts are formed. With 0, all words stay.
+      seed: determines all random numbers.
     """
     self._corpus, self._seed = corpus, seed
     self._max_context, self._num_noise = max_context, config.num_noise
     self._block_size = config.batch_size
     self.size = -(-len(corpus.ids) // config.batch_size)
     share = corpus.counts / corpus.counts.sum()
-    self._keep = np.ones(len(share))
+    self._stay = np.ones(len(share))
     if subsample:
-      self._keep = np.sqrt(subsample / share) + subsample / share
-    self._noise = np.cumsum(noise_distribution(corpus.counts))
-    self._order = None, None  # of an epoch: its number, its blocks
+      self._stay = np.sqrt(subsample / share) + subsample / share
+    self._cumulative_noise = np.cumsum(noise_distribution(corpus.counts))
+    self._order = ragged.EpochOrder(
+        self.size, lambda epoch: np.random.default_rng(
+            [seed, 2, epoch]).permutation(self.size))
 
-  def __call__(self, step):
-    """The arrays of a step: a function of it and the seed alone."""
-    epoch, place = divmod(step, self.size)
-    if self._order[0] != epoch:
-      self._order = epoch, np.random.default_rng(
-          [self._seed, 2, epoch]).permutation(self.size)
+  def __call__(self, step: int) -> Sequence[np.ndarray]:
+    """Returns the arrays of a step; they follow from it and the seed only."""
+    epoch, block = self._order(step)
     rng = np.random.default_rng([self._seed, 1, step])
     noise = np.searchsorted(
-        self._noise, rng.random(self._num_noise) * self._noise[-1], "right")
-    return (*self.pairs(epoch, self._order[1][place]), noise)
+        self._cumulative_noise,
+        rng.random(self._num_noise) * self._cumulative_noise[-1], "right")
+    return (*self.pairs(epoch, block), noise)
 
-  def pairs(self, epoch, block):
-    """The words and contexts of a block, two arrays [N]."""
+  def pairs(self, epoch: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the pairs of a block: words [N], contexts [N]."""
+    # Each block has its own seed: every reader of a block sees the same draw.
     reach = -(-self._max_context // max(self._block_size - 1, 1))
     blocks = range(max(block - reach, 0), min(block + reach + 1, self.size))
-    places, widths = zip(*(self._drawn(epoch, b) for b in blocks), strict=True)
-    centers = np.repeat(
-        [b == block for b in blocks], list(map(len, places)))
-    places, widths = np.concatenate(places), np.concatenate(widths)
-    ids = self._corpus.ids[places]
-    passage = np.searchsorted(self._corpus.ends, places, "right")
-    found = [(ids[:0], ids[:0])]
-    for away in range(1, min(self._max_context + 1, len(places))):
-      near = passage[away:] == passage[:-away]
-      for word, context in ((slice(None, -away), slice(away, None)),
-                            (slice(away, None), slice(None, -away))):
-        chosen = near & centers[word] & (widths[word] >= away)
-        found.append((ids[word][chosen], ids[context][chosen]))
-    return tuple(map(np.concatenate, zip(*found, strict=True)))
+    drawn = [self._draw(epoch, b) for b in blocks]
+    in_block = np.repeat([b == block for b in blocks],
+                         [len(indices) for indices, _ in drawn])
+    indices, widths = (np.concatenate(parts)
+                       for parts in zip(*drawn, strict=True))
+    ids = self._corpus.ids[indices]
+    passage = np.searchsorted(self._corpus.ends, indices, "right")
+    words, contexts = [ids[:0]], [ids[:0]]
+    for distance in range(1, min(self._max_context + 1, len(indices))):
+      # All words but the last `distance`, and the words `distance` further on.
+      first, second = slice(None, -distance), slice(distance, None)
+      same_passage = passage[first] == passage[second]
+      for word, context in (first, second), (second, first):
+        chosen = same_passage & in_block[word] & (widths[word] >= distance)
+        words.append(ids[word][chosen])
+        contexts.append(ids[context][chosen])
+    return np.concatenate(words), np.concatenate(contexts)
 
-  def _drawn(self, epoch, block):
-    """The places of a block's words that are kept, and the widths drawn."""
-    places = np.arange(*(len(self._corpus.ids) * end // self.size
-                         for end in (block, block + 1)))
+  def _draw(self, epoch: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the indices of a block's words that stay, and their widths."""
+    total = len(self._corpus.ids)
+    indices = np.arange(total * block // self.size,
+                        total * (block + 1) // self.size)
     rng = np.random.default_rng([self._seed, 3, epoch, block])
-    kept = rng.random(len(places)) < self._keep[self._corpus.ids[places]]
-    widths = rng.integers(1, self._max_context + 1, len(places))
-    return places[kept], widths[kept]
+    stays = rng.random(len(indices)) < self._stay[self._corpus.ids[indices]]
+    widths = rng.integers(1, self._max_context + 1, len(indices))
+    return indices[stays], widths[stays]
 
 
-def noise_distribution(counts):
-  """[V], the probabilities that noise is drawn with."""
+def noise_distribution(counts: np.ndarray) -> np.ndarray:
+  """Returns the probabilities [V] with which noise words are drawn."""
   weights = counts.astype(float) ** _NOISE_POWER
   return weights / weights.sum()

@@ -1,13 +1,18 @@
-"""The published values, and what may be said in their place."""
+"""The published hyperparameters, and settings that replace them."""
 
 import dataclasses
+import json
+import re
 
+import hypothesis
 import pytest
+from hypothesis import strategies
 
 import configs
+from tests.helpers.odd_input import SETTINGS
 
 
-def test_design_table():
+def test_the_published_values():
   table = {
       "init_scale": (0.1, 0.05, 0.04, 0.1),
       "learning_rate": (1, 1, 1, 1),
@@ -38,7 +43,7 @@ def test_overrides_take_the_type_of_the_field():
   assert isinstance(rate, float)
 
 
-def test_layer_sizes():
+def test_layer_sizes_come_from_either_setting():
   assert configs.SMALL.layer_sizes == (200, 200)
   assert configs.SMALL.input_size == 200
   config = configs.override(
@@ -50,12 +55,12 @@ def test_layer_sizes():
       configs.SMALL, hidden_sizes=[3, 4]).layer_sizes == (3, 4)
 
 
-def test_frozen():
+def test_a_config_is_immutable():
   with pytest.raises(AttributeError):
     configs.SMALL.hidden_size = 1
 
 
-@pytest.mark.parametrize("settings, complaint", [
+@pytest.mark.parametrize("settings, message", [
     ("keep_prob=0", r"keep_prob=0.0: must be above 0 .* and at most 1"),
     ("keep_prob=1.5", "keep_prob=1.5: must be above 0"),
     ("keep_prob=nan", "keep_prob=nan: must be above 0"),
@@ -82,7 +87,69 @@ def test_frozen():
     ("init_scale=-1", "init_scale=-1.0"), ("batch_size=0", "batch_size=0"),
     ("embedding_size=-1", "embedding_size=-1"),
 ])
-def test_bad_override_is_named(settings, complaint):
-  with pytest.raises(configs.ConfigError, match=complaint) as error:
+def test_a_bad_override_is_named(settings, message):
+  with pytest.raises(configs.ConfigError, match=message) as error:
     configs.override(configs.SMALL, settings)
   assert "\n" not in str(error.value)
+
+
+def test_settings_with_a_default_may_be_missing_in_older_records():
+  record = dataclasses.asdict(configs.SMALL)
+  older = {name: value for name, value in record.items()
+           if name not in configs.Config.defaults()}
+  assert configs.Config(**older) == configs.SMALL
+  # JSON turns the tuples of a record into lists.
+  assert configs.Config(**json.loads(json.dumps(record))) == configs.SMALL
+
+
+@hypothesis.settings(max_examples=500)
+@hypothesis.given(SETTINGS)
+def test_any_settings_are_accepted_or_refused(text):
+  try:
+    config = configs.override(configs.SMALL, text)
+  except configs.ConfigError as error:
+    assert str(error).isprintable() and str(error)
+    return
+  changed = {name for name, value in vars(config).items()
+             if value != getattr(configs.SMALL, name)}
+  assert changed <= set(re.findall(r"\w+", text))
+
+
+NUMBERS = {
+    "num_layers": strategies.integers(1, 10**6),
+    "max_epoch": strategies.integers(0, 10**6),
+    "learning_rate": strategies.floats(1e-30, 1e30),
+    "keep_prob": strategies.floats(1e-6, 1),
+    "batch_size": strategies.integers(1, 10**6)}
+SIZES = {"hidden_sizes": strategies.lists(
+    strategies.integers(1, 10**6), min_size=1, max_size=5).map(tuple)}
+
+
+def test_a_resumed_run_may_change_the_schedule_but_no_size():
+  names = ["learning_rate", "max_grad_norm", "max_epoch", "keep_prob",
+           "lr_decay"]
+  assert configs.Config.schedule() == names
+  assert configs.Word2Vec.schedule() == [
+      name for name in names if name != "keep_prob"]
+
+
+def test_an_error_says_what_the_setting_means():
+  with pytest.raises(configs.ConfigError, match=(
+      r"^hidden_size=0: must be from 1 to 1,000,000 \(H, units per layer\)$")):
+    configs.override(configs.SMALL, "hidden_size=0")
+
+
+@hypothesis.given(
+    strategies.fixed_dictionaries({}, optional=NUMBERS)
+    | strategies.fixed_dictionaries({}, optional={
+        name: NUMBERS[name] for name in ("max_epoch", "keep_prob")} | SIZES),
+    strategies.sampled_from([",", " ,\n ", ",,"]), strategies.randoms())
+def test_settings_in_range_are_accepted_unchanged(values, comma, random):
+  names = list(values)
+  random.shuffle(names)
+  text = comma.join(
+      f"{name}={','.join(map(str, value))}" if isinstance(value, tuple)
+      else f"{name}={value!r}" for name in names for value in [values[name]])
+  assert configs.parse(text) == values
+  config = configs.override(configs.SMALL, text)
+  assert {name: getattr(config, name) for name in values} == values

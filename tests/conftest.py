@@ -1,45 +1,43 @@
-"""Corpora for the tests, ways to call scripts, and a stand-in for a GPU."""
+"""Fixtures and options of all tests."""
 
 import collections
 import functools
 import itertools
 import os
+import signal
 
 import hypothesis
 import numpy as np
-import oracle
 import pytest
-from absl import flags
 
-import command_line
 import ptb_word_lm
-import recurrent
-from tensorflow_v1 import tf
+from rnn.layers import recurrent
+from rnn.tf1 import tf
+from tests.helpers import calls, oracle
 
-# The same cases in each run, however busy the machine.
+# The same cases in every run, however busy the machine is.
 hypothesis.settings.register_profile(
     "repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 
-# Standard output as users have it: buffered, when it is not a terminal.
+# Users have a standard output that is buffered if it is no terminal.
 os.environ.pop("PYTHONUNBUFFERED", None)
 
-# A GPU adds up in any order but for this; a CPU does not.
+# Without this a GPU adds up in any order. A CPU does not.
 if recurrent.has_gpu():
   os.environ["TF_DETERMINISTIC_OPS"] = "1"
 
-_NO_SCRIPTS_FLAGS = set(flags.FLAGS)
 SPLIT_LINES = {"train": 300, "valid": 60, "test": 40}
 
 
 def pytest_addoption(parser):
   """Adds --slow."""
   parser.addoption("--slow", action="store_true",
-                   help="run what takes longer, too, as before a change")
+                   help="also run the slow tests, as before a change lands")
 
 
 def pytest_collection_modifyitems(config, items):
-  """Skips what is slow or, without one, for a GPU, as the layer "cudnn" is."""
+  """Skips slow tests without --slow, and tests of "cudnn" without a GPU."""
   for item in items:
     if item.get_closest_marker("slow") and not config.getoption("slow"):
       item.add_marker(pytest.mark.skip("slow; --slow runs it"))
@@ -52,18 +50,18 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture
 def cudnn_on_cpu(monkeypatch):
-  """A stand-in for a GPU: the one op, as its manual has it."""
+  """Replaces cuDNN's op by one in TensorFlow, after cuDNN's manual."""
   def op(input, input_h, input_c, params, sequence_lengths, rnn_mode):
     assert sequence_lengths.dtype == tf.int32
-    # It has been seen to fail on 0.
+    # cuDNN has been seen to fail on lengths of 0.
     positive = tf.debugging.assert_positive(sequence_lengths)
     with tf.control_dependencies([positive]):
       live = recurrent.live_steps(input, sequence_lengths)
     outputs, h, c = oracle.cudnn(
         tf, rnn_mode, input, input_h[0], input_c[0], params,
         tf.cast(live, input.dtype))
-    outputs += 7 * tf.cast(~live, input.dtype)  # nothing is to rely on padding
-    return collections.namedtuple("Found", "output output_h output_c")(
+    outputs += 7 * tf.cast(~live, input.dtype)  # nothing may rely on padding
+    return collections.namedtuple("Result", "output output_h output_c")(
         outputs, h[None], c[None])
 
   monkeypatch.setattr(tf.raw_ops, "CudnnRNNV3", op)
@@ -83,33 +81,34 @@ def corpus_folder(tmp_path_factory):
   return str(folder)
 
 
-def call(script, *args):
-  """Runs a script within this process: its module, flags -> exit status."""
-  for name in set(flags.FLAGS) - _NO_SCRIPTS_FLAGS:
-    delattr(flags.FLAGS, name)  # of the script before
-  script.define_flags()
-  try:
-    script.main(command_line.parse_flags([script.__file__, *args]))
-  except SystemExit as stop:
-    return stop.code
-  return 0
+@pytest.fixture
+def no_hang():
+  """Fails a test that waits, as for a program that writes to a pipe."""
+  def stop(*_):
+    pytest.fail("hangs")  # an OSError would be taken for the file's
+
+  before = signal.signal(signal.SIGALRM, stop)
+  signal.alarm(120)
+  yield
+  signal.alarm(0)
+  signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture
 def call_script():
-  """See `call`."""
-  return call
+  """The function `calls.call`."""
+  return calls.call
 
 
 @pytest.fixture
 def call_main():
-  """Runs `ptb_word_lm.py` within this process: flags -> exit status."""
-  return functools.partial(call, ptb_word_lm)
+  """Runs `ptb_word_lm.py` in this process: flags -> exit status."""
+  return functools.partial(calls.call, ptb_word_lm)
 
 
 @pytest.fixture(scope="session")
 def trained_runs(tmp_path_factory):
-  """Folders of two runs on a part of the bundled corpus: "a" and "b".
+  """Folders of two runs on a part of the bundled corpus, "a" and "b".
 
   They differ in the sizes of their layers and windows. The text is "text".
   """
@@ -122,16 +121,16 @@ def trained_runs(tmp_path_factory):
           "".join(itertools.islice(file, num_lines)))
   for name, sizes in (("a", "hidden_size=24,num_layers=2,num_steps=5"),
                       ("b", "hidden_sizes=16,12,embedding_size=8,num_steps=7")):
-    assert call(ptb_word_lm, "--model=test", f"--data_path={text}",
-                f"--save_path={folder}/{name}",
-                "--config_override=max_max_epoch=3,max_epoch=9,"
-                f"max_grad_norm=5,{sizes}") == 0
+    assert calls.call(
+        ptb_word_lm, "--model=test", f"--data_path={text}",
+        f"--save_path={folder}/{name}", "--config_override=max_max_epoch=3,"
+        f"max_epoch=9,max_grad_norm=5,{sizes}") == 0
   return folder
 
 
 @pytest.fixture(scope="session")
 def ptb_folder():
-  """The folder that PTB_DATA names; without it, the test is skipped."""
+  """The folder in PTB_DATA; skips the test if the variable is not set."""
   folder = os.environ.get("PTB_DATA")
   if not folder:
     pytest.skip("PTB_DATA names no folder with the Penn Treebank")

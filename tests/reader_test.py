@@ -1,4 +1,4 @@
-"""The reader on hand-made text, on any stream, and on PTB."""
+"""The reader on small texts, on any stream, and on PTB."""
 
 import os
 import time
@@ -10,22 +10,14 @@ import pytest
 from hypothesis import strategies
 
 import reader
-
-TRAIN = "b a b\nc b a\n"  # b 3, then <eos> 2 before a 2 ("<" before "a"), c 1
-
-
-def write_corpus(folder, train=TRAIN, valid="a\n", test="b\n",
-                 naming="{}.txt"):
-  folder.mkdir(parents=True, exist_ok=True)
-  for split, text in zip(reader.SPLITS, (train, valid, test), strict=True):
-    text = text if isinstance(text, bytes) else text.encode()
-    (folder / naming.format(split)).write_bytes(text)
-  return str(folder)
+from rnn import files
+from tests.helpers.texts import write_corpus
 
 
 def words_of(path):
-  words, places = reader.read_text(path)
-  return [words[place] for place in places]
+  """Returns the words of a text, read from a file."""
+  text = reader.read_text(path)
+  return [text.words[index] for index in text.indices]
 
 
 def test_ids_are_ranks_by_count_then_word(tmp_path):
@@ -40,15 +32,15 @@ def test_ids_are_ranks_by_count_then_word(tmp_path):
     "a b\nc\n", "a b\nc", " a b \n c \n", "a b\r\nc\r\n", "a b\r\nc",
     "a\tb  \n  c   ", "\ufeffa b\nc\n"], ids=repr)
 def test_line_ends_and_blanks_do_not_matter(tmp_path, monkeypatch, text):
-  """Wherever a block of the reader ends."""
+  """This holds wherever a block of the file ends."""
   path = tmp_path / "text"
   path.write_bytes(text.encode())
   for block_bytes in range(1, 20):
-    monkeypatch.setattr(reader, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(files, "_BLOCK_BYTES", block_bytes)
     assert words_of(path) == ["a", "b", "<eos>", "c", "<eos>"]
 
 
-def test_only_blanks_of_ascii_part_words(tmp_path):
+def test_only_ascii_blanks_separate_words(tmp_path):
   words = ["caf\u00e9", "10\u00a0000", "a\u2028b", "\x1c", "\x85", "\0"]
   path = tmp_path / "text"
   path.write_bytes(" ".join(words).encode())
@@ -67,12 +59,12 @@ def test_text_longer_than_a_block_reads_the_same(tmp_path, monkeypatch):
   path.write_bytes(text.encode())
   whole = words_of(path)
   assert whole == text.replace("\n", " <eos> ").split() + ["<eos>"]
-  monkeypatch.setattr(reader, "_BLOCK_BYTES", 10)
+  monkeypatch.setattr(files, "_BLOCK_BYTES", 10)
   assert words_of(path) == whole
 
 
-def test_memory_is_that_of_the_ids(tmp_path):
-  """In training and in other texts; what else there is does not grow."""
+def test_only_the_ids_take_memory_that_grows(tmp_path):
+  """Both in the training text and in the others."""
   tokens = 3 << 20  # all in one line
   folder = write_corpus(tmp_path, "a b " * (tokens // 2), "a c " * tokens)
   tracemalloc.start()
@@ -83,7 +75,7 @@ def test_memory_is_that_of_the_ids(tmp_path):
   assert peak < 4 * 3 * tokens + (16 << 20)
 
 
-def test_unknown_words_are_kept_and_counted(tmp_path, caplog):
+def test_unknown_words_are_replaced_and_counted(tmp_path, caplog):
   folder = write_corpus(tmp_path, train="a <unk> b\n", valid="a x <unk> y x\n")
   with caplog.at_level("INFO"):
     _, valid, _, vocabulary = reader.ptb_raw_data(folder)
@@ -100,65 +92,17 @@ def test_folder_layouts(tmp_path, naming, inside):
   assert len(reader.ptb_raw_data(str(tmp_path))[0]) == 8
 
 
-def test_a_whole_corpus_wins_over_part_of_another(tmp_path):
+def test_a_complete_corpus_is_preferred_to_an_incomplete_one(tmp_path):
   (tmp_path / "ptb.train.txt").write_text("x\n")
   write_corpus(tmp_path)
   assert len(reader.ptb_raw_data(str(tmp_path))[0]) == 8
 
 
-def test_vocabulary_maps_both_ways_and_is_immutable():
-  vocabulary = reader.Vocabulary(w for w in ("<eos>", "a", "<unk>"))
-  assert len(vocabulary) == 3
-  assert "a" in vocabulary and "b" not in vocabulary
-  assert vocabulary.ids == {"<eos>": 0, "a": 1, "<unk>": 2}
-  assert (vocabulary.eos, vocabulary.unk) == (0, 2)
-  assert vocabulary.encode(["a", "b"]).tolist() == [1, 2]
-  assert vocabulary.decode([1, 0]) == ["a", "<eos>"]
-  with pytest.raises(AttributeError):
-    vocabulary.words = ()
-  with pytest.raises(TypeError):
-    vocabulary.ids["b"] = 3
-
-
-@hypothesis.given(strategies.sets(strategies.text(min_size=1).filter(
-    lambda word: "\n" not in word and not word.startswith("\ufeff"))))
-def test_vocabulary_file_round_trips(tmp_path_factory, words):
-  try:
-    vocabulary = reader.Vocabulary(["<eos>", *(words - {"<eos>", "<unk>"}),
-                                    "<unk>"])
-    path = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
-    vocabulary.save(path)
-  except UnicodeEncodeError:
-    return  # a lone surrogate, which no text file can hold
-  assert reader.Vocabulary.load(path) == vocabulary
-
-
-@pytest.mark.parametrize("text, complaint", [
-    (b"<eos>\n<unk>\na\na\n", "the word a twice"),
-    (b"<unk>\na\n", "lacks the word <eos>"),
-    (b"<eos>\na\n", "lacks the word <unk>"),
-    (b"<eos>\n\n<unk>\n", "line 2 has no word"),
-    (b"<eos>\n\xff\n<unk>\n", "byte 6"),
-], ids=str)
-def test_bad_vocabulary_file(tmp_path, text, complaint):
-  path = tmp_path / "vocab.txt"
-  path.write_bytes(text)
-  with pytest.raises(reader.DataError, match=complaint) as error:
-    reader.Vocabulary.load(path)
-  assert str(path) in str(error.value)
-
-
-def test_vocabulary_file_edited_elsewhere(tmp_path):
-  path = tmp_path / "vocab.txt"
-  path.write_bytes(b"<eos>\r\na\r\n<unk>")
-  assert reader.Vocabulary.load(path).words == ("<eos>", "a", "<unk>")
-
-
 def bad_corpora(folder):
-  """Pairs of a data_path and what must be said of it."""
+  """Generates pairs of a data_path and the pattern of its error message."""
   yield str(folder / "none"), "none: no such folder"
   (folder / "empty").mkdir()
-  yield str(folder / "empty"), "empty: holds no corpus"
+  yield str(folder / "empty"), "empty: no corpus in this folder"
   yield write_corpus(folder / "a", valid=""), "valid.txt: .* is empty"
   yield write_corpus(folder / "b", train=" \t "), "train.txt: .* is empty"
   yield (write_corpus(folder / "c", test="ab\u00e9".encode("latin-1")),
@@ -181,14 +125,14 @@ def bad_corpora(folder):
   yield path, "test.txt: not a file"
 
 
-def test_bad_input_gets_one_line(tmp_path):
-  for data_path, complaint in bad_corpora(tmp_path):
-    with pytest.raises(reader.DataError, match=complaint) as error:
+def test_bad_corpora_get_one_line(tmp_path):
+  for data_path, message in bad_corpora(tmp_path):
+    with pytest.raises(reader.DataError, match=message) as error:
       reader.ptb_raw_data(data_path)
     assert "\n" not in str(error.value)
 
 
-def test_iterator_gives_the_classic_windows():
+def test_the_iterator_yields_the_classic_windows():
   windows = list(reader.ptb_iterator([4, 3, 2, 1, 0, 5, 6, 7, 8, 9, 10], 2, 2))
   xs = [x.tolist() for x, _ in windows]
   ys = [y.tolist() for _, y in windows]
@@ -202,7 +146,7 @@ SIZES = {"length": strategies.integers(2, 300),
 
 
 @hypothesis.given(**SIZES)
-def test_training_streams_hold_the_windows_of_the_iterator(
+def test_training_streams_contain_the_windows_of_the_iterator(
     length, batch_size, num_steps):
   ids = np.arange(length)
   epoch_size = (length // batch_size - 1) // num_steps
@@ -221,7 +165,7 @@ def test_training_streams_hold_the_windows_of_the_iterator(
 
 
 @hypothesis.given(**SIZES)
-def test_evaluation_scores_each_target_once_and_in_order(
+def test_evaluation_streams_have_each_target_once_and_in_order(
     length, batch_size, num_steps):
   streams = reader.evaluation_streams(np.arange(length), batch_size, num_steps)
   assert (len(streams) - 1) % num_steps == 0
@@ -232,8 +176,8 @@ def test_evaluation_scores_each_target_once_and_in_order(
 
 
 @hypothesis.given(**SIZES)
-def test_advice_on_a_short_text_is_exact(length, batch_size, num_steps):
-  """What the message names is enough, and one more is too much."""
+def test_the_advice_for_a_short_text_is_exact(length, batch_size, num_steps):
+  """The sizes in the message work, and sizes one larger do not."""
   try:
     reader.training_streams(range(length), batch_size, num_steps)
     return
@@ -254,7 +198,7 @@ def test_evaluation_needs_a_target():
     reader.evaluation_streams([3], 20, 20)
 
 
-def test_ptb_is_read_in_time(ptb_folder):
+def test_ptb_is_read_in_little_time(ptb_folder):
   seconds = []
   for _ in range(3):
     start = time.perf_counter()

@@ -1,0 +1,49 @@
+"""The command line of the scripts in this folder.
+
+The scripts run as `python data/NAME.py`, so Python looks for modules in data/
+and not in the folder above, which holds the package rnn. Importing this module
+first makes rnn importable.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from rnn.errors import UserError, one_line
+
+
+class Parser(argparse.ArgumentParser):
+  """An argument parser that prints an error as one line, without the usage."""
+
+  def error(self, message: str) -> NoReturn:
+    """Prints the message and exits with status 2."""
+    self.exit(2, f"{self.prog}: {one_line(message)}\n")
+
+
+def run(prog: str, action: Callable[[], str]) -> int:
+  """Calls `action`, prints the text that it returns, and prints its errors.
+
+  Returns:
+    The exit status: 0; the status of a UserError; 130 after Ctrl-C; 1 if
+    standard output cannot be written. `action` should raise no OSError.
+  """
+  try:
+    print(action(), flush=True)
+  except UserError as error:
+    print(f"{prog}: {error}", file=sys.stderr)
+    return error.status
+  except KeyboardInterrupt:
+    # The newline ends the line on which the terminal echoed ^C.
+    print(f"\n{prog}: interrupted; nothing was written", file=sys.stderr)
+    return 130
+  except OSError as error:  # from print
+    # Python would flush the text again at exit, and fail with a traceback.
+    sys.stdout = open(os.devnull, "w")
+    if not isinstance(error, BrokenPipeError):  # `prepare.py | head` is fine
+      print(f"{prog}: standard output: {error.strerror}", file=sys.stderr)
+    return 1
+  return 0

@@ -1,0 +1,1 @@
+"""Recurrent networks in TensorFlow 1.x: layers, training, run directories."""

@@ -1,0 +1,1 @@
+"""Command lines: flags, logging and error messages of all scripts."""

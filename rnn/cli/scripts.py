@@ -1,0 +1,115 @@
+"""The common part of all scripts: flags, logging and error messages.
+
+A script imports this module first, and calls `run` at its end. While the slow
+imports of a script are running, Ctrl-C ends it without a traceback.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO
+
+from absl import app, flags
+
+from rnn.errors import SettingError, UserError, one_line
+
+FLAGS = flags.FLAGS
+_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+_SCRIPTS = [os.path.join(_ROOT, *name.split("/")) for name in (
+    "ptb_word_lm.py", "generate.py", "score.py", "export.py", "neighbors.py",
+    "tasks/char_lm.py", "tasks/ocr.py", "tasks/sentiment.py",
+    "tasks/word2vec.py")]
+
+
+def _end_quietly_on_interrupt() -> None:
+  """Lets Ctrl-C end the process at once, as long as it has nothing to lose.
+
+  Applies only if the process runs a script of this suite, not in a notebook or
+  another program that imports it.
+  """
+  script = getattr(sys.modules["__main__"], "__file__", None)
+  if script and os.path.abspath(script) in _SCRIPTS and (
+      signal.getsignal(signal.SIGINT) == signal.default_int_handler):
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+_end_quietly_on_interrupt()
+
+
+def run(main: Callable[[Sequence[str]], None],
+        define_flags: Callable[[], None]) -> None:
+  """Runs a script: defines the flags, parses the command line, calls `main`."""
+  define_flags()
+  app.run(main, flags_parser=parse_flags)
+
+
+def parse_flags(argv: Sequence[str]) -> list[str]:
+  """Parses the command line; an error becomes one line, and exit status 1."""
+  try:
+    rest = FLAGS(argv)
+  except (flags.Error, ValueError) as error:  # absl's own flags: ValueError
+    _fail(argv[0], error)
+  if len(rest) > 1:
+    _fail(argv[0], f"{rest[1]}: not a flag; flags look like --save_path=DIR")
+  return rest
+
+
+@contextlib.contextmanager
+def error_lines(
+    script: str, stdout_is_data: bool = False,
+    out_of_memory: str = "out of memory; close other programs",
+) -> Iterator[None]:
+  """A context for `main`: an error becomes one line, and the exit status 1.
+
+  Args:
+    script: argv[0].
+    stdout_is_data: whether standard output is for other programs: then it is
+      UTF-8, and log messages go to standard error.
+    out_of_memory: the message in that case.
+  """
+  from rnn.tf1 import tf  # not at the top: this module is imported first
+  sys.stdout = sys.stdout or open(os.devnull, "w")  # it may have been closed
+  sys.stderr = sys.stderr or open(os.devnull, "w")
+  if isinstance(sys.stdout, io.TextIOWrapper):  # not so in a notebook
+    sys.stdout.reconfigure(
+        encoding="utf-8" if stdout_is_data else None,
+        errors="backslashreplace")  # as on standard error
+  _set_up_logging(script, sys.stderr if stdout_is_data else sys.stdout)
+  try:
+    yield
+    sys.stdout.flush()
+  except SettingError as error:
+    is_flag = error.setting in FLAGS
+    _fail(script, f"--{error}" if is_flag else error, error.status)
+  except UserError as error:
+    _fail(script, error, error.status)
+  except (MemoryError, tf.errors.ResourceExhaustedError):
+    _fail(script, out_of_memory)
+  except OSError as error:  # raised by print
+    sys.stdout = open(os.devnull, "w")  # later output goes nowhere
+    if not isinstance(error, BrokenPipeError):  # as in `ptb_word_lm.py | head`
+      _fail(script, f"standard output: {error.strerror}")
+    sys.exit(1)
+
+
+def _set_up_logging(script: str, information: TextIO) -> None:
+  """Sends warnings to standard error, and information to the given stream."""
+  below = logging.StreamHandler(information)
+  below.addFilter(lambda record: record.levelno < logging.WARNING)
+  above = logging.StreamHandler()
+  above.setLevel(logging.WARNING)
+  above.setFormatter(
+      logging.Formatter(f"{os.path.basename(script)}: warning: %(message)s"))
+  logging.basicConfig(level=logging.INFO, format="%(message)s",
+                      handlers=[below, above], force=True)
+  logging.raiseExceptions = False  # the next print will report the failure
+
+
+def _fail(script: str, message: object, status: int = 1) -> None:
+  print(f"{os.path.basename(script)}: {one_line(message)}", file=sys.stderr)
+  sys.exit(status)

@@ -1,0 +1,235 @@
+"""The flags of scripts that train: what to train, and where to keep it."""
+
+import contextlib
+import dataclasses
+import math
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from absl import flags
+
+import configs
+from rnn.errors import UserError
+from rnn.layers import cells, recurrent
+from rnn.options import Options
+from rnn.runs.training_run import TrainingRun
+from rnn.text import word_vectors
+from rnn.text.vocabulary import Words
+from rnn.training import signals
+
+FLAGS = flags.FLAGS
+
+_S = TypeVar("_S", bound=configs.Settings)
+
+
+def define(data_help: str, layers: bool = True) -> None:
+  """Defines the flags.
+
+  Args:
+    data_help: describes --data_path.
+    layers: whether the model has recurrent layers, for which --rnn_mode chooses
+      an implementation.
+  """
+  flags.DEFINE_string("data_path", None, data_help)
+  flags.DEFINE_string("save_path", None,
+                      "The folder of the run: it keeps checkpoints and "
+                      "metrics, and training resumes from there.")
+  flags.DEFINE_bool("fresh", False,
+                    "Refuse a --save_path that is not empty.")
+  flags.DEFINE_float("save_secs", 600,
+                     "Seconds between two checkpoints within an epoch. There "
+                     "is one at the end of each epoch in any case.",
+                     lower_bound=0)
+  flags.DEFINE_integer("keep", 3, "The number of newest checkpoints to keep, "
+                       "in addition to the best.", lower_bound=1)
+  flags.DEFINE_integer("seed", 1, "Determines the initial values and all other "
+                       "random numbers of training.",
+                       lower_bound=0, upper_bound=2**31 - 1)
+  flags.DEFINE_string("config_override", "",
+                      "Settings that replace the config's, such as "
+                      "hidden_size=300,keep_prob=0.8")
+  flags.register_validator("save_path", lambda path: path != "",
+                           "no name; leave out the flag to save nothing")
+  flags.register_validator("save_secs", lambda seconds: not math.isnan(seconds),
+                           "must be a number")
+  if layers:
+    flags.DEFINE_enum("rnn_mode", None, list(dict.fromkeys(
+        name for cell in cells.CELLS.values() for name in cell.layers)),
+                      "The implementation of the recurrent layers; by default "
+                      "the fastest on this machine.")
+    flags.register_validator(
+        "rnn_mode", lambda name: name is None or recurrent.runs_here(name),
+        recurrent.NEEDS_GPU)
+
+
+def define_embeddings() -> None:
+  """Defines the flag that `initial_embeddings` reads."""
+  flags.DEFINE_string("init_embeddings", None,
+                      "Word vectors to start the embedding with: a .npy file, "
+                      "or a text file in word2vec's format.")
+
+
+def define_precision() -> None:
+  """Defines the flags of the precision, which `options` reads."""
+  flags.DEFINE_bool("use_fp16", False,
+                    "Compute in float16, with parameters in float32.")
+  flags.DEFINE_bool("use_bfloat16", False,
+                    "Compute in bfloat16, with parameters in float32.")
+  flags.mark_bool_flags_as_mutual_exclusive(["use_fp16", "use_bfloat16"])
+
+
+def options(config: Any, static: bool = True) -> Options:
+  """Returns the options that the flags give, with the rnn_mode resolved.
+
+  Args:
+    config: a `configs.Config`, or the record of a model without layers.
+    static: whether the number of steps is known when the graph is built.
+
+  Raises:
+    SettingError: the cell has no implementation with the name in --rnn_mode.
+  """
+  def is_set(name: str) -> bool:
+    return name in FLAGS and bool(FLAGS[name].value)
+
+  # A model without recurrent layers has no flag --rnn_mode.
+  rnn_mode = cells.CELLS[config.cell].resolve(
+      FLAGS.rnn_mode, static) if "rnn_mode" in FLAGS else None
+  return Options(
+      rnn_mode, FLAGS.seed,
+      "float16" if is_set("use_fp16") else
+      "bfloat16" if is_set("use_bfloat16") else "float32")
+
+
+def initial_embeddings(
+    vocabulary: Words, config: configs.Config,
+) -> tuple[dict[str, np.ndarray] | None, dict | None]:
+  """Reads the file that --init_embeddings names.
+
+  Returns:
+    values, fingerprint: the initial values of the model's variables, a dict by
+    name, and their description for config.json; None, None without the flag.
+
+  Raises:
+    UserError: the file cannot be used, or has vectors of another size.
+  """
+  if not FLAGS.init_embeddings:
+    return None, None
+  values, fingerprint = word_vectors.initial(
+      FLAGS.init_embeddings, vocabulary.words, config.input_size,
+      config.init_scale, FLAGS.seed)
+  return {"Model/embedding": values}, fingerprint
+
+
+def data_path(advice: str) -> str:
+  """Returns the value of --data_path.
+
+  Args:
+    advice: the data to name, and where to get them.
+
+  Raises:
+    UserError: the flag is missing.
+  """
+  if not FLAGS.data_path:
+    raise UserError(f"--data_path: name {advice}")
+  return FLAGS.data_path
+
+
+def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
+           ) -> tuple[_S, dict[str, Any]]:
+  """Applies --config_override to a config.
+
+  Args:
+    one_layer: whether the model must have one layer.
+    unused: settings that the model does not have.
+
+  Returns:
+    config, settings: a record like `base`, and the changed settings by name.
+
+  Raises:
+    ConfigError: as in `configs.parse` and `configs.override`; an unused
+      setting, or too many layers.
+  """
+  settings = configs.parse(FLAGS.config_override, type(base))
+  for name in settings:
+    if name in unused:
+      raise configs.ConfigError(
+          f"{name}: this model has no such setting; leave it out")
+  changed = configs.override(base, settings)
+  if one_layer and len(getattr(changed, "layer_sizes", ())) > 1:
+    raise configs.ConfigError("num_layers: this model has one layer")
+  return changed, settings
+
+
+def refuse(mode: str, *names: str) -> None:
+  """Refuses the flags of training, and other flags that are named.
+
+  Args:
+    mode: the flag because of which the script does not train.
+
+  Raises:
+    UserError: one of the flags is given.
+  """
+  for name in ("config_override", "seed", "use_fp16", "use_bfloat16", "fresh",
+               "save_secs", "keep", "init_embeddings", *names):
+    if name in FLAGS and FLAGS[name].present:
+      raise UserError(f"--{name}: has no effect with {mode}; leave it out")
+
+
+def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
+        content: Mapping[str, Any], **kwargs: Any) -> TrainingRun | None:
+  """Returns the TrainingRun at --save_path; None without the flag.
+
+  Args:
+    name: the model's name.
+    config, settings: as `config` returns them.
+    content: the rest of config.json: properties that tell this run from
+      others, with "data" about the text.
+    kwargs: other arguments of the TrainingRun.
+  """
+  if not FLAGS.save_path:
+    return None
+  return TrainingRun(
+      FLAGS.save_path,
+      config={"model": name, "overrides": FLAGS.config_override,
+              "settings": dataclasses.asdict(config), "seed": FLAGS.seed,
+              **content},
+      fresh=FLAGS.fresh, keep=FLAGS.keep,
+      # A setting that affects the result changes only if it is named.
+      may_change=["model", "overrides", "rnn_mode", "data.path",
+                  "data.*.file", "settings.max_max_epoch",
+                  *(f"settings.{name}" for name in settings
+                    if name in config.schedule())],
+      title=" ".join([name, *(
+          f"{setting}={value}" for setting, value in settings.items())]),
+      **kwargs)
+
+
+class _StoppedError(UserError):
+  """A signal stopped the script."""
+
+  def __init__(self, stop: signals.Stopped, advice: str) -> None:
+    super().__init__(f"stopped by {stop}; {advice}")
+    self.status = 128 + stop.signum
+
+
+@contextlib.contextmanager
+def stopping(run: TrainingRun | None) -> Iterator[Callable[[], None]]:
+  """A context in which signals wait until a step ends.
+
+  It yields the function to call between steps, see `signals.on_signals`. A
+  signal ends the context with an error that says how to resume.
+  """
+  try:
+    with signals.on_signals() as check_stop:
+      yield check_stop
+  except signals.Stopped as stop:
+    # The same command, without --fresh, which would refuse to resume.
+    command = shlex.join(
+        arg for arg in sys.orig_argv if not re.match("--?(no)?fresh", arg))
+    raise _StoppedError(stop, (
+        f"everything is saved, resume with: {command}" if run else
+        "nothing is kept without --save_path")) from None

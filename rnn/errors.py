@@ -1,0 +1,46 @@
+"""Errors that a user can act on. Each is shown as one line."""
+
+_MAX_LENGTH = 10_000  # characters; a path has at most 4,096 bytes
+
+
+def one_line(text: object) -> str:
+  """Returns a text as a single printable line.
+
+  Characters that cannot be printed, such as a newline in a file name, are
+  escaped as in Python. A very long text loses its middle.
+  """
+  text = str(text)
+  if len(text) > _MAX_LENGTH:
+    text = f"{text[:_MAX_LENGTH // 2]} ... {text[-_MAX_LENGTH // 2:]}"
+  return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class UserError(ValueError):
+  """An error that the user can fix; its text is one line.
+
+  Attributes:
+    status: the exit status of a script that ends with this error.
+  """
+
+  status = 1
+
+  def __str__(self) -> str:
+    return one_line(super().__str__())
+
+
+class DataError(UserError):
+  """A text or another input file cannot be used."""
+
+
+class SettingError(UserError):
+  """A setting has a value that cannot be used.
+
+  Its text begins with the setting, as in "rnn_mode=fused: needs ...". Code
+  below the scripts knows settings, not flags: `rnn.cli.scripts` puts the two
+  dashes of a flag in front.
+  """
+
+  def __init__(self, setting: str, message: str, value: object = None) -> None:
+    head = setting if value is None else f"{setting}={value}"
+    super().__init__(f"{head}: {message}")
+    self.setting = setting

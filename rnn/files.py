@@ -1,0 +1,282 @@
+"""Files that are written atomically, sealed with a digest, or compressed.
+
+Every file of a run is written under a temporary name, synced, and then renamed.
+So a reader never sees half a file, even after a kill.
+"""
+
+import bz2
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import os
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rnn.errors import DataError, UserError
+
+# A file or folder with this ending is being written or removed, or was when
+# its process died.
+PARTIAL = ".partial"
+BOM = b"\xef\xbb\xbf"
+
+_BLOCK_BYTES = 1 << 20
+_OPENERS: dict[bytes, Any] = {
+    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+
+
+class DamagedError(Exception):
+  """A file is unreadable, or its content is not what was written."""
+
+
+# Writing
+
+
+@contextlib.contextmanager
+def atomic_write(path: str) -> Iterator[str]:
+  """Yields a temporary name to write a file or folder under.
+
+  At the end of the context the file is synced and renamed to `path`. After an
+  exception it is removed, and `path` is as it was.
+  """
+  partial = path + PARTIAL
+  remove(partial)  # a killed process may have left it
+  try:
+    yield partial
+    if os.path.isdir(partial):
+      for name in os.listdir(partial):
+        _sync(os.path.join(partial, name))
+    _sync(partial)
+    os.replace(partial, path)
+    _sync(os.path.dirname(path) or ".")
+  finally:
+    remove(partial)  # this makes room if the disk is full
+
+
+def _sync(path: str) -> None:
+  """Waits until a file, or a folder's list of names, is on the disk."""
+  if os.name == "nt" and os.path.isdir(path):
+    return  # Windows opens no folders
+  descriptor = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
+
+
+def remove(path: str) -> None:
+  """Removes a file or a folder with its contents, if it exists."""
+  with contextlib.suppress(FileNotFoundError):
+    if os.path.isdir(path):
+      shutil.rmtree(path)
+    else:
+      os.remove(path)
+
+
+def write_json(path: str, content: object) -> None:
+  """Writes JSON atomically, indented by two spaces."""
+  with atomic_write(path) as partial, open(partial, "w") as file:
+    json.dump(content, file, indent=2)
+    file.write("\n")
+
+
+def write_sealed(path: str, content: object) -> None:
+  """Writes JSON together with its digest; `read_sealed` checks it."""
+  write_json(path, {"sha256": json_digest(content), "content": content})
+
+
+def read_sealed(path: str) -> dict:
+  """Reads a file that `write_sealed` wrote.
+
+  Raises:
+    DamagedError: the file is unreadable, or the digest does not match.
+  """
+  try:
+    with open(path) as file:
+      sealed = json.load(file)
+    if sealed["sha256"] == json_digest(sealed["content"]):
+      return sealed["content"]
+    raise DamagedError(f"{path}: checksum does not match")
+  except OSError as error:
+    raise DamagedError(f"{path}: {error.strerror}") from None
+  except (ValueError, KeyError, TypeError, RecursionError):
+    raise DamagedError(f"{path}: garbled") from None
+
+
+def json_digest(content: object) -> str:
+  """Returns the SHA-256 of a JSON value, in hexadecimal digits."""
+  return hashlib.sha256(
+      json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+# Temporary files
+
+
+@contextlib.contextmanager
+def temporary_file() -> Iterator[IO[bytes]]:
+  """Yields a file without a name, which vanishes when nothing uses it.
+
+  Raises:
+    DataError: the file cannot be created or written.
+  """
+  try:
+    with tempfile.TemporaryFile() as file:
+      yield file
+  except OSError as error:
+    raise DataError(
+        f"{tempfile.gettempdir()}: cannot write temporary files: "
+        f"{error.strerror}; free some space, or name another folder in the "
+        "environment variable TMPDIR") from None
+
+
+def memory_map(file: IO[bytes], mode: str = "r",
+               dtype: npt.DTypeLike = "<i4") -> np.ndarray:
+  """Returns the numbers in an open file as a memory-mapped array."""
+  if not os.fstat(file.fileno()).st_size:
+    return np.zeros(0, dtype)
+  return np.memmap(file, dtype, mode)  # type: ignore[call-overload]
+
+
+# Reading
+
+
+@contextlib.contextmanager
+def path_errors(path: str) -> Iterator[None]:
+  """Turns the errors of opening and reading a file into a DataError."""
+  try:
+    yield
+  except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+    raise DataError(f"{path}: truncated or damaged ({error}); get it again"
+                    ) from None
+  except OSError as error:  # an OSError from bz2 has no strerror
+    raise DataError(f"{path}: " + (
+        error.strerror or f"truncated or damaged ({error})")) from None
+  except ValueError as error:  # a NUL in the path, or a surrogate
+    if isinstance(error, (UserError, UnicodeDecodeError)):
+      raise
+    raise DataError(f"{path}: not a file name: {error}") from None
+
+
+@contextlib.contextmanager
+def open_binary(path: str) -> Iterator[IO[bytes]]:
+  """Yields the content of a file as a stream of bytes.
+
+  The file may be compressed by gzip, bzip2 or xz. Its first bytes show the
+  format.
+
+  Raises:
+    DataError: the file does not exist, or its compressed data are truncated
+      or damaged. Also raised while the context reads.
+  """
+  with path_errors(path), open(path, "rb") as file:
+    start = file.peek(6)
+    opener = next((opener for magic, opener in _OPENERS.items()
+                   if start.startswith(magic)), None)
+    with opener(file) if opener else file as content:
+      yield content
+
+
+@contextlib.contextmanager
+def open_text(path: str) -> Iterator[io.TextIOWrapper]:
+  """Yields a UTF-8 file, which may be compressed, as a stream of text.
+
+  Line ends stay as they are.
+
+  Raises:
+    DataError: as in `open_binary`; also if the file is not UTF-8.
+  """
+  with open_binary(path) as content:
+    try:
+      yield io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
+    except UnicodeDecodeError:
+      raise DataError(f"{path}: not UTF-8 text; convert the file, or choose "
+                      "another one") from None
+
+
+def check_is_file(path: str) -> None:
+  """Raises a DataError if the path is a folder or a pipe.
+
+  A path that does not exist passes: opening it gives the better message.
+  """
+  if os.path.exists(path) and not os.path.isfile(path):
+    raise DataError(f"{path}: not a file")
+
+
+def stamp(path: str) -> list | None:
+  """Returns a list that changes with a file: path, inode, size and times.
+
+  It misses an edit that keeps the size and falls within the same tick of the
+  file system's clock (some milliseconds), or that comes with the clock set
+  back. The result is None if there is no such file.
+  """
+  try:
+    status = os.stat(path)
+  except (OSError, ValueError):  # ValueError: not a file name
+    return None
+  return [os.path.abspath(path), status.st_ino, status.st_size,
+          status.st_mtime_ns, status.st_ctime_ns]
+
+
+def read_blocks(path: str) -> Iterator[bytes]:
+  """Generates a UTF-8 file in blocks of about a megabyte.
+
+  A block ends after a blank or a newline, so no word is cut in two.
+
+  Raises:
+    DataError: the file does not exist, is not a file, or is not UTF-8.
+  """
+  check_is_file(path)
+  try:
+    with path_errors(path), open(path, "rb") as file:
+      offset = 0
+      while block := file.read(_BLOCK_BYTES):
+        end = max(block.rfind(b" "), block.rfind(b"\n")) + 1
+        if end:  # the rest belongs to the next block
+          file.seek(end - len(block), os.SEEK_CUR)
+          block = block[:end]
+        else:
+          block += file.readline()
+        block.decode()
+        yield block
+        offset += len(block)
+  except UnicodeDecodeError as error:
+    raise DataError(f"{path}: not UTF-8 text, see byte {offset + error.start}; "
+                    "convert the file, or choose another one") from None
+
+
+def lock(file: IO) -> bool:
+  """Locks an open file for this process; returns whether that succeeded.
+
+  The lock ends with the process, or when the file is closed.
+  """
+  try:
+    import fcntl
+  except ImportError:  # Windows
+    return _lock_on_windows(file)
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return True
+  except BlockingIOError:
+    return False
+
+
+def _lock_on_windows(file: IO) -> bool:
+  """Locks one byte far past the end of the content, so others can read it."""
+  import msvcrt
+  file.seek(1 << 30)
+  try:
+    msvcrt.locking(  # type: ignore[attr-defined]
+        file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    return True
+  except OSError:
+    return False
+  finally:
+    file.seek(0)

@@ -1,0 +1,1 @@
+"""Recurrent layers, the softmax, and values drawn from a seed."""

@@ -1,0 +1,67 @@
+"""The cross entropy of a softmax layer, with its own gradient."""
+
+from collections.abc import Callable
+
+from rnn.tf1 import tf
+
+
+@tf.custom_gradient
+def softmax_cross_entropy(
+    hidden: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor, targets: tf.Tensor
+) -> tuple[tf.Tensor, Callable]:
+  """Cross entropy of softmax(hidden weights + bias) at the targets.
+
+  It equals TensorFlow's sparse softmax cross entropy of the logits, but makes
+  fewer passes over [N, V], the largest tensor of a language model: one op turns
+  the logits into probabilities, and only GEMMs read the gradient.
+
+  With the logits z and p = softmax(z), for each row:
+
+      cost         = -log p[target]
+      residual     = p - onehot(target), the gradient of the cost w.r.t. z
+      d_hidden     = d_cost (residual weights^T)
+      d_weights    = (d_cost hidden)^T residual
+      d_bias       = d_cost^T residual
+
+  So d_cost scales [N, H] and never [N, V].
+
+  Args:
+    hidden: [N, H].
+    weights: [H, V]; hidden and weights have both 16 bits or both 32.
+    bias: [V], float32.
+    targets: [N], integers in [0, V).
+
+  Returns:
+    [N], in nats, float32.
+  """
+  logits = tf.cast(hidden @ weights, tf.float32) + bias  # (N, V)
+  # The row and the column of each target, (N, 2).
+  target_indices = tf.stack(
+      [tf.range(tf.size(targets, out_type=targets.dtype)), targets], axis=1)
+  probs = tf.nn.softmax(logits)
+  target_probs = tf.gather_nd(probs, target_indices)
+  # Probabilities below 1e-38 (87 nats) are 0 in float32, and their logarithm
+  # would be infinite. In that rare case the cost comes from the logits.
+  cost = tf.cond(
+      tf.reduce_all(target_probs > 1e-30),
+      lambda: -tf.log(target_probs),
+      lambda: tf.reduce_logsumexp(logits, 1) - tf.gather_nd(
+          logits, target_indices))
+  # Subtracts 1 at the targets. The op can do so within the memory of `probs`,
+  # but only if nothing reads `probs` later. Hence the control dependency. In
+  # evaluation nothing fetches the residual, and it is not computed.
+  with tf.control_dependencies([target_probs]):
+    residual = tf.raw_ops.ScatterNdNonAliasingAdd(
+        input=probs, indices=target_indices,
+        updates=-tf.ones_like(target_probs))
+
+  def grad(d_cost):
+    d_cost = d_cost[:, None]  # (N, 1)
+    d_cost_low, residual_low = (
+        tf.cast(x, hidden.dtype) for x in (d_cost, residual))
+    return (d_cost_low * tf.matmul(residual_low, weights, transpose_b=True),
+            tf.matmul(d_cost_low * hidden, residual_low, transpose_a=True),
+            tf.matmul(d_cost, residual, transpose_a=True)[0],  # in float32
+            None)
+
+  return cost, grad

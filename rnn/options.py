@@ -1,0 +1,22 @@
+"""How a model is computed, as opposed to its hyperparameters."""
+
+import dataclasses
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Options that travel from the flags to the graph.
+
+  Attributes:
+    rnn_mode: the implementation of the recurrent layers, such as "fused" (see
+      `rnn.layers.cells`). None stands for the fastest on this machine.
+    seed: determines the initial values and the dropout masks.
+    precision: the number format of the GEMMs, one of PRECISIONS. Parameters,
+      updates and the cost are float32 in any case.
+  """
+
+  rnn_mode: str | None = None
+  seed: int = 1
+  precision: str = "float32"

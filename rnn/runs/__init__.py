@@ -1,0 +1,1 @@
+"""The run directory: reading it, writing it, and its checkpoints."""

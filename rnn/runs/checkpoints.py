@@ -1,0 +1,173 @@
+"""One checkpoint: its files, and reading parameters out of it.
+
+A checkpoint is a folder. The files model.ckpt.* have the variables, in
+TensorFlow's format. journal.json has the rest.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rnn import files
+from rnn.errors import UserError
+from rnn.files import DamagedError
+from rnn.tf1 import error_cause, tf
+
+# The errors with which TensorFlow reacts to a damaged checkpoint.
+_READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
+
+
+class RunError(UserError):
+  """A run directory or one of its checkpoints cannot be used."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+  """A checkpoint's folder, and what its name says.
+
+  Attributes:
+    path: the folder.
+    step: the number of training steps.
+    epoch: the epoch that ended here, after validation; None within an epoch.
+    best: whether this is the best epoch by validation.
+  """
+
+  path: str
+  step: int
+  epoch: int | None
+  best: bool
+
+  @property
+  def variables(self) -> str:
+    """The prefix by which TensorFlow knows the files of the variables."""
+    return os.path.join(self.path, "model.ckpt")
+
+  def journal(self) -> dict:
+    """Returns the training state that is not in variables.
+
+    It is a dict with "rows" and "seconds", see `loop.Trainer`, and "config",
+    the content of config.json.
+
+    Raises:
+      DamagedError: the file is unreadable, or not what was written.
+    """
+    return files.read_sealed(os.path.join(self.path, "journal.json"))
+
+  def read(self, variables: Iterable[tf.Variable]) -> dict[str, np.ndarray]:
+    """Reads the values of variables, see `read_variables`."""
+    try:
+      return read_variables(self.variables, variables)
+    except DamagedError as error:
+      raise DamagedError(f"{self.path}: {error}") from None
+    except RunError as error:
+      raise RunError(f"{self.path}: {error}") from None
+
+  def load(self, session: tf.Session,
+           variables: Sequence[tf.Variable]) -> None:
+    """Loads the values of variables into a session: all of them, or none.
+
+    Raises:
+      DamagedError, RunError: as in `read_variables`.
+    """
+    assign(session, variables, self.read(variables))
+
+
+def read_variables(
+    prefix: str, variables: Iterable[tf.Variable],
+    aliases: Callable[[str], Iterable[str]] = lambda name: [name],
+) -> dict[str, np.ndarray]:
+  """Reads the values of variables from a checkpoint: a dict by name.
+
+  Args:
+    prefix: of the files, such as "model.ckpt".
+    aliases: returns the names to look for instead of a variable's, the
+      preferred one first.
+
+  Raises:
+    DamagedError: a value cannot be read.
+    RunError: a variable is missing or has another shape; the message names
+      every such variable.
+  """
+  values, differences = {}, []
+  try:
+    saved = tf.train.load_checkpoint(prefix)
+    shapes = saved.get_variable_to_shape_map()
+    dtypes = saved.get_variable_to_dtype_map()
+    # Reading a tensor verifies its checksum, too.
+    for variable in variables:
+      name = next(filter(shapes.__contains__, aliases(variable.op.name)), None)
+      shape = variable.shape.as_list()
+      if shapes.get(name) != shape:
+        there = shapes.get(name, "missing")
+        differences.append(
+            f"{variable.op.name} ({there} there, {shape} here)")
+      elif dtypes[name].is_floating != variable.dtype.is_floating:
+        differences.append(f"{variable.op.name} ({dtypes[name].name} there)")
+      else:
+        values[variable.op.name] = saved.get_tensor(name)
+  except _READ_ERRORS as error:
+    raise DamagedError(error_cause(error)) from None
+  if differences:
+    raise RunError("this is another model, which differs in "
+                   + ", ".join(differences))
+  return values
+
+
+def shape_of(prefix: str, name: str) -> list[int]:
+  """Returns the shape of a variable in a checkpoint.
+
+  Raises:
+    DamagedError: the checkpoint cannot be read.
+    RunError: it has no such variable.
+  """
+  try:
+    shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
+  except _READ_ERRORS as error:
+    raise DamagedError(error_cause(error)) from None
+  if not shapes.get(name):
+    raise RunError(f"this is another model, which has no {name}")
+  return shapes[name]
+
+
+def assign(session: tf.Session, variables: Sequence[tf.Variable],
+           values: Mapping[str, Any]) -> None:
+  """Assigns values, a dict by name, to variables in a session."""
+  # The initializer's input is fed: this adds no op to the graph.
+  session.run([v.initializer for v in variables],
+              {v.initializer.inputs[1]: values[v.op.name] for v in variables})
+
+
+def average(values: Sequence[Mapping[str, np.ndarray]]) -> dict:
+  """Returns the mean of each array over several dicts of parameters.
+
+  Sums are float64. A single dict is returned as it is.
+  """
+  if len(values) == 1:
+    return dict(values[0])
+  return {name: np.mean([v[name] for v in values], axis=0, dtype=np.float64)
+          for name in values[0]}
+
+
+def absolute(path: str) -> str:
+  """Returns the absolute path of a folder for TensorFlow's files.
+
+  Even "ram://run" names a folder on disk, not in TensorFlow's file system in
+  memory.
+
+  Raises:
+    RunError: TensorFlow would not find files under this name.
+  """
+  folder = path if "\0" in path else os.path.abspath(path)
+  # TensorFlow reads these characters as wildcards.
+  if any(character in folder for character in "[]\\\0"):
+    raise RunError(f"{path}: the name of the folder may not contain [ or ] or "
+                   "\\ or NUL; choose another folder")
+  try:
+    path.encode()
+  except UnicodeEncodeError:
+    raise RunError(f"{path}: the name of the folder must be UTF-8; choose "
+                   "another folder") from None
+  return folder

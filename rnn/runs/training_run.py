@@ -1,0 +1,349 @@
+"""Writes a run directory during training. See `directory` for the files.
+
+Everything except the events and the lock is complete and on the disk before it
+gets its name, so no reader sees half a file, even after a kill.
+"""
+
+import contextlib
+import csv
+import functools
+import glob
+import io
+import itertools
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any
+
+import numpy as np
+
+import reader
+from rnn import files
+from rnn.runs import config_file, learning_curve
+from rnn.runs.checkpoints import Checkpoint, RunError
+from rnn.runs.directory import RunDirectory, describe_ids
+from rnn.runs.events import EventFile
+from rnn.text.vocabulary import Words
+from rnn.tf1 import error_cause, tf
+
+_FILES = ("config.json", "vocab.txt", "metadata.tsv", "projector_config.pbtxt",
+          "metrics.csv", "learning_curve.png", "tests.json", "checkpoint",
+          "ids.int32", "ids.json")
+
+_log = logging.getLogger(__name__)
+
+
+class TrainingRun(RunDirectory):
+  """A run directory that this process writes during training.
+
+  Every method raises a RunError if the folder cannot be written.
+  """
+
+  def __init__(self, path: str, config: Mapping[str, Any],
+               vocabulary: Words | None = None, fresh: bool = False,
+               may_change: Iterable[str] = (), keep: int = 3, title: str = "",
+               reference: tuple[str, float] | None = None,
+               texts: Mapping[str, reader.Text] | None = None,
+               metric: str = "perplexity",
+               embedding: str = "Model/embedding") -> None:
+    """Does not touch the folder yet.
+
+    Args:
+      path: the folder; it need not exist.
+      config: the content of config.json, a dict of JSON types.
+      vocabulary: the words of the run, if it has any.
+      fresh: whether to refuse a folder that is not empty.
+      may_change: see `config_file.differences`.
+      keep: the number of newest checkpoints to keep, in addition to the best.
+      title, reference: see `learning_curve.draw`.
+      texts: a dict, split -> reader.Text, whose ids are saved for `corpus`.
+      metric: the metric's name in the rows, as in "valid_perplexity". The best
+        epoch has the lowest.
+      embedding: the variable with one row per word.
+    """
+    super().__init__(path)
+    self._config = json.loads(json.dumps(config))  # turns tuples into lists
+    self._vocabulary = vocabulary
+    self._fresh = fresh
+    self._may_change = tuple(may_change)
+    self._keep = keep
+    self._draw = functools.partial(
+        learning_curve.draw, title=title, reference=reference, metric=metric)
+    self._texts, self._metric, self._embedding = texts, metric, embedding
+    self._events = EventFile(self._folder)
+
+  @contextlib.contextmanager
+  def open(self) -> Iterator[None]:
+    """A context in which no other process trains in the folder.
+
+    Raises:
+      RunError: the folder is in use, holds anything other than this run (the
+        message lists the differences), or is not empty although `fresh`.
+    """
+    with self.writing():
+      os.makedirs(self.path, exist_ok=True)
+      self._refuse_other_content()
+      lock = open(self._join("lock"), "a+")
+    with lock:
+      with self.writing():
+        self._acquire(lock)
+        if self.checkpoints():
+          self._compare()
+        elif os.path.exists(self._join("metrics.csv")):
+          raise RunError(f"{self.path}: holds metrics.csv but no checkpoint; "
+                         "choose another folder for the run")
+        for path in self._partials():
+          files.remove(path)
+      yield
+
+  def restore(self, session: tf.Session, variables: Sequence[tf.Variable]
+              ) -> tuple[Checkpoint, dict] | None:
+    """Loads the newest readable checkpoint, and brings the other files in line.
+
+    Damaged checkpoints are set aside. Metrics of epochs after the checkpoint
+    are removed. Work that a kill interrupted is completed.
+
+    Raises:
+      RunError: as in `RunDirectory.restore`; also if the checkpoint is of
+        another run.
+    """
+    restored = super().restore(session, variables)
+    if not restored:
+      return None
+    checkpoint, journal = restored
+    self._refuse(checkpoint.path, self._differences(journal["config"])[0])
+    with self.writing():
+      for newer in itertools.takewhile(
+          lambda other: other != checkpoint, self.checkpoints()):
+        _move_aside(newer)
+      self._keep_best(journal["rows"])
+      self._name_newest()
+      self._show(journal["rows"])
+    tests = self.tests()
+    valid = {epoch: figure for epoch, figure in tests.items()
+             if epoch <= len(journal["rows"])}
+    if valid != tests:
+      self.keep_tests(valid)
+    return restored
+
+  def begin(self, step: int) -> None:
+    """Writes the files that describe the run, before step `step` + 1."""
+    with self.writing():
+      files.write_json(self._join("config.json"), self._config)
+      os.makedirs(self._join("checkpoints"), exist_ok=True)
+      if self._vocabulary:
+        self._save_vocabulary(self._vocabulary)
+        if self._texts:
+          self._save_ids(self._texts, self._vocabulary)
+      self._events.restart_at(step + 1)
+
+  def save(self, session: tf.Session, saver: tf.train.Saver, step: int,
+           journal: Mapping[str, Any], ends_epoch: bool = False) -> None:
+    """Saves a checkpoint, and deletes old ones.
+
+    Args:
+      saver: a tf.train.Saver of all global variables, with max_to_keep=0.
+      step: the number of training steps.
+      journal: a dict of JSON types. Its "rows" are the metrics, one dict per
+        epoch, with "epoch" among the keys; the best epoch is determined from
+        the validation metric.
+      ends_epoch: whether the epoch of the last row ended at this step.
+    """
+    rows = journal["rows"]
+    ended = f"-epoch-{rows[-1]['epoch']}" if ends_epoch else ""
+    path = self._join("checkpoints", f"step-{step:09d}{ended}")
+    if os.path.exists(path):
+      return  # nothing has happened since
+    with self.writing():
+      with files.atomic_write(path) as partial:
+        os.mkdir(partial)
+        saver.save(session, os.path.join(partial, "model.ckpt"),
+                   write_meta_graph=False, write_state=False)
+        files.write_sealed(os.path.join(partial, "journal.json"),
+                           {**journal, "config": self._config})
+      self._name_newest()
+      if ends_epoch:
+        self._keep_best(rows)
+        self._show(rows)
+      self._delete_old()
+
+  def log(self, step: int, figures: dict[str, float]) -> None:
+    """Adds points to TensorBoard's curves: a dict, name -> number."""
+    with self.writing():
+      self._events.add_figures(step, figures)
+
+  def set_aside(self, step: int) -> None:
+    """Renames the checkpoint within an epoch at a step, if any, to aside-..."""
+    with self.writing():
+      for checkpoint in self.checkpoints():
+        if checkpoint.step == step and not checkpoint.epoch:
+          _move_aside(checkpoint)
+
+  def keep_tests(self, tests: Mapping[int, float]) -> None:
+    """Saves the metric on the test split: a dict by epoch."""
+    with self.writing():
+      files.write_sealed(
+          self._join("tests.json"),
+          {str(epoch): figure for epoch, figure in tests.items()})
+
+  def _save_vocabulary(self, vocabulary: Words) -> None:
+    for name in "vocab.txt", "metadata.tsv":
+      with files.atomic_write(self._join(name)) as partial:
+        vocabulary.save(partial)
+    with files.atomic_write(self._join("projector_config.pbtxt")) as partial:
+      with open(partial, "w") as file:
+        file.write(f'embeddings {{ tensor_name: "{self._embedding}" '
+                   'metadata_path: "metadata.tsv" }\n')
+
+  def _save_ids(self, texts: Mapping[str, reader.Text],
+                vocabulary: Words) -> None:
+    """Saves the ids for a restart. A failure is no reason to stop.
+
+    After a kill between the two files the ids do not match ids.json, and the
+    restart reads the texts.
+    """
+    try:
+      with files.atomic_write(self._join("ids.int32")) as partial:
+        with open(partial, "wb") as file:
+          for text in texts.values():
+            file.write(np.asarray(text.ids, "<i4").data)
+      files.write_sealed(self._join("ids.json"),
+                         describe_ids(texts, vocabulary))
+    except OSError as error:
+      _log.warning("%s: cannot save the ids: %s; a restart will read the texts "
+                   "again", self.path, error.strerror)
+
+  def _compare(self) -> None:
+    """Refuses to resume another run than the one in the folder."""
+    refused, changed = self._differences(self.config())
+    if self._vocabulary:
+      words = self.vocabulary().words
+      if words != self._vocabulary.words:
+        refused.append(f"the vocabulary ({len(words)} words there, "
+                       f"{len(self._vocabulary)} here, not the same)")
+    self._refuse(self.path, refused)
+    if changed:
+      _log.info("changed since the run was started: %s", ", ".join(changed))
+
+  def _differences(self, there: dict) -> tuple[list[str], list[str]]:
+    return config_file.differences(there, self._config, self._may_change)
+
+  def _refuse(self, path: str, differences: Sequence[str]) -> None:
+    if differences:
+      raise RunError(
+          f"{path}: holds another run, which differs in "
+          + ", ".join(differences)
+          + "; repeat its settings, or choose another folder for the run")
+
+  def _refuse_other_content(self) -> None:
+    """Refuses a folder that is neither empty nor a run directory."""
+    names = {self._join(name) for name in os.listdir(self.path)}
+    names -= {self._join("lock"), *self._partials()}
+    if names and self._fresh:
+      raise RunError(f"{self.path}: not empty, but a fresh run needs a new "
+                     "folder: remove this one, or choose another")
+    task = config_file.with_defaults(self._config)["task"]
+    if names and not (self._join("config.json") in names
+                      and self._config.keys() <= self.config(task).keys()):
+      raise RunError(f"{self.path}: not empty, but holds no run; choose "
+                     "another folder for the run")
+
+  def _partials(self) -> list[str]:
+    """Returns the paths that a killed process left half-written."""
+    paths = [self._join(name + files.PARTIAL) for name in _FILES]
+    paths += glob.glob(os.path.join(glob.escape(self._join("checkpoints")),
+                                    "*step-*" + files.PARTIAL))
+    return [path for path in paths if os.path.lexists(path)]
+
+  def _acquire(self, lock: IO[str]) -> None:
+    """Locks the file `lock`, and writes this process's id into it."""
+    if not files.lock(lock):
+      lock.seek(0)
+      raise RunError(
+          f"{self.path}: in use by process {lock.read().strip() or '?'}; wait "
+          "until it ends, or choose another folder for the run")
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+
+  def _show(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes metrics.csv and draws its curves, unless they are up to date."""
+    if not rows:
+      for name in "metrics.csv", "learning_curve.png":
+        files.remove(self._join(name))
+      return
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    with contextlib.suppress(FileNotFoundError):
+      with open(self._join("metrics.csv"), newline="") as file:
+        if file.read() == table.getvalue() and os.path.exists(
+            self._join("learning_curve.png")):
+          return
+    with files.atomic_write(self._join("learning_curve.png")) as partial:
+      self._draw(rows, partial)
+    with files.atomic_write(self._join("metrics.csv")) as partial:
+      with open(partial, "w", newline="") as file:
+        file.write(table.getvalue())
+
+  def _keep_best(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Copies the checkpoint of the best epoch, unless that was done before."""
+    name = f"valid_{self._metric}"
+    figures = {row["epoch"]: row[name] for row in rows if name in row}
+    # An epoch's copy comes after its original, and replaces it here.
+    by_epoch = {c.epoch: c for c in self.checkpoints() if c.epoch in figures}
+    best = min(by_epoch, key=lambda epoch: (figures[epoch], epoch),
+               default=None)
+    if best is None or by_epoch[best].best:
+      return
+    folder, name = os.path.split(by_epoch[best].path)
+    with files.atomic_write(os.path.join(folder, f"best-{name}")) as partial:
+      os.mkdir(partial)
+      for file in os.listdir(by_epoch[best].path):
+        shutil.copy(os.path.join(by_epoch[best].path, file), partial)
+
+  def _name_newest(self) -> None:
+    """Writes the file `checkpoint`, in which TensorFlow's tools look."""
+    path = os.path.relpath(self.checkpoints()[0].variables, self._folder)
+    state = str(tf.train.generate_checkpoint_state_proto(self.path, path))
+    with files.atomic_write(self._join("checkpoint")) as partial:
+      with open(partial, "w") as file:
+        file.write(state)
+
+  def _delete_old(self) -> None:
+    """Deletes all checkpoints except the newest few and the best."""
+    checkpoints = self.checkpoints()
+    old = [c for c in checkpoints if not c.best][self._keep:]
+    old += [c for c in checkpoints if c.best][1:]
+    for checkpoint in old:  # renamed first, so that no reader sees half of it
+      name = f"{checkpoint.path}-old{files.PARTIAL}"
+      os.rename(checkpoint.path, name)
+      files.remove(name)
+
+  @contextlib.contextmanager
+  def writing(self) -> Iterator[None]:
+    """A context that turns errors of writing into a RunError of one line."""
+    try:
+      yield
+      return
+    except OSError as error:
+      reason = error.strerror or str(error)
+    except tf.errors.OpError as error:
+      reason = error_cause(error)
+    except RecursionError:  # os.makedirs
+      reason = "File name too long"
+    checkpoints = self.checkpoints()
+    raise RunError(
+        f"{self.path}: cannot be written to: {reason}; fix this, then "
+        + (f"resume from {os.path.basename(checkpoints[0].path)}"
+           if checkpoints else "try again, or choose another folder"))
+
+
+def _move_aside(checkpoint: Checkpoint) -> None:
+  """Leaves a checkpoint to the user, under a name that nothing reads."""
+  folder, name = os.path.split(checkpoint.path)
+  files.remove(os.path.join(folder, f"aside-{name}"))
+  os.rename(checkpoint.path, os.path.join(folder, f"aside-{name}"))

@@ -1,0 +1,157 @@
+"""Vocabularies: words or characters, their ids, and the file of a run."""
+
+import dataclasses
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, TypeVar
+
+import numpy as np
+
+from rnn import files
+from rnn.errors import DataError
+
+EOS = "<eos>"
+UNK = "<unk>"
+
+_W = TypeVar("_W", bound="Words")
+_V = TypeVar("_V", bound="Vocabulary")
+
+
+def ranked(counts: Mapping[str, int]) -> list[str]:
+  """Returns words by (-count, word): the most frequent first, ties by word."""
+  return sorted(counts, key=lambda word: (-counts[word], word))
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+  """A list of different words. The id of a word is its index.
+
+  Attributes:
+    words: a tuple of str.
+    MARKS: words that must be among them.
+
+  Raises:
+    DataError: a word occurs twice, or one of MARKS is missing.
+  """
+
+  words: tuple[str, ...]
+  _ids: dict[str, int] = dataclasses.field(
+      init=False, repr=False, compare=False)
+
+  MARKS: ClassVar[tuple[str, ...]] = ()
+
+  def __post_init__(self) -> None:
+    object.__setattr__(self, "words", tuple(self.words))
+    ids = {word: i for i, word in enumerate(self.words)}
+    object.__setattr__(self, "_ids", ids)
+    for i, word in enumerate(self.words):
+      if ids[word] != i:
+        raise DataError(f"the vocabulary has the word {word} twice")
+    for word in self.MARKS:
+      if word not in ids:
+        raise DataError(f"the vocabulary lacks the word {word}")
+
+  def __len__(self) -> int:
+    return len(self.words)
+
+  def __contains__(self, word: str) -> bool:
+    return word in self._ids
+
+  @property
+  def ids(self) -> Mapping[str, int]:
+    """A read-only mapping, word -> id."""
+    return types.MappingProxyType(self._ids)
+
+  def decode(self, ids: Iterable[int]) -> list[str]:
+    """Returns the words of a sequence of ids."""
+    return [self.words[i] for i in ids]
+
+  def save(self, path: str) -> None:
+    """Writes a UTF-8 text file with one word per line, in order of id."""
+    with open(path, "wb") as file:
+      if self.words[0].encode().startswith(files.BOM):
+        # `load` removes a BOM, which must not be the word's own.
+        file.write(files.BOM)
+      file.writelines(word.encode() + b"\n" for word in self.words)
+
+  @classmethod
+  def load(cls: type[_W], path: str) -> _W:
+    """Reads a file that `save` wrote.
+
+    Raises:
+      DataError: the file does not exist, is not UTF-8, has an empty line, or
+        has a word twice.
+    """
+    text = b"".join(files.read_blocks(path)).removeprefix(files.BOM).decode()
+    text = text.replace("\r\n", "\n")
+    *words, rest = text.split("\n")
+    words += [rest] if rest else []
+    if "" in words:
+      raise DataError(f"{path}: line {words.index('') + 1} has no word")
+    try:
+      return cls(tuple(words))
+    except DataError as error:
+      raise DataError(f"{path}: {error}") from None
+
+
+class Vocabulary(Words):
+  """The words of a training text, with `<unk>` and `<eos>`."""
+
+  MARKS = (UNK, EOS)
+
+  @classmethod
+  def from_counts(cls: type[_V], counts: Mapping[str, int]) -> _V:
+    """Returns the vocabulary of a text, its ids ranked by (-count, word).
+
+    Marks that the text lacks, usually `<unk>`, come last.
+    """
+    return cls((*ranked(counts),
+                *(mark for mark in cls.MARKS if mark not in counts)))
+
+  @property
+  def unk(self) -> int:
+    """The id of `<unk>`."""
+    return self._ids[UNK]
+
+  @property
+  def eos(self) -> int:
+    """The id of `<eos>`."""
+    return self._ids[EOS]
+
+  def encode(self, words: Iterable[str]) -> np.ndarray:
+    """Returns the int32 ids of words; an unknown word becomes `<unk>`."""
+    get_id, unk = self._ids.get, self.unk
+    return np.fromiter((get_id(word, unk) for word in words), np.int32)
+
+  @staticmethod
+  def split(text: str) -> list[str]:
+    """Splits a text at ASCII blanks; a newline becomes `<eos>`."""
+    # As bytes: str.split() would also split at the blanks of Unicode.
+    return [word.decode(errors="surrogateescape") for word in text.replace(
+        "\n", f" {EOS} ").encode(errors="surrogateescape").split()]
+
+  @staticmethod
+  def join(words: Sequence[str]) -> str:
+    """Joins words to a text; `<eos>` becomes a newline."""
+    return "\n".join(
+        line.strip(" ") for line in " ".join(words).split(EOS))
+
+
+class Characters(Vocabulary):
+  """The characters of a training text; a newline is `<eos>`."""
+
+  @staticmethod
+  def split(text: str) -> list[str]:
+    """Splits a text into characters; a line end of any kind is `<eos>`."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return [EOS if character == "\n" else character for character in text]
+
+  @staticmethod
+  def join(words: Sequence[str]) -> str:
+    """Joins characters to a text; `<eos>` becomes a newline."""
+    return "".join("\n" if word == EOS else word for word in words)
+
+
+# The class for each value of "tokens" in config.json.
+VOCABULARIES: dict[str, type[Words]] = {
+    "words": Vocabulary, "characters": Characters, "names": Words}

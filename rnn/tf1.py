@@ -1,0 +1,104 @@
+"""TensorFlow's 1.x interface, set up to be fast, quiet and repeatable.
+
+Every module takes it from here, `from rnn.tf1 import tf`: the settings below
+take effect only before TensorFlow is imported.
+"""
+
+import contextlib
+import faulthandler
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+
+# oneDNN has the faster GEMMs. Only the newest processors use it by default.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# Takes only the GPU memory that is used, so that several scripts can share it.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+# Logs errors only. Messages during TensorFlow's import ignore this.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# Information, and the notice that there is no GPU (303: no CUDA driver).
+_CHATTER = re.compile(
+    rb"I\d{4} |WARNING: All log messages before absl|.*cuInit.*\(303\)")
+
+
+@contextlib.contextmanager
+def _without_chatter() -> Iterator[None]:
+  """Withholds standard error, and later prints all of it except the chatter."""
+  with contextlib.ExitStack() as stack:
+    try:
+      stderr = os.dup(2)
+      stack.callback(os.close, stderr)
+      log = stack.enter_context(tempfile.TemporaryFile())
+    except OSError:  # there is no standard error, or no temporary folder
+      yield
+      return
+    if not faulthandler.is_enabled():  # a crash must reach the user at once
+      faulthandler.enable(stderr)
+      stack.callback(faulthandler.disable)
+    os.dup2(log.fileno(), 2)
+    try:
+      yield
+    finally:
+      os.dup2(stderr, 2)
+      log.seek(0)
+      for line in log:
+        if not _CHATTER.match(line):
+          os.write(2, line)
+
+
+with _without_chatter():
+  import tensorflow.compat.v1 as tf
+  tf.config.list_physical_devices()  # TensorFlow looks for a GPU now
+tf.logging.set_verbosity(tf.logging.ERROR)  # hides deprecation warnings
+# A GPU then multiplies with float32's 24 bits, not with the 11 bits of TF32.
+tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+def repeatable_session() -> tf.Session:
+  """Returns a session for the default graph with repeatable results.
+
+  TensorFlow's optimizer would merge sums of two terms into sums of many. Such
+  a sum starts from whichever term can lend its memory, which differs from run
+  to run, and so does the last bit.
+  """
+  config = tf.ConfigProto()
+  rewriting = config.graph_options.rewrite_options
+  rewriting.arithmetic_optimization = rewriting.OFF
+  return tf.Session(config=config)
+
+
+def on_host() -> contextlib.AbstractContextManager:
+  """Returns a context that places ops on the CPU.
+
+  It is for scalars that a GPU would only copy back to the host.
+  """
+  return tf.device("/CPU:0")
+
+
+def halve_threads_per_op() -> None:
+  """Gives each op half of the cores, so that two ops can run at once.
+
+  TensorFlow reads the setting once per process, when it first computes
+  something; folding a constant while a graph is built counts. Later calls have
+  no effect. A value that the user has set wins. The number of threads can
+  change the last bit of a sum.
+  """
+  os.environ.setdefault(
+      "TF_NUM_INTRAOP_THREADS", str(max(1, _num_cores() // 2)))
+
+
+def _num_cores() -> int:
+  """Returns the number of cores that this process may use."""
+  if hasattr(os, "sched_getaffinity"):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
+def error_cause(error: Exception) -> str:
+  """Returns the one-line cause from a multi-line TensorFlow error."""
+  message = str(getattr(error, "message", error))
+  # The file name and the cause come before the name of the node, if any.
+  match = re.search(r"(?:^|; )([^;\n]+?)\s*(?:\n\s*\[\[|$)", message)
+  return match[1] if match else type(error).__name__

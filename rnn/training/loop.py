@@ -1,0 +1,363 @@
+"""The training loop of any model: epochs, checkpoints, validation, test.
+
+    rows, tests = run_training(make_passes, num_epochs=13, run=run)
+
+The caller says what the model is and what it reads. All training state lives in
+variables and follows from the global step, so a run that was stopped and
+resumed gives the same bits as an uninterrupted one.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rnn.errors import UserError
+from rnn.files import DamagedError
+from rnn.runs.checkpoints import Checkpoint, RunError
+from rnn.runs.training_run import TrainingRun
+from rnn.tf1 import repeatable_session, tf
+from rnn.training.metrics import PERPLEXITY, Metric, perplexity
+from rnn.training.passes import PassResult, SplitPass, Sums, run_pass
+from rnn.training.progress import Progress, run_with_progress
+from rnn.training.signals import Stopped
+
+Hook = Callable[[tf.Session, Any], None]  # called with the session, the model
+Row = dict[str, Any]  # the metrics of an epoch, one line of metrics.csv
+
+_log = logging.getLogger(__name__)
+
+
+def _no_hook(session: tf.Session, model: Any) -> None:
+  """Does nothing after an epoch or at the end."""
+
+
+class DivergedError(UserError):
+  """A loss, gradient, parameter or perplexity is not finite.
+
+  A perplexity overflows above 709 nats per word.
+  """
+
+
+@dataclasses.dataclass
+class _LastStep:
+  """State of the trainer after a step.
+
+  Attributes:
+    learning_rate: of the current epoch.
+    grad_norm: of the last step.
+    sums: of the training pass after the last step.
+    logged: windows done at the last point for TensorBoard, and the sums there.
+  """
+
+  learning_rate: float = math.nan
+  grad_norm: float = math.nan
+  sums: Sums = dataclasses.field(default_factory=dict)
+  logged: tuple[int, Sums] = (0, {})
+
+
+class Trainer:
+  """Trains epoch by epoch, and keeps the metrics and checkpoints.
+
+  Attributes:
+    rows: the metrics of the finished epochs, one dict per epoch.
+  """
+
+  def __init__(self, session: tf.Session, training: SplitPass,
+               validation: SplitPass | None, run: TrainingRun | None = None,
+               save_secs: float = 600,
+               check_stop: Callable[[], None] = lambda: None,
+               metric: Metric = PERPLEXITY,
+               after_epoch: Hook = _no_hook) -> None:
+    """Restores the run's newest checkpoint, if it has one.
+
+    Args:
+      session: a session with initialized variables.
+      training, validation: the passes over these splits.
+      run: an open run directory.
+      save_secs: seconds between two checkpoints within an epoch.
+      check_stop: called after each window; may raise `signals.Stopped`.
+      after_epoch: called with the session and the training model.
+    """
+    self._session, self._run, self._metric = session, run, metric
+    self._after_epoch = after_epoch
+    self._training, self._validation = training, validation
+    self._save_secs, self._check_stop = save_secs, check_stop
+    self._saver = tf.train.Saver(max_to_keep=0)
+    self._finite = tf.reduce_all([
+        tf.reduce_all(tf.math.is_finite(variable))
+        for variable in training.model.variables])
+    restored = run and run.restore(session, tf.global_variables())
+    self._resumes = bool(restored)
+    journal: dict[str, Any] = (
+        restored[1] if restored else {"rows": [], "seconds": 0})
+    self.rows: list[Row] = journal["rows"]
+    now = time.perf_counter()
+    # When the epoch began, not counting the time between processes, and when
+    # the last checkpoint was saved.
+    self._times = {"epoch": now - journal["seconds"], "save": now}
+    self._last = _LastStep()
+
+  @property
+  def step(self) -> int:
+    """Training steps in all epochs so far."""
+    return int(self._session.run(self._training.step))
+
+  def position(self) -> str:
+    """Returns the epoch and the step within it, in words."""
+    size = self._training.size
+    done = self.step - len(self.rows) * size
+    return f"epoch {len(self.rows) + 1}, step {done} of {size}"
+
+  def train_to_epoch(self, last: int) -> None:
+    """Trains to the end of an epoch; does nothing if the run is there already.
+
+    Raises:
+      DivergedError: a loss, a gradient or a parameter is not finite.
+      Stopped: `check_stop` raised it; a checkpoint was saved.
+      RunError: the run cannot be written.
+    """
+    if self._run and self._resumes:
+      if len(self.rows) >= last:
+        self._check_finished(self._run.path)
+        return
+      print(f"resuming at {self.position()}", flush=True)
+    if self._run:
+      self._run.begin(self.step)
+    try:
+      while len(self.rows) < last:
+        self._run_epoch()
+    except (Stopped, OSError):  # OSError: standard output was closed
+      self.save()
+      raise
+
+  def _check_finished(self, path: str) -> None:
+    """Prints that the run is finished.
+
+    Raises:
+      RunError: it stopped within a later epoch.
+    """
+    if self.step > len(self.rows) * self._training.size:
+      raise RunError(f"{path}: is at {self.position()}; give max_max_epoch="
+                     f"{len(self.rows) + 1} or more")
+    print(f"{path} is finished, with {len(self.rows)} epochs; a larger "
+          "max_max_epoch goes on", flush=True)
+
+  def _run_epoch(self) -> None:
+    """Trains to the end of the epoch, validates, and adds to `rows`."""
+    number, size = len(self.rows) + 1, self._training.size
+    rate = self._session.run(self._training.model.lr,
+                             {self._training.step: (number - 1) * size})
+    print(f"Epoch: {number} Learning rate: {rate:{_rate_format(rate)}}",
+          flush=True)
+    result = self._run_steps(number, rate)
+    grad_norm = result.sums["grad_norm"] / size
+    clip_rate = result.sums["clipped"] / size
+    figures = {f"train_{self._metric.name}": self._metric.compute(result.sums)}
+    self._print(number, "Train", self._metric.compute(result.sums))
+    print(f"Epoch: {number} Gradient norm: {grad_norm:.3f}, clipped in "
+          f"{clip_rate:.1%} of steps", flush=True)
+    if self._validation:
+      figures[f"valid_{self._metric.name}"] = self._validate(
+          number, self._validation)
+    self._after_epoch(self._session, self._training.model)
+    now = time.perf_counter()
+    self.rows.append({
+        "epoch": number, "learning_rate": float(str(rate)), **figures,
+        "grad_norm": grad_norm, "clip_rate": clip_rate,
+        f"{self._metric.unit}_per_second": result.per_second,
+        "seconds": now - self._times["epoch"]})
+    self._times["epoch"] = now
+    if self._run:
+      self._run.log(self.step, {
+          f"epochs/{name}": figure for name, figure in self.rows[-1].items()})
+      self.save()
+
+  def _print(self, number: int, split: str, figure: float) -> None:
+    print(f"Epoch: {number} {split} {self._metric.title}: {figure:.3f}",
+          flush=True)
+
+  def _run_steps(self, number: int, rate: float) -> PassResult:
+    """Runs the training steps of an epoch that are left."""
+    first = self.step - (number - 1) * self._training.size
+    sums = self._session.run(self._training.sums)
+    if first == 0:
+      sums = dict.fromkeys(sums, 0)  # the variables still hold the last epoch's
+    self._last = _LastStep(rate, self._last.grad_norm, sums, (first, sums))
+    with Progress(f"Epoch {number}", self._training.size, first,
+                  lines=True, metric=self._metric) as progress:
+      def report(window: int, sums: Sums, per_second: float) -> None:
+        progress.report(window, sums, per_second)
+        self._after_step(window, sums, per_second)
+      return run_pass(self._session, self._training, report, first)
+
+  def _validate(self, number: int, validation: SplitPass) -> float:
+    """Returns the metric on the validation split."""
+    sums = run_with_progress(
+        self._session, f"Epoch {number} valid", validation,
+        self._check_stop, self._metric).sums
+    if not math.isfinite(PERPLEXITY.compute(sums)):
+      if self._run:
+        self._run.set_aside(self.step)  # it has the same parameters
+      raise self._diverged("the validation perplexity is "
+                           f"{PERPLEXITY.compute(sums):g}")
+    self._print(number, "Valid", self._metric.compute(sums))
+    return self._metric.compute(sums)
+
+  def save(self) -> None:
+    """Saves a checkpoint, if there is a run directory.
+
+    Raises:
+      DivergedError, RunError: it was not saved.
+    """
+    if not self._run:
+      return
+    if not self._session.run(self._finite):
+      raise self._diverged("a parameter is not finite")
+    journal = {"rows": self.rows,
+               "seconds": time.perf_counter() - self._times["epoch"]}
+    self._run.save(
+        self._session, self._saver, self.step, journal,
+        ends_epoch=self.step == len(self.rows) * self._training.size)
+    self._times["save"] = time.perf_counter()
+
+  def _after_step(self, window: int, sums: Sums, per_second: float) -> None:
+    """Checks for divergence; logs and saves when due; checks for a stop."""
+    new = _difference(sums, self._last.sums)
+    loss, norm = new["nats"] / max(new["targets"], 1), new["grad_norm"]
+    if not math.isfinite(math.fsum([perplexity(loss, 1), norm])):
+      if self._run:  # the parameters of one step ago caused this loss
+        self._run.set_aside(self.step - 1)
+      raise self._diverged(
+          f"the loss is {loss:g} nats per "
+          f"{self._metric.unit.removesuffix('s')}", norm)
+    self._last.sums, self._last.grad_norm = sums, norm
+    if self._run:
+      self._log(self._run, window + 1, sums, per_second)
+      if time.perf_counter() - self._times["save"] >= self._save_secs:
+        self.save()
+    self._check_stop()
+
+  def _log(self, run: TrainingRun, done: int, sums: Sums,
+           per_second: float) -> None:
+    """Adds points to TensorBoard's curves, a hundred times per epoch."""
+    logged, logged_sums = self._last.logged
+    steps = done - logged
+    if steps < max(self._training.size // 100, 1):
+      return
+    new = _difference(sums, logged_sums)
+    run.log(self.step, {
+        f"steps/train_{self._metric.name}": self._metric.compute(new),
+        "steps/learning_rate": self._last.learning_rate,
+        "steps/grad_norm": new["grad_norm"] / steps,
+        "steps/clip_rate": new["clipped"] / steps,
+        f"steps/{self._metric.unit}_per_second": per_second})
+    self._last.logged = done, sums
+
+  def _diverged(self, what: str, norm: float | None = None) -> DivergedError:
+    """Returns the error to raise.
+
+    Args:
+      norm: the gradient norm of the step that diverged; by default that of the
+        last good step.
+    """
+    last = self._last
+    before = "" if norm is None else f", {last.grad_norm:g} one step before"
+    norm = last.grad_norm if norm is None else norm
+    checkpoints = self._run.checkpoints() if self._run else []
+    return DivergedError(
+        f"diverged at {self.position()}: {what} (learning rate "
+        f"{last.learning_rate:g}, gradient norm {norm:g}{before}); lower "
+        "learning_rate or max_grad_norm in config_override, then resume from "
+        + (checkpoints[0].path if checkpoints else "the start"))
+
+
+def _difference(sums: Sums, before: Sums) -> dict[str, Any]:
+  """Returns what was added to the sums since an earlier point."""
+  return {name: sums[name] - value for name, value in before.items()}
+
+
+def _rate_format(rate: float) -> str:
+  """Returns three decimals, as in the classic script; more for small rates."""
+  return ".3f" if rate >= 0.1 or rate == 0 else ".3g"
+
+
+def run_training(
+    make_passes: Callable[[], Sequence[Any]], num_epochs: int,
+    metric: Metric = PERPLEXITY, run: TrainingRun | None = None,
+    save_secs: float = 600, check_stop: Callable[[], None] = lambda: None,
+    after_epoch: Hook = _no_hook, at_end: Hook = _no_hook,
+) -> tuple[list[Row], dict[int, float]]:
+  """Trains a model, validates it after each epoch, and tests it at the end.
+
+  Args:
+    make_passes: adds the SplitPasses over training, validation and test to the
+      default graph, and returns them in this order. The last two may be None.
+    num_epochs: in total.
+    metric: measures the model.
+    run: the run directory to resume from and to write to.
+    save_secs, check_stop, after_epoch: see `Trainer`.
+    at_end: called once, like `after_epoch`, even if there was nothing to train.
+
+  Returns:
+    rows, tests: see `Trainer.rows`, and a dict, epoch -> metric of the test
+    split, for the last epoch and, with a run, for the best one.
+
+  Raises:
+    DivergedError, Stopped, RunError: see `Trainer`.
+  """
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(tf.Graph().as_default())
+    training, validation, test = make_passes()
+    if run:
+      stack.enter_context(run.open())
+    session = stack.enter_context(repeatable_session())
+    session.run([tf.global_variables_initializer(),
+                 tf.local_variables_initializer()])
+    for split_pass in training, validation, test:
+      if split_pass:
+        split_pass.load(session)
+    trainer = Trainer(session, training, validation, run, save_secs, check_stop,
+                      metric, after_epoch)
+    trainer.train_to_epoch(num_epochs)
+    at_end(session, training.model)
+    tests = _test(session, test, run, len(trainer.rows), check_stop,
+                  metric) if test else {}
+    return trainer.rows, tests
+
+
+def _test(session: tf.Session, test: SplitPass, run: TrainingRun | None,
+          last: int, check_stop: Callable[[], None],
+          metric: Metric) -> dict[int, float]:
+  """Returns the metric on the test split, for the last and the best epoch."""
+  tests = run.tests() if run else {}
+  best = run.best() if run else None
+  best_epoch = best.epoch if best and best.epoch else last
+  for number in dict.fromkeys([last, best_epoch]):
+    if number in tests:
+      continue
+    if number != last and best and not load_best(
+        session, test.model.variables, best):
+      continue
+    tests[number] = metric.compute(run_with_progress(
+        session, "Test", test, check_stop, metric).sums)
+    which = "" if number == last else f" (epoch {number}, best by validation)"
+    print(f"Test {metric.title}: {tests[number]:.3f}{which}", flush=True)
+    if run:
+      run.keep_tests(tests)
+  return {number: tests[number] for number in (last, best_epoch)
+          if number in tests}
+
+
+def load_best(session: tf.Session, variables: Sequence[tf.Variable],
+              checkpoint: Checkpoint) -> bool:
+  """Loads the best model into a session; returns False if it is damaged."""
+  try:
+    checkpoint.load(session, variables)
+    return True
+  except DamagedError as error:
+    _log.warning("the best model is skipped: damaged checkpoint: %s", error)
+    return False

@@ -1,0 +1,99 @@
+"""A training step: gradients, clipped by their global norm, and applied."""
+
+from collections.abc import Mapping, Sequence
+
+from rnn.tf1 import tf
+from rnn.training import mixed_precision
+
+# As in the classic scripts. "sgd" is plain gradient descent.
+OPTIMIZERS = {
+    "sgd": tf.train.GradientDescentOptimizer,
+    "adagrad": tf.train.AdagradOptimizer,
+    "adam": tf.train.AdamOptimizer,
+    "rmsprop": tf.train.RMSPropOptimizer,
+}
+
+
+def step(cost: tf.Tensor, counts: Mapping[str, tf.Tensor],
+         variables: Sequence[tf.Variable], learning_rate: tf.Tensor,
+         max_grad_norm: float, optimizer: str = "sgd",
+         precision: str = "float32") -> tuple[tf.Tensor, tf.Operation]:
+  """Adds a training step to the graph.
+
+  Args:
+    cost: a scalar.
+    counts: the counts of the window, see `passes.Model`. The step waits for
+      them, so that they are computed with the parameters before the step.
+    learning_rate: a scalar.
+    optimizer: one of OPTIMIZERS.
+    precision: the precision of the model, one of `options.PRECISIONS`.
+
+  Returns:
+    The global norm of the gradients before clipping, and the op that takes the
+    step and increments the global step.
+  """
+  def differentiate(cost: tf.Tensor) -> mixed_precision.Gradients:
+    return _gradients(cost, variables)
+
+  is_skipped = None
+  if precision == "float16":
+    gradients, is_skipped, update_scale = mixed_precision.scaled_gradients(
+        cost, differentiate)
+  else:
+    gradients, update_scale = differentiate(cost), tf.no_op()
+  norm = tf.global_norm(gradients)
+  scale = tf.minimum(1.0, max_grad_norm / norm)
+  if optimizer == "sgd":
+    # The update is rate * gradient, so the rate can be scaled instead. That
+    # saves a pass over all gradients.
+    learning_rate *= scale
+  else:
+    gradients = [_scaled(gradient, scale) for gradient in gradients]
+  global_step = tf.train.get_or_create_global_step()
+
+  def apply() -> tf.Operation:
+    return tf.group(OPTIMIZERS[optimizer](learning_rate).apply_gradients(
+        zip(gradients, variables, strict=True), global_step=global_step))
+
+  with tf.control_dependencies(counts.values()):
+    # A skipped step must not apply gradients of zero instead: an optimizer with
+    # a memory, such as Adam, would still move the parameters.
+    train_op = apply() if is_skipped is None else tf.cond(
+        is_skipped, lambda: tf.group(global_step.assign_add(1)), apply)
+  return norm, tf.group(train_op, update_scale)
+
+
+def _gradients(cost: tf.Tensor, variables: Sequence[tf.Variable]
+               ) -> mixed_precision.Gradients:
+  """Returns the gradient of the cost with respect to each variable."""
+  # A variable's gradient can be a sum of many terms, such as one per step or
+  # per half of a window. AddN, the default, starts from whichever term can lend
+  # its memory, so its last bit differs from run to run. A tree of sums of two
+  # terms has a fixed order. See also `tf1.repeatable_session`.
+  return [_sum_rows(g) for g in tf.gradients(
+      cost, variables,
+      aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE)]
+
+
+def _sum_rows(gradient: tf.Tensor | tf.IndexedSlices
+              ) -> tf.Tensor | tf.IndexedSlices:
+  """Sums the rows of an embedding's gradient that belong to the same word.
+
+  TensorFlow returns one row per position of the text. The norm of these rows is
+  not the norm of the gradient if a word occurs twice.
+  """
+  if not isinstance(gradient, tf.IndexedSlices):
+    return gradient
+  words, row_of_position = tf.unique(gradient.indices)
+  rows = tf.math.unsorted_segment_sum(
+      gradient.values, row_of_position, tf.size(words))
+  return tf.IndexedSlices(rows, words, gradient.dense_shape)
+
+
+def _scaled(gradient: tf.Tensor | tf.IndexedSlices,
+            scale: tf.Tensor) -> tf.Tensor | tf.IndexedSlices:
+  """Returns a gradient times a scalar."""
+  if isinstance(gradient, tf.IndexedSlices):
+    return tf.IndexedSlices(gradient.values * scale, gradient.indices,
+                            gradient.dense_shape)
+  return gradient * scale

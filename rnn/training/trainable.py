@@ -1,0 +1,45 @@
+"""The base of all models: their parameters, counts, and training step."""
+
+from typing import Any
+
+from rnn.tf1 import tf
+from rnn.training import optimizers
+
+
+class Trainable:
+  """A model as a pass needs it, see `passes.Model`.
+
+  A model builds its graph first. Then it calls this constructor, which adds the
+  training step.
+
+  Attributes:
+    cost: the scalar that training minimizes.
+    counts: a dict of scalars to add up over the windows.
+    variables: the parameters.
+    lr, grad_norm, max_grad_norm, train_op: only in training. The learning rate,
+      the global norm of the gradient before clipping, the norm that it is
+      clipped to, and the op that takes a step and increments the global step.
+  """
+
+  def __init__(self, config: Any, cost: tf.Tensor,
+               counts: dict[str, tf.Tensor], variables: list[tf.Variable],
+               is_training: bool = False,
+               learning_rate: tf.Tensor | float | None = None,
+               precision: str = "float32") -> None:
+    """Adds the training step to the default graph, in training.
+
+    Args:
+      config: the `configs.Settings` with learning_rate, max_grad_norm and
+        optimizer.
+      learning_rate: scalar; by default the config's.
+      precision: the precision of the model, one of `options.PRECISIONS`.
+    """
+    self.cost, self.counts, self.variables = cost, counts, variables
+    if is_training:
+      self.lr = tf.convert_to_tensor(
+          config.learning_rate if learning_rate is None else learning_rate,
+          tf.float32)
+      self.max_grad_norm = config.max_grad_norm
+      self.grad_norm, self.train_op = optimizers.step(
+          cost, counts, variables, self.lr, config.max_grad_norm,
+          config.optimizer, precision)

@@ -1,0 +1,59 @@
+"""Ways to call scripts, and to check their error messages."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+from absl import flags
+
+import ptb_word_lm
+from rnn.cli import scripts
+
+ROOT = os.path.dirname(os.path.abspath(ptb_word_lm.__file__))
+_FLAGS_OF_ABSL = set(flags.FLAGS)
+
+
+def call(script, *args):
+  """Runs a script in this process: its module, flags -> exit status."""
+  for name in set(flags.FLAGS) - _FLAGS_OF_ABSL:
+    delattr(flags.FLAGS, name)  # the script before has defined it
+  script.define_flags()
+  try:
+    script.main(scripts.parse_flags([script.__file__, *args]))
+  except SystemExit as stop:
+    return stop.code
+  return 0
+
+
+def run_script(*args, **kwargs):
+  """Runs `ptb_word_lm.py` in a process of its own, to its end."""
+  return subprocess.run(
+      [sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), *args],
+      capture_output=True, text=True, timeout=120, **kwargs)
+
+
+def start_script(*args):
+  """Starts `ptb_word_lm.py` in a process of its own, as from a terminal."""
+  return subprocess.Popen(
+      [sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), *args],
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+      # A process in the background ignores SIGINT, and so do its children.
+      preexec_fn=lambda: signal.signal(
+          signal.SIGINT, signal.default_int_handler))
+
+
+def wait_for(process, text):
+  """Reads lines of a process's output up to one with the text; returns them."""
+  lines = []
+  while text not in (lines or [""])[-1]:
+    lines.append(process.stdout.readline())
+    assert lines[-1], process.communicate()
+  return lines
+
+
+def assert_one_line(text, script, message):
+  """Asserts that a script's error is one line that matches a pattern."""
+  assert text.startswith(f"{script}: ") and text.count("\n") == 1, text
+  assert re.search(message, text), text

@@ -1,0 +1,27 @@
+"""Fixtures of the tests of run directories."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def run_flags(corpus_folder, tmp_path):
+  """Flags of a short run with dropout."""
+  return ["--model=test", f"--data_path={corpus_folder}",
+          f"--save_path={tmp_path}/run",
+          "--config_override=hidden_size=8,keep_prob=0.7,max_max_epoch=2"]
+
+
+@pytest.fixture
+def overfitted(tmp_path, call_main, capsys):
+  """Flags of a run that overfits its text, and what it printed."""
+  rng = np.random.default_rng(0)
+  for split, size in ("train", 800), ("valid", 300), ("test", 300):
+    words = rng.choice([f"w{i}" for i in range(30)], size)
+    (tmp_path / f"{split}.txt").write_text("\n".join(
+        " ".join(line) for line in words.reshape(-1, 10)))
+  flags = ["--model=test", f"--data_path={tmp_path}",
+           f"--save_path={tmp_path}/run", "--config_override=hidden_size=100,"
+           "max_epoch=9,max_max_epoch=8,num_steps=8,max_grad_norm=5"]
+  assert call_main(*flags) == 0
+  return flags, capsys.readouterr().out

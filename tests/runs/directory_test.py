@@ -1,0 +1,63 @@
+"""The files of a run directory, for other programs to read."""
+
+import dataclasses
+import glob
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+import configs
+import reader
+from rnn.runs.directory import RunDirectory
+from rnn.tf1 import tf
+from tests.helpers.calls import run_script
+from tests.helpers.run_folders import rows_of
+
+
+@pytest.mark.slow
+def test_the_run_directory_has_all_documented_files(corpus_folder, tmp_path):
+  flags = ["--model=small", f"--data_path={corpus_folder}", "--seed=3",
+           f"--save_path={tmp_path}/deep/run",
+           "--config_override=hidden_size=8,max_max_epoch=5"]
+  done = run_script(*flags)
+  assert (done.returncode, done.stderr) == (0, "")
+  folder = tmp_path / "deep" / "run"
+  config = json.loads((folder / "config.json").read_text())
+  assert (config["model"], config["seed"]) == ("small", 3)
+  assert config["overrides"] == "hidden_size=8,max_max_epoch=5"
+  assert configs.Config(**config["settings"]) == dataclasses.replace(
+      configs.SMALL, hidden_size=8, max_max_epoch=5)
+  with open(f"{corpus_folder}/valid.txt", "rb") as file:
+    text = file.read()
+  assert config["data"]["valid"] == {
+      "file": "valid.txt", "bytes": len(text), "tokens": 720,
+      "sha256": hashlib.sha256(text).hexdigest()}
+  *_, vocabulary = reader.ptb_raw_data(corpus_folder)
+  run = RunDirectory(str(folder))
+  assert run.vocabulary() == vocabulary
+  checkpoints = run.checkpoints()
+  assert [(c.epoch, c.best) for c in checkpoints if not c.best] == [
+      (5, False), (4, False), (3, False)]
+  assert len([c for c in checkpoints if c.best]) == 1
+  assert run.best().epoch == 1 + int(np.argmin(
+      [float(row["valid_perplexity"]) for row in rows_of(run.path)]))
+  assert tf.train.latest_checkpoint(run.path) == checkpoints[0].variables
+  with open(folder / "learning_curve.png", "rb") as file:
+    assert file.read(8) == b"\x89PNG\r\n\x1a\n"
+  assert not glob.glob(f"{folder}/**/*.partial", recursive=True)
+
+
+@pytest.mark.slow
+def test_the_newest_checkpoints_are_kept(run_flags, tmp_path, call_main):
+  def kept_epochs(epochs, keep):
+    assert call_main(
+        *run_flags[:-1], f"--keep={keep}",
+        f"--config_override=hidden_size=8,max_max_epoch={epochs}") == 0
+    return [c.epoch for c in RunDirectory(f"{tmp_path}/run").checkpoints()
+            if not c.best]
+
+  assert kept_epochs(epochs=4, keep=4) == [4, 3, 2, 1]
+  assert kept_epochs(epochs=5, keep=2) == [5, 4]  # the flag may change
+  assert kept_epochs(epochs=6, keep=1) == [6]

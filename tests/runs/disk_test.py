@@ -1,0 +1,93 @@
+"""Writing to the disk: files are complete, and a full disk is no disaster."""
+
+import glob
+import os
+import resource
+import subprocess
+
+import pytest
+
+from rnn.runs.directory import RunDirectory
+from tests.helpers.calls import run_script
+from tests.helpers.run_folders import assert_same_run, variables_of
+
+
+@pytest.mark.slow
+def test_files_are_on_the_disk_before_they_get_their_names(
+    run_flags, call_main, monkeypatch):
+  synced, named = set(), []
+
+  def fsync(descriptor, real=os.fsync):
+    synced.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+    real(descriptor)
+
+  def replace(source, target, real=os.replace):
+    inside = glob.glob(f"{source}/*") if os.path.isdir(source) else []
+    assert {source, *inside} <= synced
+    real(source, target)
+    named.append(os.path.basename(target))
+
+  monkeypatch.setattr(os, "fsync", fsync)
+  monkeypatch.setattr(os, "replace", replace)
+  assert call_main(*run_flags) == 0
+  assert {"config.json", "vocab.txt", "metadata.tsv", "metrics.csv",
+          "learning_curve.png", "tests.json", "journal.json", "checkpoint",
+          "step-000000178-epoch-2", "best-step-000000178-epoch-2",
+          "projector_config.pbtxt", "ids.int32", "ids.json"} == set(named) - {
+              "step-000000089-epoch-1", "best-step-000000089-epoch-1"}
+
+
+@pytest.mark.slow
+def test_a_limit_on_file_sizes_gives_one_line(run_flags, tmp_path):
+  """As with a quota: the checkpoints of a larger model do not fit."""
+  *flags, override = run_flags
+  flags = [*flags, override.replace("hidden_size=8", "hidden_size=64")]
+  done = run_script(*flags, preexec_fn=lambda: resource.setrlimit(
+      resource.RLIMIT_FSIZE, (60_000, 60_000)))
+  assert (done.returncode, done.stderr) == (
+      1, f"ptb_word_lm.py: {tmp_path}/run: cannot be written to: File too "
+      "large; fix this, then try again, or choose another folder\n")
+  assert not os.listdir(tmp_path / "run" / "checkpoints")
+  assert run_script(*flags).returncode == 0  # nothing blocks the next run
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+  """A folder that holds 2 MB."""
+  folder = tmp_path / "disk"
+  folder.mkdir()
+  mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+  try:
+    mounted = subprocess.run(mount, capture_output=True).returncode == 0
+  except OSError:
+    mounted = False
+  if not mounted:
+    pytest.skip("only root may mount a small disk")
+  yield folder
+  subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_the_last_good_checkpoint(
+    corpus_folder, small_disk, tmp_path):
+  flags = ["--model=test", f"--data_path={corpus_folder}",
+           f"--save_path={small_disk}/run", "--config_override="
+           "hidden_size=80,max_max_epoch=4"]  # checkpoints of 0.2 MB
+  ballast = small_disk / "ballast"
+  ballast.write_bytes(bytes(1_200_000))  # no room for two epochs' checkpoints
+  done = run_script(*flags)
+  run = RunDirectory(f"{small_disk}/run")
+  newest = run.checkpoints()[0]
+  assert (done.returncode, done.stderr) == (
+      1, f"ptb_word_lm.py: {run.path}: cannot be written to: No space left on "
+      "device; fix this, then resume from "
+      f"{os.path.basename(newest.path)}\n")
+  assert newest.epoch in (1, 2)
+  assert variables_of(newest)["global_step"] == newest.step
+  assert not glob.glob(f"{run.path}/**/*.partial", recursive=True)
+  ballast.unlink()
+  done = run_script(*flags)
+  assert (done.returncode, done.stderr) == (0, "")
+  assert f"resuming at epoch {newest.epoch + 1}, step 0" in done.stdout
+  assert run_script(*flags, f"--save_path={tmp_path}/roomy").returncode == 0
+  assert_same_run(tmp_path / "roomy", run.path)

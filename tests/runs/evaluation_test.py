@@ -1,0 +1,83 @@
+"""--mode=eval: a run is evaluated, on its own texts or on others."""
+
+import os
+import re
+import shutil
+import signal
+
+import pytest
+
+from tests.helpers.calls import run_script, start_script, wait_for
+from tests.helpers.run_folders import contents, long_run_flags
+
+
+@pytest.mark.slow
+def test_eval_prints_the_same_figures_as_training(tmp_path, overfitted):
+  _, trained = overfitted
+  done = run_script(f"--save_path={tmp_path}/run", "--mode=eval")
+  assert (done.returncode, done.stderr) == (0, "")
+  printed = re.findall(r"^(?:Valid|Test) Perplexity: ([\d.]+)", done.stdout,
+                       re.MULTILINE)
+  last_valid = re.search(r"Epoch: 8 Valid Perplexity: ([\d.]+)", trained)[1]
+  tests = re.findall(r"Test Perplexity: ([\d.]+)", trained)
+  assert printed[:2] == [last_valid, tests[0]]
+  assert printed[3] == tests[1]
+  header, *table = (x.split()[-2:] for x in done.stdout.splitlines()[-3:])
+  assert header == ["valid", "test"]
+  assert [float(x) for row in table for x in row] == pytest.approx(
+      [float(x) for x in printed], abs=0.006)
+
+
+@pytest.mark.slow
+def test_eval_accepts_an_interrupted_run_and_other_texts(
+    corpus_folder, tmp_path, call_main, capsys):
+  flags = long_run_flags(corpus_folder, epochs=40)
+  with start_script(*flags, f"--save_path={tmp_path}/run") as process:
+    wait_for(process, "Epoch: 2 Learning")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+  before = contents(tmp_path / "run")
+  other = tmp_path / "other"
+  other.mkdir()
+  for split in "valid", "test":  # no text to train on
+    shutil.copy(f"{corpus_folder}/{split}.txt", other)
+  (tmp_path / "text").write_text("the cat sees the yak and the moa\n")
+  for flags, expected in [
+      ([], ["valid: 720 tokens", "test: 480 tokens"]),
+      ([f"--data_path={other}"], ["valid: 720 tokens", "test: 480 tokens"]),
+      ([f"--data_path={tmp_path}/text"],
+       ["text: 9 tokens, 2 of them unknown words", "Text Perplexity: "])]:
+    assert call_main(
+        f"--save_path={tmp_path}/run", "--mode=eval", *flags) == 0
+    out = capsys.readouterr().out
+    assert all(text in out for text in expected), out
+    assert re.search(r"^step \d+, the last", out, re.MULTILINE)
+    assert re.search(r"^epoch 1, best by valid", out, re.MULTILINE)
+  assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.slow
+def test_bad_evaluations_get_one_line(
+    run_flags, tmp_path, call_main, capsys):
+  assert call_main(*run_flags) == 0
+  run = f"--save_path={tmp_path}/run"
+  (tmp_path / "empty").touch()
+  for flags, message in [
+      ([], "--mode=eval needs --save_path"),
+      ([run, "--model=test"], "--model: has no effect with --mode=eval"),
+      ([run, "--keep=3"], "--keep: has no effect with --mode=eval"),
+      ([run, "--config_override=num_steps=3"], "--config_override: --mode"),
+      ([run, "--seed=1"], "--seed: "), ([run, "--fresh"], "--fresh: "),
+      ([f"--save_path={tmp_path}/none"], "/none: no such folder"),
+      ([f"--save_path={tmp_path}"], f"{tmp_path}: holds no run"),
+      ([run, f"--data_path={tmp_path}/none"], "/none: no such folder"),
+      ([run, "--data_path="], "data_path: no such folder"),
+      ([run, f"--data_path={tmp_path}/empty"], "/empty: the file is empty")]:
+    capsys.readouterr()
+    assert call_main("--mode=eval", *flags) == 1, flags
+    err = capsys.readouterr().err
+    assert err.startswith("ptb_word_lm.py: ") and err.count("\n") == 1, err
+    assert message in err
+  os.remove(tmp_path / "run" / "vocab.txt")
+  assert call_main("--mode=eval", run) == 1
+  assert "vocab.txt: No such file" in capsys.readouterr().err

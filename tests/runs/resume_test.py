@@ -1,0 +1,115 @@
+"""Training that was stopped and resumed ends in the same bits."""
+
+import dataclasses
+import glob
+import os
+import shutil
+
+import pytest
+
+import configs
+import ptb_word_lm
+import reader
+from rnn.layers import lstm
+from rnn.options import Options
+from rnn.runs.directory import RunDirectory
+from rnn.tf1 import tf
+from rnn.training import signals
+from tests.helpers.calls import run_script
+from tests.helpers.run_folders import (
+  StopAfter,
+  assert_same_run,
+  contents,
+  training_run,
+)
+
+# Configs with their layers. `basic` at medium is left to `make torture`: its
+# graph takes a minute to build.
+SIZES = {
+    "test": (dataclasses.replace(configs.TEST, keep_prob=0.5, num_steps=20),
+             lstm.LAYERS),
+    "small": (configs.SMALL, ["fused", "block"]),
+    "small with dropout": (dataclasses.replace(configs.SMALL, keep_prob=0.5),
+                           [name for name in lstm.LAYERS
+                            if name not in ("fused", "block")]),
+    "medium": (configs.MEDIUM,
+               [name for name in lstm.LAYERS if name != "basic"]),
+}
+
+
+@pytest.mark.parametrize("size, rnn_mode", [
+    pytest.param(size, rnn_mode, marks=[] if (size, rnn_mode) == (
+        "test", "fused") else pytest.mark.slow)
+    for size, (_, layers) in SIZES.items() for rnn_mode in layers])
+def test_a_run_stopped_anywhere_ends_in_the_same_bits(
+    corpus_folder, tmp_path, size, rnn_mode):
+  """Stops in training, at its end, in validation, and in the test pass."""
+  config = dataclasses.replace(SIZES[size][0], max_max_epoch=2, max_epoch=1)
+  # An epoch has 8 or 5 windows, and validation at most as many.
+  train_ids, valid_ids, test_ids, vocabulary = reader.ptb_raw_data(
+      corpus_folder)
+  corpus = train_ids, valid_ids[:400], test_ids[:50], vocabulary
+  options = Options(rnn_mode)
+  undisturbed = training_run(tmp_path / "undisturbed", vocabulary)
+  ptb_word_lm.train(config, corpus, undisturbed, options)
+  run = training_run(tmp_path / "run", vocabulary)
+  ends = []
+  for windows in (3, 3, 7, 2, 99):
+    stop = StopAfter(windows)
+    try:
+      ptb_word_lm.train(config, corpus, run, options, check_stop=stop)
+      ends.append(None)
+    except signals.Stopped:
+      newest = run.checkpoints()[0]
+      ends.append((newest.step, newest.epoch))
+  assert ends[0] == (3, None) and ends[-1] is None
+  assert len(set(ends)) >= 4, ends
+  assert_same_run(undisturbed.path, run.path)
+
+
+@pytest.mark.slow
+def test_a_finished_run_trains_nothing(run_flags, tmp_path):
+  first = run_script(*run_flags)
+  before = contents(tmp_path / "run")
+  second = run_script(*run_flags)
+  assert (second.returncode, second.stderr) == (0, "")
+  assert "/run is finished, with 2 epochs; a larger max_max_epoch goes on\n" \
+      in second.stdout
+  assert "Learning rate" not in second.stdout
+  assert first.stdout.splitlines()[-2:] == second.stdout.splitlines()[-2:]
+  assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.slow
+def test_epochs_added_later_give_the_same_run_as_all_at_once(
+    run_flags, tmp_path):
+  *flags, override = run_flags
+  more = override.replace("max_max_epoch=2", "max_max_epoch=4")
+  for setting in override, more:
+    done = run_script(*flags, setting)
+    assert done.returncode == 0
+  assert "resuming at epoch 3, step 0 of 89" in done.stdout
+  assert run_script(*flags, f"--save_path={tmp_path}/at_once",
+                    more).returncode == 0
+  one, other = tmp_path / "run", tmp_path / "at_once"
+  assert RunDirectory(str(one)).tests().keys() == {2, 4}
+  assert_same_run(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["best-*", "step-*-epoch-2", "*.csv", "*.png"])
+def test_a_restart_completes_the_work_that_a_kill_interrupted(
+    run_flags, tmp_path, call_main, lost):
+  assert call_main(*run_flags) == 0
+  before = contents(tmp_path / "run")
+  for path in glob.glob(f"{tmp_path}/run/**/{lost}", recursive=True):
+    shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+  assert call_main(*run_flags) == 0
+  after = contents(tmp_path / "run")
+  # The file "checkpoint" may name the best one's copy instead.
+  name_file = f"{tmp_path}/run/checkpoint"
+  assert after.keys() - {name_file} >= before.keys() - {name_file} - {
+      path for path in before if lost == "step-*-epoch-2"
+      and "/step-000000178" in path}
+  newest = RunDirectory(f"{tmp_path}/run").checkpoints()[0]
+  assert tf.train.latest_checkpoint(tmp_path / "run") == newest.variables

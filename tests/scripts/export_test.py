@@ -1,0 +1,133 @@
+"""Exported models, and the command line of export.py."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import export
+from rnn.text.vocabulary import Vocabulary
+from tests.helpers.calls import assert_one_line
+from trained import scoring
+from trained.model import load
+
+# Uses an exported model without this suite. Reads sentences of one length from
+# standard input as a batch, in two pieces.
+PROGRAM = """
+import json, sys
+import numpy as np
+import tensorflow as tf
+
+folder, *sizes = sys.argv[1:]
+model = tf.saved_model.load(folder)
+(asset,) = model.asset_paths
+with open(asset.asset_path.numpy(), encoding="utf-8") as file:
+  words = file.read().split("\\n")[:-1]
+ids = np.array([[words.index(word) for word in line.split()]
+                for line in sys.stdin], np.int32)
+state = {f"{part}_{i}": np.zeros([len(ids), int(size)], np.float32)
+         for i, size in enumerate(sizes) for part in "ch"}
+state = {name: tf.constant(value) for name, value in state.items()}
+scores, tops = [], []
+for piece in ids[:, :3], ids[:, 3:]:
+  words = tf.constant(piece)
+  top = model.signatures["top_k"](words=words, k=tf.constant(2), **state)
+  result = model.signatures["serving_default"](words=words, **state)
+  scores.append(result["log_probs"].numpy())
+  tops.append([top["top_words"].numpy(), top["top_log_probs"].numpy()])
+  state = {name: result[f"next_{name}"] for name in state}
+  for name, value in state.items():
+    np.testing.assert_allclose(top[f"next_{name}"], value)
+scores = np.concatenate(scores, axis=1)
+tops = np.concatenate(tops, axis=2)
+targets = ids[:, 1:, None]
+json.dump({
+    "log_probs": np.take_along_axis(
+        scores[:, :-1], targets, 2)[:, :, 0].tolist(),
+    "totals": np.exp(scores).sum(axis=2).tolist(),
+    "likeliest": scores.argsort(axis=2)[:, :, :-3:-1].tolist(),
+    "tops": tops[0].astype(int).tolist(),
+    "top_log_probs": tops[1].tolist(),
+    "top_log_probs_expected": np.sort(scores, axis=2)[:, :, :-3:-1].tolist(),
+}, sys.stdout)
+"""
+
+TEXTS = [text.split() for text in (
+    "the population of the economy", "<unk> of the and in",
+    "in the of and the")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_scores_in_plain_tensorflow_2(
+    trained_runs, tmp_path, call_script, capsys, name):
+  model = load(str(trained_runs / name))
+  path = str(tmp_path / "there" / "exported")
+  assert call_script(export, f"--save_path={trained_runs}/{name}",
+                     f"--output={path}") == 0
+  size = len(model.vocabulary)
+  assert capsys.readouterr().out == (
+      f"{path}: {model.name}, {size:,} words\n")
+  assert sorted(os.listdir(path)) == ["assets", "saved_model.pb", "variables"]
+  assert os.listdir(os.path.dirname(path)) == ["exported"]
+  # The folder has all files that the model needs, so it can be moved.
+  os.rename(path, tmp_path / "moved")
+  process = subprocess.run(
+      [sys.executable, "-c", PROGRAM, str(tmp_path / "moved"),
+       *map(str, model.config.layer_sizes)], cwd=tmp_path,
+      input="\n".join(" ".join(["<eos>", *text, "<eos>"]) for text in TEXTS),
+      capture_output=True, text=True, timeout=120)
+  assert process.returncode == 0, process.stderr
+  result = {key: np.array(x) for key, x in json.loads(process.stdout).items()}
+  expected = [log_probs[0] for _, log_probs in scoring.score_sentences(
+      [model], scoring.lines_of(TEXTS, model.vocabulary))]
+  np.testing.assert_allclose(result["log_probs"], expected, rtol=1e-5)
+  np.testing.assert_allclose(result["totals"], 1, rtol=1e-5)
+  np.testing.assert_array_equal(result["tops"], result["likeliest"])
+  np.testing.assert_allclose(
+      result["top_log_probs"], result["top_log_probs_expected"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("output", ["new/", "ram://new", "a,b c"])
+def test_a_folder_of_any_name(
+    trained_runs, tmp_path, call_script, monkeypatch, output):
+  monkeypatch.chdir(tmp_path)
+  assert call_script(
+      export, f"--save_path={trained_runs}/a", f"--output={output}") == 0
+  assert os.path.isfile(os.path.join(output, "saved_model.pb"))
+  assert len(os.listdir(".")) == 1
+
+
+def test_the_rest_of_a_killed_process_is_removed(trained_runs, tmp_path):
+  os.makedirs(tmp_path / "new.partial" / "variables")
+  export.export(load(str(trained_runs / "a")), str(tmp_path / "new"))
+  assert os.listdir(tmp_path) == ["new"]
+
+
+def test_the_vocabulary_is_an_asset(trained_runs, tmp_path):
+  model = load(str(trained_runs / "b"))
+  export.export(model, str(tmp_path))  # an empty folder may exist
+  assert Vocabulary.load(
+      tmp_path / "assets" / "vocab.txt") == model.vocabulary
+
+
+@pytest.mark.parametrize("output, message", [
+    ("", "--output: name the folder to write to"),
+    ("full", "full: exists; name a new folder"),
+    ("full/file", "file: exists; name a new folder"),
+    ("full/file/new", "full/file: File exists"),
+    ("a[1]", r"a\[1\]: the name of the folder may not contain .*; choose"),
+    ("\udcff", "the name of the folder must be UTF-8; choose another"),
+])
+def test_bad_outputs_get_one_line(
+    trained_runs, tmp_path, call_script, capsys, monkeypatch, output, message):
+  monkeypatch.chdir(tmp_path)
+  os.mkdir("full")
+  (tmp_path / "full" / "file").write_text("kept")
+  assert call_script(
+      export, f"--save_path={trained_runs}/a", f"--output={output}") == 1
+  assert_one_line(capsys.readouterr().err, "export.py", message)
+  assert (tmp_path / "full" / "file").read_text() == "kept"

@@ -1,0 +1,75 @@
+"""Where the script's output goes: a terminal, a closed pipe, a full disk."""
+
+import fcntl
+import math
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+
+import configs
+from rnn.training import progress
+from tests.helpers.calls import ROOT, start_script, wait_for
+
+
+def test_the_summary_compares_with_the_published_figures():
+  row = {"train_perplexity": 40.0, "valid_perplexity": 119.0,
+         "words_per_second": 5000.4, "seconds": 1862.7}
+  better = row | {"valid_perplexity": 117.0, "words_per_second": math.nan}
+  lines = progress.summary(
+      [better, row], {2: 113.0, 1: 114.0}, configs.PUBLISHED["small"]
+  ).splitlines()
+  assert [line.split()[-3:] for line in lines[1:5]] == [
+      ["40.00", "119.00", "113.00"], ["40.00", "117.00", "114.00"],
+      ["-", "120.70", "114.50"], ["37.99", "121.39", "115.91"]]
+  assert lines[1].startswith("this run  ")
+  assert lines[2].startswith("this run, epoch 1, best by valid")
+  assert lines[5] == ("5000 words/s in training (median of 1 epochs), "
+                      "62 min 5 s in all 2 epochs")
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_a_progress_bar():
+  ours, theirs = pty.openpty()
+  rows_and_columns = struct.pack("HHHH", 24, 100, 0, 0)
+  fcntl.ioctl(theirs, termios.TIOCSWINSZ, rows_and_columns)
+  process = subprocess.Popen(
+      [sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), "--model=test"],
+      stdout=theirs, stderr=theirs)
+  os.close(theirs)
+  text = b""
+  try:
+    while piece := os.read(ours, 1 << 16):
+      text += piece
+  except OSError:  # raised at the end of a terminal's output
+    pass
+  assert process.wait(60) == 0
+  assert re.search(rb"Epoch 1: +\d+%\|.*<.*perplexity \d+\.\d+, \d+ words/s",
+                   text)
+  assert b"Test:" in text and b"speed:" not in text
+
+
+@pytest.mark.slow
+def test_a_closed_pipe_gives_no_traceback(tmp_path):
+  """As in `ptb_word_lm.py | head`."""
+  with start_script("--model=test", f"--save_path={tmp_path}/run",
+                    "--config_override=max_max_epoch=99") as process:
+    wait_for(process, "speed")
+    process.stdout.close()
+    assert process.wait(60) == 1
+    assert process.stderr.read() == ""
+
+
+@pytest.mark.slow
+def test_a_full_disk_behind_standard_output_gives_one_line():
+  with open("/dev/full", "w") as full:
+    done = subprocess.run(
+        [sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), "--model=test"],
+        stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+  assert (done.returncode, done.stderr) == (
+      1, "ptb_word_lm.py: standard output: No space left on device\n")

@@ -1,0 +1,214 @@
+"""The language model of characters, from texts of each form."""
+
+import bz2
+import gzip
+import lzma
+import math
+import re
+
+import pytest
+
+import configs
+import generate
+import ptb_word_lm
+import reader
+import score
+from rnn.runs.training_run import TrainingRun
+from rnn.text.vocabulary import EOS, UNK, Characters
+from rnn.training import signals
+from tasks import char_lm
+from tests.helpers.calls import assert_one_line
+from tests.helpers.run_folders import StopAfter, assert_same_run
+
+LINES = [f"we train net {i} on {i * 7 % 13} data, 'twas so." for i in range(60)]
+SMALL = ("--config_override=hidden_size=12,batch_size=4,num_steps=10,"
+         "epoch_size=40,max_max_epoch=2")
+HEADER = "\tabstract\tacm_class\ttitle\n"
+
+
+def text_of(split):
+  """Returns the lines of LINES that belong to a split, as text."""
+  indices = {"valid": [9], "test": [19],
+             "train": [i for i in range(20) if i not in (9, 19)]}[split]
+  return "".join(f"{line}\n" for i, line in enumerate(LINES)
+                 if i % 20 in indices)
+
+
+def decode(texts, vocabulary):
+  """Returns a corpus as texts: a dict, split -> str."""
+  return {split: vocabulary.join(vocabulary.decode(text.ids))
+          for split, text in texts.items()}
+
+
+EXPECTED = {split: text_of(split) for split in reader.SPLITS}
+FORMS = {
+    "text": lambda text: text.encode(),
+    "without the last newline": lambda text: text.encode()[:-1],
+    "Windows": lambda text: text.replace("\n", "\r\n").encode(),
+    "byte order mark": lambda text: b"\xef\xbb\xbf" + text.encode(),
+    "gzip": lambda text: gzip.compress(text.encode()),
+    "bzip2": lambda text: bz2.compress(text.encode()),
+    "xz": lambda text: lzma.compress(text.encode()),
+    "table": lambda text: lzma.compress((HEADER + "".join(
+        f'{i}\t"{line}"\tx\tA title\n'
+        for i, line in enumerate(text.splitlines()))).encode()),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_of_a_text_is_read(tmp_path, form):
+  path = tmp_path / "text"
+  path.write_bytes(FORMS[form]("".join(f"{line}\n" for line in LINES)))
+  texts, vocabulary = char_lm.read_corpus(str(path))
+  assert decode(texts, vocabulary) == EXPECTED
+  assert isinstance(vocabulary, Characters)
+  assert vocabulary.words[0] == " "  # the most frequent
+  assert set(vocabulary.words) == {
+      EOS, UNK, *EXPECTED["train"].replace("\n", "")}
+
+
+def test_a_text_of_one_line_is_held_out_in_parts(tmp_path):
+  parts = [f"{3 * i:5}" * 2000 for i in range(40)]
+  (tmp_path / "text").write_text("".join(parts))
+  texts, vocabulary = char_lm.read_corpus(str(tmp_path / "text"))
+  decoded = decode(texts, vocabulary)
+  assert decoded["valid"] == parts[9] + parts[29]
+  assert decoded["test"] == parts[19] + parts[39] + "\n"
+  assert decoded["train"].startswith(parts[0] + parts[1])
+
+
+def test_a_folder_of_texts_is_read(tmp_path):
+  for split in reader.SPLITS:
+    (tmp_path / f"{split}.txt").write_text(f"  a_b {split[0]}\n")
+  texts, vocabulary = char_lm.read_corpus(str(tmp_path))
+  assert decode(texts, vocabulary)["train"] == "  a_b t\n"
+  assert texts["valid"].unknown == 1  # the v
+
+
+def test_the_penn_treebank_as_characters_is_read(tmp_path):
+  for split in reader.SPLITS:
+    (tmp_path / f"ptb.char.{split}.txt").write_text(
+        "n o _ i t \n < u n k > \n ")
+  texts, vocabulary = char_lm.read_corpus(str(tmp_path))
+  assert set(decode(texts, vocabulary).values()) == {"no it\n<unk>\n"}
+
+
+BAD = {
+    "empty": (b"", "no line is left for train; at least 20 lines are needed"),
+    "short": (b"a\n" * 9, "no line is left for valid; at least 20 lines are"),
+    "latin 1": (b"\xff\n" * 40, "not UTF-8 text"),
+    "gzip": (gzip.compress(b"abc\n" * 99)[:-9], "truncated or damaged"),
+    "xz": (lzma.compress(b"abc\n" * 99)[:-9], "truncated or damaged"),
+    "bzip2": (bz2.compress(b"abc\n" * 99)[:-9], "truncated or damaged"),
+    "no bzip2": (b"BZh9 no bzip2", "truncated or damaged"),
+    "missing": (None, "No such file or directory"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_texts_get_one_line(tmp_path, call_script, capsys, name):
+  content, message = BAD[name]
+  path = tmp_path / "text"
+  if content is not None:
+    path.write_bytes(content)
+  assert call_script(char_lm, f"--data_path={path}") == 1
+  assert_one_line(capsys.readouterr().err, "char_lm.py", f"{path}: {message}")
+
+
+def test_a_missing_data_path_is_one_line(call_script, capsys):
+  assert call_script(char_lm) == 1
+  assert_one_line(capsys.readouterr().err, "char_lm.py",
+                  "--data_path: name a text, or cs.NE.tsv.xz from https://")
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+  path = tmp_path_factory.mktemp("text") / "text.txt"
+  path.write_text("".join(f"{line}\n" for line in LINES))
+  return str(path)
+
+
+def test_end_to_end(text, tmp_path, call_script, capsys):
+  """Trains, learns something, scores and generates."""
+  run = f"{tmp_path}/run"
+  assert call_script(
+      char_lm, f"--data_path={text}", f"--save_path={run}", SMALL) == 0
+  out = capsys.readouterr().out
+  train, valid, test = map(float, re.search(
+      r"this run +([\d.]+) +([\d.]+) +([\d.]+)\n", out).groups())
+  assert train < valid + 0.5 and valid < 4.3 and test < 4.3  # log2(32) is 5
+  logged = float(re.search(r"Test Bits Per Character: ([\d.]+)", out)[1])
+
+  # score.py computes the same in another way: its perplexity is 2 ** bits.
+  held_out = tmp_path / "test.txt"
+  held_out.write_text(EXPECTED["test"])
+  assert call_script(score, f"--save_path={run}", f"--text={held_out}",
+                     "--state=carry") == 0
+  scored = capsys.readouterr().err.splitlines()[-1].split()[-2]
+  assert math.log2(float(scored)) == pytest.approx(logged, abs=2e-3)
+
+  assert call_script(generate, f"--save_path={run}", "--prompt=we train",
+                     "--num_words=30", "--temperature=0.5") == 0
+  written = capsys.readouterr().out
+  assert written.startswith("we train") and len(written) == 8 + 30 + 1
+  # A prompt leaves the state in which generation had been: it continues alike.
+  assert call_script(generate, f"--save_path={run}", "--temperature=0",
+                     "--prompt=we train net", "--num_words=20") == 0
+  whole = capsys.readouterr().out[:-1]
+  assert call_script(generate, f"--save_path={run}", "--temperature=0",
+                     f"--prompt={whole[:22]}", "--num_words=10") == 0
+  assert capsys.readouterr().out[:-1] == whole
+
+
+def test_a_run_of_characters_is_not_one_of_words(
+    text, tmp_path, call_script, call_main, capsys):
+  run = f"{tmp_path}/run"
+  assert call_script(char_lm, f"--data_path={text}", f"--save_path={run}",
+                     SMALL.replace("epoch=2", "epoch=1")) == 0
+  capsys.readouterr()
+  assert call_main("--mode=eval", f"--save_path={run}") == 1
+  assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
+                  "is no model of words")
+  assert call_script(score, f"--save_path={run}", f"--text={text}",
+                     "--with_ids") == 1
+  assert_one_line(capsys.readouterr().err, "score.py", "--with_ids")
+
+
+@pytest.mark.slow
+def test_stopped_anywhere_it_ends_in_the_same_bits(text, tmp_path):
+  """With Adam's moments, and an epoch that ends within the text."""
+  texts, vocabulary = char_lm.read_corpus(text)
+  corpus = (*(t.ids for t in texts.values()), vocabulary)
+  config = configs.override(configs.CHAR_LM, SMALL.partition("=")[2])
+
+  def run_at(name):
+    return TrainingRun(
+        f"{tmp_path}/{name}", {}, vocabulary, metric=char_lm.BITS.name)
+
+  ptb_word_lm.train(config, corpus, run_at("undisturbed"), metric=char_lm.BITS)
+  stopped = 0
+  for windows in (3, 33, 7, 9, 200):
+    try:
+      ptb_word_lm.train(config, corpus, run_at("run"), metric=char_lm.BITS,
+                        check_stop=StopAfter(windows))
+    except signals.Stopped:
+      stopped += 1
+  assert stopped == 4
+  assert_same_run(tmp_path / "undisturbed", tmp_path / "run")
+
+
+@pytest.mark.parametrize("text_, characters", [
+    ("ab c", ["a", "b", " ", "c"]), ("a\nb", ["a", EOS, "b"]),
+    ("a\r\nb\rc", ["a", EOS, "b", EOS, "c"]),
+    ("<eos>", list("<eos>")), ("", []), ("\u2028\t", ["\u2028", "\t"])])
+def test_characters_split_and_join(text_, characters):
+  assert Characters.split(text_) == characters
+  assert Characters.join(characters) == "\n".join(
+      text_.replace("\r\n", "\n").split("\r"))
+
+
+def test_a_vocabulary_of_characters_is_saved_and_loaded(tmp_path):
+  words = (EOS, UNK, " ", "\t", "\u00a0", "\u2028", "<", "\ufeff")
+  path = tmp_path / "vocab.txt"
+  Characters(words).save(path)
+  assert Characters.load(path).words == words

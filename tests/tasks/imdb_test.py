@@ -1,0 +1,250 @@
+"""The reader of film reviews, on small archives and folders."""
+
+import gzip
+import re
+import tracemalloc
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies
+
+from rnn.errors import DataError
+from tasks import imdb
+from tests.helpers.texts import data_error, write_archive
+
+# In train, "b" occurs 4 times, "a" and <eos> 3 times, "c" and "." once. "d" is
+# in test only.
+REVIEWS = {
+    "test/neg/0_2.txt": "d d d d d a",
+    "test/pos/0_10.txt": "A b",
+    "train/neg/1_1.txt": "b b a<br /><br />B",
+    "train/pos/0_9.txt": "a b c.",
+    "train/pos/10_7.txt": "A",
+    "train/unsup/0_0.txt": "e",
+}
+OTHERS = {"README": "train/pos/0_9.txt", "untrain/pos/0_9.txt": "a",
+          "train/urls_pos.txt": "http://a.b",
+          "train/pos/._0_9.txt": "\x80", "train/labeledBow.feat": "9 0:9"}
+
+
+def write_folder(path, reviews):
+  """Writes files into a folder: a dict, name -> text. Returns its path."""
+  for name, text in reviews.items():
+    (path / name).parent.mkdir(parents=True, exist_ok=True)
+    (path / name).write_text(text)
+  return str(path)
+
+
+def read_error(path):
+  return data_error(imdb.read_reviews, path, 10)
+
+
+@pytest.fixture
+def archive(tmp_path):
+  return write_archive(tmp_path / "a.tar.gz", {**REVIEWS, **OTHERS})
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+@pytest.mark.parametrize("root", ["", "./", "aclImdb/", "x/aclImdb/"])
+def test_the_reviews_of_an_archive(tmp_path, mode, root):
+  path = write_archive(tmp_path / "a", {**REVIEWS, **OTHERS}, mode, root)
+  assert list(imdb.reviews(path)) == [
+      ("test", 0, "d d d d d a"), ("test", 1, "A b"),
+      ("train", 0, "b b a<br /><br />B"), ("train", 1, "a b c."),
+      ("train", 1, "A")]
+
+
+@pytest.mark.parametrize("inside", ["", "aclImdb"])
+@pytest.mark.parametrize("unsup", [False, True])
+def test_a_folder_equals_its_archive(tmp_path, archive, inside, unsup):
+  folder = write_folder(tmp_path / "folder" / inside, REVIEWS | OTHERS)
+  reviews = list(imdb.reviews(str(tmp_path / "folder"), unsup))
+  assert sorted(reviews, key=repr) == sorted(
+      imdb.reviews(archive, unsup), key=repr)
+  assert reviews == list(imdb.reviews(folder, unsup))
+  assert (("train", None, "e") in reviews) == unsup
+  assert reviews.index(("train", 1, "a b c.")) < reviews.index(
+      ("train", 1, "A"))
+
+
+def test_an_archive_is_read_as_a_stream(tmp_path):
+  """The first review comes before the end of the archive is read."""
+  path = tmp_path / "a"
+  write_archive(path, {**REVIEWS, "README": "a" * (1 << 20)})
+  path.write_bytes(path.read_bytes()[:-8])  # without the checksum
+  assert next(imdb.reviews(path)) == ("test", 0, "d d d d d a")
+  assert "end-of-stream" in read_error(path)
+
+
+@pytest.mark.parametrize("text, tokens", [
+    ("It's GREAT, really!?", "it s great , really ! ?"),
+    ("one<br />two<br /><br />(3)", "one two ( )"),
+    ("caf\u00e9 na\u00efve", "caf na ve"),
+    ("\u0130 \u212a \u017f", ""),  # their lower or upper case is i, k, s
+    ("a;b-c_d\t\n\"e\"", "a b c d e"),
+    ("***** 10/10", ""),
+])
+def test_tokens(text, tokens):
+  assert imdb.tokenize(text) == tokens.split()
+
+
+@hypothesis.given(strategies.text())
+def test_tokens_of_any_text(text):
+  tokens = imdb.tokenize(text)
+  assert all(re.fullmatch("[a-z]+|[!?.:,()]", token) for token in tokens)
+  assert imdb.tokenize(" ".join(tokens)) == tokens
+
+
+def decoded(reviews, vocabulary):
+  return [" ".join(vocabulary.decode(row)) for row in reviews.ids]
+
+
+def test_ids_are_ranks_in_the_training_reviews(archive):
+  train, test, vocabulary = imdb.read_reviews(archive, vocab_size=100)
+  assert vocabulary.words == ("b", "<eos>", "a", ".", "c", "<unk>")
+  assert [row.tolist() for row in train.ids] == [
+      [0, 0, 2, 0, 1], [2, 0, 4, 3, 1], [2, 1]]
+  assert decoded(test, vocabulary) == ["<unk> " * 5 + "a <eos>", "a b <eos>"]
+  assert train.labels.tolist() == [0, 1, 1]
+  assert test.labels.tolist() == [0, 1]
+  assert train.ids[0].dtype == np.int32 and train.labels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("vocab_size, words", [
+    (6, "b <eos> a . c <unk>"), (5, "b <eos> a . <unk>"),
+    (4, "b <eos> a <unk>"), (3, "b <eos> <unk>"), (2, "<eos> <unk>")])
+def test_the_vocabulary_has_the_most_frequent_words(archive, vocab_size, words):
+  train, _, vocabulary = imdb.read_reviews(archive, vocab_size)
+  assert vocabulary.words == tuple(words.split())
+  whole = "b b a b <eos>", "a b c . <eos>", "a <eos>"
+  assert decoded(train, vocabulary) == [
+      " ".join(word if word in vocabulary else "<unk>"
+               for word in text.split()) for text in whole]
+
+
+def test_unknown_words_are_counted(archive, caplog):
+  with caplog.at_level("INFO"):
+    imdb.read_reviews(archive, vocab_size=4)
+  assert "train: 12 tokens, 2 of them unknown" in caplog.text
+  assert "test: 10 tokens, 5 of them unknown" in caplog.text
+
+
+def test_a_review_without_words_is_a_single_eos(tmp_path):
+  path = write_archive(tmp_path / "a", {
+      **REVIEWS, "train/pos/3_8.txt": "10/10", "test/neg/5_1.txt": ""})
+  train, test, vocabulary = imdb.read_reviews(path, vocab_size=10)
+  assert decoded(train, vocabulary)[-1] == "<eos>"
+  assert decoded(test, vocabulary)[-1] == "<eos>"
+  assert (train.labels[-1], test.labels[-1]) == (1, 0)
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_a_truncated_archive_is_one_line(tmp_path, mode):
+  """Wherever it ends."""
+  path = tmp_path / "a"
+  text = " ".join(map(str, np.random.default_rng(0).integers(0, 99, 300)))
+  write_archive(path, {**REVIEWS, "train/pos/4_7.txt": text}, mode)
+  whole = path.read_bytes()
+  imdb.read_reviews(path, 10)
+  for size in range(0, len(whole), 7):
+    path.write_bytes(whole[:size])
+    assert re.search("truncated or damaged|not a complete tar archive",
+                     read_error(path))
+
+
+def test_the_checksum_at_the_end_is_read(tmp_path):
+  """Even though the tar archive ends long before."""
+  path = tmp_path / "a"
+  write_archive(path, REVIEWS, "w")
+  packed = gzip.compress(path.read_bytes() + bytes(1 << 20))
+  path.write_bytes(packed)
+  assert len(list(imdb.reviews(path))) == 5
+  path.write_bytes(packed[:-8] + bytes([packed[-8] ^ 1]) + packed[-7:])
+  assert "CRC" in read_error(path)
+
+
+@pytest.mark.parametrize("rest", [1, 500, 1500])
+def test_a_truncated_review_is_one_line(tmp_path, rest):
+  path = tmp_path / "a"
+  write_archive(path, {**REVIEWS, "train/pos/4_7.txt": "a " * 1000}, "w")
+  whole = path.read_bytes()
+  path.write_bytes(whole[:whole.index(b"a a a") + rest])
+  assert "unexpected end of data" in read_error(path)
+
+
+def test_memory_does_not_grow_with_the_archive(tmp_path):
+  def peak(count):
+    path = write_archive(tmp_path / "a", {
+        f"train/pos/{k}_9.txt": "a b c" for k in range(count)})
+    tracemalloc.start()
+    assert sum(1 for _ in imdb.reviews(path)) == count
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+  assert peak(3000) < peak(1000) + (200 << 10)
+
+
+def test_a_damaged_archive_is_one_line(tmp_path):
+  """Or it still gives the same reviews, wherever the wrong byte is."""
+  path = tmp_path / "a"
+  write_archive(path, REVIEWS)
+  whole = path.read_bytes()
+  reviews = list(imdb.reviews(path))
+  for i in range(len(whole)):
+    path.write_bytes(whole[:i] + bytes([whole[i] ^ 255]) + whole[i + 1:])
+    try:
+      assert list(imdb.reviews(path)) == reviews
+    except DataError as error:
+      assert str(path) in str(error)
+
+
+@hypothesis.given(strategies.binary(max_size=2000))
+def test_any_other_file_is_one_line(tmp_path_factory, data):
+  path = tmp_path_factory.mktemp("any") / "a.tar.gz"
+  path.write_bytes(data)
+  read_error(path)
+
+
+def test_a_file_of_another_kind_names_the_download(tmp_path):
+  path = tmp_path / "aclImdb_v1.tar.gz"
+  path.write_bytes(b"<html>")
+  assert re.search("not a complete tar archive.*download " + imdb.URL,
+                   read_error(path))
+
+
+def test_a_missing_file_names_the_download(tmp_path):
+  assert imdb.URL in read_error(tmp_path / "a.tar.gz")
+
+
+@pytest.mark.parametrize("reviews", [
+    {}, {"README": "a"}, {"pos/0_9.txt": "a"}, {"train/unsup/0_0.txt": "a"}],
+    ids=["empty", "readme", "splits", "unsup"])
+def test_without_reviews_the_error_shows_a_name(tmp_path, reviews):
+  (tmp_path / "folder").mkdir()
+  for path in (write_archive(tmp_path / "a", reviews),
+               write_folder(tmp_path / "folder", reviews)):
+    assert re.search("no reviews with names such as train/pos/0_9.txt.*"
+                     + imdb.URL, read_error(path))
+
+
+@pytest.mark.parametrize("kind", ["train/pos", "train/neg", "test/pos",
+                                  "test/neg"])
+def test_each_split_needs_both_labels(tmp_path, kind):
+  path = write_archive(tmp_path / "a", {
+      name: text for name, text in REVIEWS.items() if kind not in name})
+  assert f"no reviews in {kind}" in read_error(path)
+
+
+def test_a_review_that_is_not_utf8_is_named(tmp_path):
+  path = write_archive(tmp_path / "a", {
+      **REVIEWS, "test/neg/7_1.txt": b"caf\xe9"})
+  assert "test/neg/7_1.txt is not UTF-8" in read_error(path)
+
+
+def test_an_unreadable_review_is_one_line(tmp_path):
+  folder = write_folder(tmp_path / "folder", REVIEWS)
+  (tmp_path / "folder/test/pos/1_9.txt").symlink_to("/absent")
+  with pytest.raises(DataError, match="^.*/1_9.txt: No such file"):
+    list(imdb.reviews(folder))

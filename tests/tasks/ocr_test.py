@@ -1,0 +1,199 @@
+"""The script tasks/ocr.py and its model, on made-up words."""
+
+import dataclasses
+import gzip
+import os
+import re
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+import configs
+from rnn.options import Options
+from rnn.runs.directory import RunDirectory
+from rnn.runs.training_run import TrainingRun
+from rnn.tf1 import tf
+from rnn.training import loop, signals
+from tasks import letters, ocr
+from tests.helpers import oracle
+from tests.helpers.calls import assert_one_line
+from tests.helpers.run_folders import StopAfter, assert_same_run, variables_of
+from tests.helpers.texts import letter_lines
+
+TINY = dataclasses.replace(
+    configs.OCR, hidden_size=6, batch_size=4, max_max_epoch=2)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+  """Sixty words; each letter of the alphabet has one image, with noise."""
+  rng = np.random.default_rng(0)
+  images = rng.random([26, letters.PIXELS]) < 0.3
+  words, pixels = [], []
+  for number in range(60):
+    word = rng.integers(0, 5, rng.integers(1, 6))
+    words.append(("".join(letters.LETTERS[i] for i in word), number % 10))
+    noise = rng.random([len(word), letters.PIXELS]) < 0.02
+    pixels.append((images[word] ^ noise).astype(np.uint8))
+  path = tmp_path_factory.mktemp("ocr") / "letter.data.gz"
+  path.write_bytes(gzip.compress("".join(letter_lines(words, pixels)).encode()))
+  return str(path)
+
+
+def make_batch():
+  """Returns pixels, letters and lengths; the padding is not blank."""
+  rng = np.random.default_rng(1)
+  return (rng.integers(0, 2, [5, 3, letters.PIXELS]).astype("uint8"),
+          rng.integers(0, 26, [5, 3]).astype("uint8"),
+          np.array([5, 1, 3], np.int32))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_loss_equals_the_oracle_on_a_batch_with_padding(bidirectional):
+  pixels, labels, lengths = make_batch()
+  with tf.Graph().as_default(), tf.Session() as session:
+    model = ocr.OCRModel(TINY, *map(tf.constant, (pixels, labels, lengths)),
+                         bidirectional=bidirectional, options=Options(seed=3))
+    session.run(tf.global_variables_initializer())
+    result = session.run({
+        "losses": model.losses, "predicted": model.predicted,
+        "values": {v.op.name: v for v in model.variables}, **model.counts})
+  values = {k: v.astype(float) for k, v in result["values"].items()}
+  expected, errors = np.zeros([5, 3]), 0
+  for row, length in enumerate(lengths):
+    x = pixels[:length, row:row + 1].astype(float)
+    outputs = []
+    for name, step in (("fw", 1), ("bw", -1))[:1 + bidirectional]:
+      kernel, bias = (values[f"Model/RNN/{name}/gru_cell/{part}"]
+                      for part in ("kernel", "bias"))
+      outputs.append(oracle.layer(
+          "gru", x[::step], (np.zeros([1, 6]),), kernel, bias)[0][::step])
+    logits = (np.concatenate(outputs, axis=2) @ values["Model/softmax_w"]
+              + values["Model/softmax_b"])
+    expected[:length, row] = oracle.cross_entropy(
+        logits, labels[:length, row:row + 1])[0][:, 0]
+    predicted = logits[:, 0].argmax(axis=1)
+    np.testing.assert_array_equal(result["predicted"][:length, row], predicted)
+    errors += (predicted != labels[:length, row]).sum()
+  np.testing.assert_allclose(result["losses"], expected, atol=1e-5)
+  assert result["nats"] == pytest.approx(expected.sum(), rel=1e-5)
+  assert (result["targets"], result["errors"]) == (9, errors)
+
+
+def test_padding_does_not_change_a_step():
+  """Neither the counts nor the parameters after it."""
+  pixels, labels, lengths = make_batch()
+  padding = np.arange(5)[:, None] >= lengths
+  results = []
+  for fill in 0, 1:
+    pixels[padding], labels[padding] = fill, fill
+    with tf.Graph().as_default(), tf.Session() as session:
+      model = ocr.OCRModel(
+          TINY, *map(tf.constant, (pixels, labels, lengths)), True,
+          is_training=True, step=tf.constant(np.int64(0)), learning_rate=0.1)
+      session.run(tf.global_variables_initializer())
+      counts = session.run([model.counts, model.train_op])[0]
+      results.append([counts, *session.run(model.variables)])
+  assert results[0][0] == results[1][0]
+  for a, b in zip(results[0][1:], results[1][1:], strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("split, sizes", [
+    ("random", (36, 3, 21)), ("fold0", (5, 1, 54)), ("folds1-9", (49, 5, 6))])
+def test_splits_share_out_the_words(path, split, sizes):
+  splits = ocr.read(path, split, 4, seed=1)
+  assert tuple(map(len, splits.values())) == sizes
+  images = {words.word(number)[0].tobytes() for words in splits.values()
+            for number in range(len(words))}
+  assert len(images) == 60
+  batches = splits["train"]
+  lengths = sum(batches(step)[2].sum() for step in range(batches.size))
+  assert lengths == sum(
+      len(batches.word(number)[1]) for number in range(len(batches)))
+
+
+@pytest.mark.parametrize("flag", [
+    pytest.param("--bidirectional", marks=pytest.mark.slow),
+    "--split=folds1-9"])
+def test_end_to_end(path, tmp_path, call_script, capsys, flag):
+  """Trains, reads better than chance, and draws the page."""
+  run = tmp_path / "run"
+  assert call_script(
+      ocr, f"--data_path={path}", f"--save_path={run}", flag,
+      "--config_override=hidden_size=24,keep_prob=1,learning_rate=0.01,"
+      "batch_size=4,max_epoch=9,max_max_epoch=12") == 0
+  out = capsys.readouterr().out
+  test = float(re.search(r"Test Letter Error: ([\d.]+)", out)[1])
+  assert test < 15  # chance is 80, because there are 5 letters
+  assert f"{run}/page.png" in out
+  assert matplotlib.image.imread(run / "page.png").shape[2] == 4
+  assert sorted(os.listdir(run / "checkpoints"))[0].startswith("best-")
+  # A finished run trains no more.
+  assert call_script(
+      ocr, f"--data_path={path}", f"--save_path={run}", flag,
+      "--config_override=hidden_size=24,keep_prob=1,learning_rate=0.01,"
+      "batch_size=4,max_epoch=9,max_max_epoch=12") == 0
+  assert "is finished" in capsys.readouterr().out
+  assert call_script(
+      ocr, f"--data_path={path}", f"--save_path={run}", flag) == 1
+  assert_one_line(capsys.readouterr().err, "ocr.py", "holds another run")
+
+
+def test_other_labels_are_another_run(path, tmp_path, call_script, capsys):
+  with gzip.open(path, "rt") as file:
+    lines = [line.split("\t", 2) for line in file]
+  lines[0][1] = "b" if lines[0][1] == "a" else "a"
+  other = tmp_path / "letter.data"
+  other.write_text("".join("\t".join(line) for line in lines))
+  flags = [f"--save_path={tmp_path}/run",
+           "--config_override=hidden_size=4,max_max_epoch=1"]
+  assert call_script(ocr, f"--data_path={path}", *flags) == 0
+  assert call_script(ocr, f"--data_path={other}", *flags) == 1
+  assert_one_line(capsys.readouterr().err, "ocr.py",
+                  "holds another run, which differs in data.train.sha256")
+
+
+def train(path, folder, config=TINY, check_stop=lambda: None):
+  """Trains without the flags; returns the rows of the metrics."""
+  run = TrainingRun(str(folder), {}, metric=ocr.LETTER_ERROR.name)
+  splits = ocr.read(path, "random", 4, seed=2)
+  return loop.run_training(
+      lambda: ocr.make_passes(config, splits, options=Options(seed=2)),
+      config.max_max_epoch, ocr.LETTER_ERROR, run, check_stop=check_stop)[0]
+
+
+def test_stopped_anywhere_it_ends_in_the_same_bits(path, tmp_path):
+  """With dropout and shuffled batches, in training and in validation."""
+  train(path, tmp_path / "undisturbed")
+  stopped = 0
+  for windows in (3, 4, 3, 5, 99):  # a training epoch has 9
+    try:
+      train(path, tmp_path / "run", check_stop=StopAfter(windows))
+    except signals.Stopped:
+      stopped += 1
+  assert stopped == 4
+  assert_same_run(tmp_path / "undisturbed", tmp_path / "run")
+
+
+def test_epoch_size_sets_the_epochs_and_their_learning_rates(path, tmp_path):
+  config = dataclasses.replace(
+      TINY, epoch_size=2, max_epoch=1, max_max_epoch=3, learning_rate=0.5)
+  rows = train(path, tmp_path / "run", config)
+  assert [row["learning_rate"] for row in rows] == [0.5, 0.25, 0.125]
+  newest = RunDirectory(f"{tmp_path}/run").checkpoints()[0]
+  assert variables_of(newest)["global_step"] == 6
+
+
+@pytest.mark.parametrize("args, message", [
+    ([], "--data_path: name the words, https://ai.stanford.edu/"),
+    (["--data_path=/absent"], "/absent: no such file; download https://"),
+    (["--data_path=x", "--config_override=num_layers=2"], "num_layers: "),
+    (["--data_path=x", "--config_override=num_steps=9"], "num_steps: this "),
+    (["--data_path=x", "--rnn_mode=block"], "--rnn_mode=block: gru_cell has "),
+    (["--data_path=x", "--config_override=cell=lstm", "--rnn_mode=fused"],
+     "--rnn_mode=fused: .* if the number of steps varies; choose one of dyn")])
+def test_errors_are_one_line(call_script, capsys, args, message):
+  assert call_script(ocr, *args) == 1
+  assert_one_line(capsys.readouterr().err, "ocr.py", message)

@@ -1,0 +1,236 @@
+"""The script tasks/sentiment.py and its model, on made-up reviews."""
+
+import dataclasses
+import io
+import re
+import sys
+
+import numpy as np
+import pytest
+
+import configs
+import generate
+from rnn.options import Options
+from rnn.runs.directory import RunDirectory
+from rnn.runs.training_run import TrainingRun
+from rnn.text import word_vectors
+from rnn.tf1 import tf
+from rnn.training import loop, signals
+from tasks import imdb, sentiment
+from tests.helpers import oracle
+from tests.helpers.calls import assert_one_line
+from tests.helpers.run_folders import StopAfter, assert_same_run, variables_of
+from tests.helpers.texts import write_archive
+
+TINY = dataclasses.replace(
+    configs.SENTIMENT, hidden_size=6, embedding_size=4, batch_size=4,
+    num_steps=12, max_max_epoch=2)
+FLAGS = ("--config_override=hidden_size=16,embedding_size=8,batch_size=4,"
+         "keep_prob=1,learning_rate=0.02,init_scale=0.3,max_epoch=6,"
+         "max_max_epoch=8")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+  """Reviews of 3 to 20 words, whose label follows from "fine" or "poor"."""
+  rng = np.random.default_rng(0)
+  reviews = {}
+  for split, number in ("train", 120), ("test", 10):
+    for i in range(number):
+      for label, word in ("neg", "poor"), ("pos", "Fine"):
+        words = list(rng.choice(["a", "film", "it", "was,"], rng.integers(
+            2, 20)))
+        words.insert(rng.integers(len(words)), word)
+        reviews[f"{split}/{label}/{i}_{1 if label == 'neg' else 9}.txt"] = (
+            " ".join(words))
+  return write_archive(tmp_path_factory.mktemp("imdb") / "a.tar.gz", reviews)
+
+
+def train(archive, folder, config=TINY, seed=1, check_stop=lambda: None):
+  """Trains without the flags, as far as a run can tell."""
+  splits, vocabulary = sentiment.read(archive, 99, config, seed)
+  run = TrainingRun(
+      str(folder), {"task": sentiment.TASK,
+                    "settings": dataclasses.asdict(config),
+                    "data": {"path": archive}},
+      vocabulary, metric=sentiment.ERROR.name)
+  loop.run_training(
+      lambda: sentiment.make_passes(config, splits, len(vocabulary),
+                                    options=Options(seed=seed)),
+      config.max_max_epoch, sentiment.ERROR, run, check_stop=check_stop)
+
+
+def test_the_loss_equals_the_oracle_on_a_batch_with_padding():
+  words = np.random.default_rng(1).integers(0, 9, [7, 3]).astype("int32")
+  lengths, labels = np.array([7, 1, 4]), np.array([1, 0, 1])
+  with tf.Graph().as_default(), tf.Session() as session:
+    model = sentiment.SentimentModel(
+        TINY, 9, *(tf.constant(x, tf.int32) for x in (words, lengths, labels)))
+    session.run(tf.global_variables_initializer())
+    result = session.run({
+        "losses": model.losses, "probs": model.probs,
+        "values": {v.op.name: v for v in model.variables}, **model.counts})
+  values = {k: v.astype(float) for k, v in result["values"].items()}
+  _, (h,) = oracle.layer(
+      "gru", values["Model/embedding"][words], (np.zeros([3, 6]),),
+      values["Model/RNN/gru_cell/kernel"], values["Model/RNN/gru_cell/bias"],
+      lengths)
+  logits = h @ values["Model/softmax_w"] + values["Model/softmax_b"]
+  losses, _ = oracle.cross_entropy(logits, labels)
+  np.testing.assert_allclose(result["losses"], losses, atol=1e-6)
+  assert result["nats"] == pytest.approx(losses.sum(), rel=1e-5)
+  assert result["targets"] == 3
+  assert result["errors"] == (logits.argmax(axis=1) != labels).sum()
+  np.testing.assert_allclose(result["probs"][[0, 1, 2], labels],
+                             np.exp(-losses), atol=1e-6)
+
+
+def test_padding_does_not_change_a_step():
+  """Neither the counts nor the parameters after it, with dropout."""
+  lengths, labels = np.array([5, 1, 3]), np.array([1, 0, 1])
+  words = np.random.default_rng(1).integers(0, 9, [5, 3])
+  results = []
+  for fill in 0, 8:
+    words[np.arange(5)[:, None] >= lengths] = fill
+    with tf.Graph().as_default(), tf.Session() as session:
+      model = sentiment.SentimentModel(
+          TINY, 9, *(tf.constant(x, tf.int32)
+                     for x in (words, lengths, labels)), True,
+          step=tf.constant(np.int64(0)), learning_rate=0.1)
+      session.run(tf.global_variables_initializer())
+      counts = session.run([model.counts, model.train_op])[0]
+      results.append([counts, *session.run(model.variables)])
+  assert results[0][0] == results[1][0]
+  for a, b in zip(results[0][1:], results[1][1:], strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-7)
+
+
+def test_splits_and_batches(archive):
+  """A tenth is held out. Long reviews lose their beginning."""
+  splits, vocabulary = sentiment.read(archive, 99, TINY, seed=1)
+  assert [len(b.lengths) for b in splits.values()] == [216, 24, 20]
+  assert max(splits["train"].lengths) == 12
+  for split in splits.values():
+    labels = []
+    for step in range(split.size):
+      words, lengths, batch_labels = split(step)
+      assert words.shape == (lengths.max(), len(lengths))
+      ends = words[lengths - 1, np.arange(len(lengths))]
+      assert (ends == vocabulary.eos).all()
+      labels += list(batch_labels)
+    assert len(labels) == len(split.lengths)
+  first, second = (
+      [splits["train"](step)[0].tolist() for step in range(start, start + 54)]
+      for start in (0, 54))
+  assert first != second  # another order in the second pass
+
+
+def test_end_to_end(archive, tmp_path, call_script, capsys, monkeypatch):
+  """Trains, classifies the test reviews right, and then lines of text."""
+  run = f"{tmp_path}/run"
+  assert call_script(sentiment, f"--data_path={archive}",
+                     f"--save_path={run}", FLAGS) == 0
+  out = capsys.readouterr().out
+  assert re.search(r"batches by length save \d+% of the steps", out)
+  assert "accuracy on test after epoch 8: 100.00 %" in out
+  lines = "A fine film.\nit was, it was poor\n\nFine <br /> fine \xff\n"
+  monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(
+      io.BytesIO(lines.encode("latin1"))))
+  assert call_script(sentiment, f"--save_path={run}", "--predict") == 0
+  rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+  assert [label for label, _ in rows][:2] == ["positive", "negative"]
+  assert len(rows) == 4 and rows[3][0] == "positive"
+  assert all((label == "positive") == (float(p) > 0.5) for label, p in rows)
+
+
+def test_predictions_equal_the_test_of_the_same_reviews(archive, tmp_path):
+  """To the last digits; some of the reviews are cut."""
+  train(archive, tmp_path / "run")
+  splits, vocabulary = sentiment.read(archive, 99, TINY, seed=1)
+  run = RunDirectory(f"{tmp_path}/run")
+  words, lengths, labels = splits["test"](splits["test"].size - 1)
+  with tf.Graph().as_default(), tf.Session() as session:
+    model = sentiment.SentimentModel(TINY, len(vocabulary), *(
+        tf.constant(x, tf.int32) for x in (words, lengths, labels)))
+    run.restore_best(session, model.variables)
+    expected = session.run(model.probs)
+  texts = sorted((text for split, _, text in imdb.reviews(archive)
+                  if split == "test"), key=lambda text: len(text.split()))
+  assert len(imdb.tokenize(texts[-1])) > TINY.num_steps
+  predicted = np.array(list(sentiment.predict(run, texts)))
+  assert np.ptp(expected) > 1e-3
+  for probs in expected:  # a batch has another order than the texts
+    assert np.abs(predicted - probs).max(axis=1).min() < 1e-6
+
+
+@pytest.mark.slow
+def test_the_embedding_starts_with_word_vectors(
+    archive, tmp_path, call_script, capsys):
+  vectors = np.arange(24.0).reshape(3, 8)
+  word_vectors.save(f"{tmp_path}/v", ["fine", "poor", "zebra"], vectors)
+  assert call_script(
+      sentiment, f"--data_path={archive}", f"--save_path={tmp_path}/run",
+      FLAGS.replace("learning_rate=0.02", "learning_rate=1e-30"),
+      f"--init_embeddings={tmp_path}/v.txt") == 0
+  assert re.search(r"v.txt: has vectors of 2 of the \d+ words; the others",
+                   capsys.readouterr().out)
+  run = RunDirectory(f"{tmp_path}/run")
+  embedding = variables_of(run.checkpoints()[0])["Model/embedding"]
+  ids = run.vocabulary().ids
+  np.testing.assert_allclose(
+      embedding[[ids["fine"], ids["poor"]]], vectors[:2], atol=1e-6)
+
+
+def test_stopped_anywhere_it_ends_in_the_same_bits(archive, tmp_path):
+  """With dropout and RMSProp, in training, validation and test."""
+  train(archive, tmp_path / "undisturbed", seed=2)
+  stopped = 0
+  for windows in (3, 52, 13, 43, 199):  # a training epoch has 54
+    try:
+      train(archive, tmp_path / "run", seed=2, check_stop=StopAfter(windows))
+    except signals.Stopped:
+      stopped += 1
+  assert stopped == 4
+  assert_same_run(tmp_path / "undisturbed", tmp_path / "run")
+
+
+@pytest.mark.parametrize("args, message", [
+    ([], "--data_path: name the archive of https://ai.stanford.edu/"),
+    (["--data_path=/absent"], "/absent: "),
+    (["--data_path=x", "--config_override=num_layers=2"], "num_layers: "),
+    (["--predict"], "--predict: needs --save_path"),
+    (["--predict", "--save_path=x", "--seed=2"], "--seed: --predict takes it"),
+    (["--predict", "--save_path=x", "--vocab_size=9"], "--vocab_size: --pred"),
+    (["--predict", "--save_path=/absent"], "/absent: no such folder")])
+def test_errors_are_one_line(call_script, capsys, args, message):
+  assert call_script(sentiment, *args) == 1
+  assert_one_line(capsys.readouterr().err, "sentiment.py", message)
+
+
+def test_a_language_model_cannot_classify_reviews(
+    trained_runs, call_script, capsys, monkeypatch):
+  monkeypatch.setattr(sys, "stdin", io.StringIO("a\n"))
+  assert call_script(
+      sentiment, "--predict", f"--save_path={trained_runs}/a") == 1
+  assert_one_line(capsys.readouterr().err, "sentiment.py",
+                  "holds a run of another task, language model, not sentiment")
+
+
+def test_other_labels_are_another_run(archive, tmp_path, call_script, capsys):
+  """Even with equally many reviews and words. Nor is it a language model."""
+  swapped = write_archive(tmp_path / "b.tar.gz", {
+      f"{split}/{'neg' if label else 'pos'}/{i}_1.txt": text
+      for i, (split, label, text) in enumerate(imdb.reviews(archive))})
+  flags = [f"--save_path={tmp_path}/run", "--config_override=hidden_size=4,"
+           "embedding_size=4,num_steps=12,max_epoch=1,max_max_epoch=1"]
+  assert call_script(sentiment, f"--data_path={archive}", *flags) == 0
+  assert call_script(sentiment, f"--data_path={swapped}", *flags) == 1
+  assert_one_line(capsys.readouterr().err, "sentiment.py",
+                  "differs in data.train.sha256 ")
+  assert call_script(generate, f"--save_path={tmp_path}/run") == 1
+  assert_one_line(capsys.readouterr().err, "generate.py",
+                  "holds a run of another task, sentiment, not language model")
+  assert call_script(sentiment, "--predict", "--rnn_mode=basic",
+                     f"--save_path={tmp_path}/run") == 1
+  assert_one_line(capsys.readouterr().err, "sentiment.py",
+                  "--rnn_mode=basic: gru_cell has no such implementation if")

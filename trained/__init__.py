@@ -1,0 +1,1 @@
+"""Trained models: loading, sampling, scoring and adapting them."""

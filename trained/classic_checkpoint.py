@@ -1,0 +1,83 @@
+"""Checkpoints of TensorFlow's classic script: files, variables, vocabulary."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from rnn.files import DamagedError
+from rnn.runs import checkpoints
+from rnn.runs.checkpoints import RunError
+from rnn.text.vocabulary import Vocabulary
+from rnn.tf1 import tf
+
+
+def find(path: str) -> str | None:
+  """Returns the prefix of a checkpoint that is not part of a run.
+
+  Args:
+    path: a checkpoint, one of its files, or a folder. In a folder the highest
+      step counts. The file `checkpoint` there is ignored, because it names
+      paths on the machine where the script ran.
+
+  Returns:
+    The prefix, such as "old/model.ckpt-13"; None if there is no checkpoint.
+
+  Raises:
+    RunError: the folder cannot be read.
+  """
+  path = re.sub(r"\.(index|data-\d+-of-\d+)$", "", path)
+  if os.path.isfile(f"{path}.index"):
+    return path
+  if not os.path.isdir(path) or os.path.exists(
+      os.path.join(path, "config.json")):
+    return None
+  try:
+    names = os.listdir(path)
+  except OSError as error:
+    raise RunError(f"{path}: {error.strerror}") from None
+  by_step = {}
+  for name in names:
+    if match := re.fullmatch(r"(.*?(?:-(\d+))?)\.index", name):
+      by_step[int(match[2] or -1), match[1]] = os.path.join(path, match[1])
+  return by_step[max(by_step)] if by_step else None
+
+
+def pad_vocabulary(vocabulary: Vocabulary, prefix: str) -> Vocabulary:
+  """Adds words that never occur, one per surplus row of the embedding.
+
+  The classic script's embedding has 10,000 rows even if the text has fewer
+  words.
+
+  Raises:
+    DamagedError, RunError: the checkpoint has no readable embedding.
+  """
+  size = checkpoints.shape_of(prefix, "Model/embedding")[0]
+  unused = (f"<unused-{i}>" for i in range(len(vocabulary), size))
+  return Vocabulary((*vocabulary.words, *unused))
+
+
+def read(prefix: str,
+         variables: Sequence[tf.Variable]) -> dict[str, np.ndarray]:
+  """Reads the values of variables: a dict by the names in this suite.
+
+  Raises:
+    RunError: the checkpoint is damaged, or is of another model.
+  """
+  try:
+    return checkpoints.read_variables(prefix, variables, _classic_names)
+  except DamagedError as error:
+    raise RunError(str(error)) from None
+
+
+def _classic_names(name: str) -> Iterator[str]:
+  """Generates a variable's names in the versions of the classic script.
+
+  `lstm_cell` is the scope of its block cell, whose gates have the same order.
+  TensorFlow 1.0 said `weights` and `biases`.
+  """
+  for cell in "basic_lstm_cell", "lstm_cell":
+    renamed = name.replace("basic_lstm_cell", cell)
+    yield renamed
+    yield renamed.replace("/kernel", "/weights").replace("/bias", "/biases")

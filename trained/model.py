@@ -1,0 +1,244 @@
+"""A trained model, loaded from a run or from a classic checkpoint.
+
+    model = load("runs/small")
+    with model.open(num_steps=1) as windows:
+      result = windows.run(["logits", "final_state"], words)  # words: [1, B]
+
+A TrainedModel is data, and needs no session. Its Windows run it in a session.
+"""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import configs
+from ptb_word_lm import PTBModel
+from rnn.errors import SettingError
+from rnn.files import DamagedError
+from rnn.layers import cells
+from rnn.runs import checkpoints
+from rnn.runs.checkpoints import Checkpoint, RunError
+from rnn.runs.directory import RunDirectory
+from rnn.text.vocabulary import Vocabulary
+from rnn.tf1 import repeatable_session, tf
+from trained import classic_checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+  """A config, a vocabulary, and the values of the parameters.
+
+  Attributes:
+    name: the origin of the model, as shown to the user.
+    values: a dict, variable name -> array.
+  """
+
+  name: str
+  config: configs.Config
+  vocabulary: Vocabulary
+  values: Mapping[str, np.ndarray]
+
+  @contextlib.contextmanager
+  def open(self, num_steps: int,
+           learning_rate: float | None = None) -> Iterator["Windows"]:
+    """Yields a `Windows` of these arguments, and closes it at the end."""
+    windows = Windows(self, num_steps, learning_rate)
+    try:
+      yield windows
+    finally:
+      windows.close()
+
+
+class Windows:
+  """A trained model in its own session, which runs it window by window.
+
+  Attributes:
+    num_steps: T.
+  """
+
+  def __init__(self, model: TrainedModel, num_steps: int,
+               learning_rate: float | None = None) -> None:
+    """Builds the graph.
+
+    Args:
+      num_steps: T of a window. B may vary.
+      learning_rate: if given, fetching "train_op" takes a step of gradient
+        descent on the sum of the window's losses. The gradient is clipped as in
+        training; there is no dropout.
+    """
+    self.num_steps = num_steps
+    # Steps are plain gradient descent, whatever optimizer trained the model:
+    # the values of a trained model do not include an optimizer's averages.
+    config = dataclasses.replace(model.config, keep_prob=1.0, optimizer="sgd")
+    with tf.Graph().as_default() as graph:
+      self._inputs, self._targets = (
+          tf.placeholder(tf.int32, [num_steps, None]) for _ in range(2))
+      self._model = PTBModel(
+          config, len(model.vocabulary), self._inputs, self._targets,
+          state_placeholders(config), is_training=learning_rate is not None,
+          learning_rate=learning_rate)
+      initialize = tf.global_variables_initializer()
+      self._session = repeatable_session()
+    graph.finalize()
+    self._session.run(initialize)
+    checkpoints.assign(self._session, self._model.variables, model.values)
+
+  def run(self, names: Sequence[str], inputs: np.ndarray,
+          targets: np.ndarray | None = None,
+          state: Any = None) -> dict[str, Any]:
+    """Runs a window.
+
+    Args:
+      names: attributes of PTBModel, such as "losses". Some need `targets`.
+      inputs, targets: [T, B] word ids.
+      state: the "final_state" of the window before; zero by default.
+
+    Returns:
+      A dict, name -> NumPy value.
+    """
+    if state is None:
+      state = tf.nest.map_structure(
+          lambda part: np.zeros([inputs.shape[1], part.shape[1]]),
+          self._model.initial_state)
+    feed = {self._inputs: inputs, self._model.initial_state: state}
+    if targets is not None:
+      feed[self._targets] = targets
+    return self._session.run(
+        {name: getattr(self._model, name) for name in names}, feed)
+
+  def close(self) -> None:
+    """Frees the session."""
+    self._session.close()
+
+
+def state_placeholders(config: configs.Config) -> tuple:
+  """Returns placeholders for the initial state of a PTBModel, [B, H] each.
+
+  The name of a placeholder is the part of the state and the number of the
+  layer: c_0, h_0, c_1, ...
+  """
+  state = cells.CELLS[config.cell].state
+  return tuple(
+      state(*(tf.placeholder(tf.float32, [None, size], f"{part}_{i}")
+              for part in state._fields))
+      for i, size in enumerate(config.layer_sizes))
+
+
+def load(path: str, checkpoint: str = "last", average_last: int = 1,
+         classic: tuple[configs.Config, Vocabulary] | None = None
+         ) -> TrainedModel:
+  """Loads a trained model.
+
+  Args:
+    path: a run directory; or a checkpoint of the classic script, or a folder of
+      them, in which the newest counts.
+    checkpoint: for a run, "last" or "best" (by validation perplexity).
+    average_last: for a run, the number of last checkpoints whose parameters are
+      averaged.
+    classic: the config and the vocabulary of a classic checkpoint.
+
+  Raises:
+    RunError: there is no model, or it cannot be used.
+    SettingError: there is a model, but no such checkpoints.
+  """
+  run = RunDirectory(path)
+  prefix = classic_checkpoint.find(path)
+  if not prefix:
+    return _load_run(run, checkpoint, average_last)
+  if not classic:
+    raise RunError(f"{path}: holds a checkpoint of the classic script, which "
+                   "can be loaded only with its config and vocabulary")
+  for setting, value, default in (("checkpoint", checkpoint, "last"),
+                                  ("average_last", average_last, 1)):
+    if value != default:
+      raise SettingError(
+          setting, f"{path} holds a checkpoint of the classic script, not a "
+          f"run; leave out {setting}", value)
+  config, vocabulary = classic
+  try:
+    vocabulary = classic_checkpoint.pad_vocabulary(vocabulary, prefix)
+    values = classic_checkpoint.read(prefix, _variables(config, vocabulary))
+  except (DamagedError, RunError) as error:
+    raise RunError(f"{prefix}: {error}") from None
+  return _check_finite(TrainedModel(prefix, config, vocabulary, values))
+
+
+def _load_run(run: RunDirectory, checkpoint: str, average_last: int
+              ) -> TrainedModel:
+  """Loads the model of a run."""
+  config = run.settings().config
+  vocabulary = run.vocabulary()
+  if not isinstance(vocabulary, Vocabulary):
+    raise RunError(f"{run.path}: the tokens in its config.json are neither "
+                   "words nor characters; restore it from a copy")
+  variables = _variables(config, vocabulary)
+  used = _select(run, checkpoint, average_last)
+  try:
+    if used:
+      values = checkpoints.average([c.read(variables) for c in used])
+    else:
+      newest = run.read_newest(variables)
+      if not newest:
+        raise RunError(f"{run.path}: has no checkpoint yet")
+      used, values = [newest[0]], newest[2]
+  except DamagedError as error:
+    # Training may have deleted a checkpoint in the meantime.
+    if not all(os.path.isdir(c.path) for c in used):
+      return _load_run(run, checkpoint, average_last)
+    setting, value = (("average_last", average_last) if average_last > 1
+                      else ("checkpoint", checkpoint))
+    raise SettingError(
+        setting, f"damaged checkpoint: {error}; leave out {setting} to use the "
+        "newest readable checkpoint", value) from None
+  name = ", ".join(f"epoch {c.epoch}" if c.epoch else f"step {c.step}"
+                   for c in used)
+  return _check_finite(
+      TrainedModel(f"{run.path} ({name})", config, vocabulary, values))
+
+
+def _select(run: RunDirectory, checkpoint: str,
+            average_last: int) -> list[Checkpoint]:
+  """Returns the checkpoints to average.
+
+  An empty list means the newest readable checkpoint. An average is taken over
+  the ends of epochs, without the copy of the best.
+  """
+  if average_last > 1:
+    if checkpoint != "last":
+      raise SettingError(
+          "checkpoint", f"average_last={average_last} averages the last "
+          "checkpoints; leave out one of the two", checkpoint)
+    epochs = [c for c in run.checkpoints() if c.epoch and not c.best]
+    if len(epochs) < average_last:
+      raise SettingError(
+          "average_last", f"{run.path} has the checkpoints of only "
+          f"{len(epochs)} epochs; lower average_last, or train with "
+          f"keep={average_last} or more", average_last)
+    return epochs[:average_last]
+  if checkpoint == "last":
+    return []
+  best = run.best()
+  if not best:
+    raise RunError(f"{run.path}: has no checkpoint yet")
+  return [best]
+
+
+def _check_finite(model: TrainedModel) -> TrainedModel:
+  """Returns the model if its parameters are finite."""
+  for name, value in model.values.items():
+    if not np.isfinite(value).all():
+      raise RunError(f"{model.name}: {name} is not finite, because training "
+                     "diverged; use another checkpoint")
+  return model
+
+
+def _variables(config: configs.Config,
+               vocabulary: Vocabulary) -> list[tf.Variable]:
+  """Returns the variables of a model, for their names and shapes."""
+  with tf.Graph().as_default():
+    word = tf.zeros([1, 1], tf.int32)
+    return PTBModel(config, len(vocabulary), word, word).variables

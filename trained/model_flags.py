@@ -1,0 +1,118 @@
+"""The flags that tell a script which trained models to use."""
+
+import os
+from collections.abc import Sequence
+
+from absl import flags
+
+import configs
+import reader
+from rnn.errors import UserError
+from rnn.runs.directory import RunDirectory
+from rnn.text.vocabulary import Vocabulary
+from trained import classic_checkpoint, model
+from trained.model import TrainedModel
+
+FLAGS = flags.FLAGS
+_CLASSIC = ("model", "config_override", "vocab_path", "data_path")
+
+
+def define(several: bool = False) -> None:
+  """Defines the flags; `several` if the script can use more than one model."""
+  flags.DEFINE_string(
+      "save_path", None, "The folder of the run" + (
+          ". If there are several folders, separated by commas, the models' "
+          "probabilities are averaged" if several else "")
+      + ". It may also hold checkpoints of the classic script; then give "
+      "--model, and --vocab_path or --data_path, too.")
+  flags.DEFINE_enum("checkpoint", "last", ["last", "best"],
+                    "The checkpoint to use: the last one, or the best by "
+                    "validation.")
+  flags.DEFINE_integer("average_last", 1,
+                       "Average the parameters of this many of the run's last "
+                       "checkpoints.", lower_bound=1)
+  flags.DEFINE_enum("model", None, list(configs.CONFIGS),
+                    "The config of a classic checkpoint.")
+  flags.DEFINE_string("config_override", None,
+                      "Settings to change in the config of a classic "
+                      "checkpoint.")
+  flags.DEFINE_string("vocab_path", None,
+                      "The vocabulary of a classic checkpoint: a file with one "
+                      "word per line, in order of id.")
+  flags.DEFINE_string("data_path", None,
+                      "Instead of --vocab_path, the text that a classic "
+                      "checkpoint was trained on, or its folder.")
+
+
+def load() -> TrainedModel:
+  """Loads the model that the flags name.
+
+  Raises:
+    UserError: there is none, or it cannot be used.
+  """
+  return _load([FLAGS.save_path or ""])[0]
+
+
+def load_several() -> list[TrainedModel]:
+  """Loads the models that the flags name, which must have the same words.
+
+  Raises:
+    UserError: there is none, one cannot be used, or the vocabularies differ.
+  """
+  path = FLAGS.save_path or ""
+  # A folder may have commas in its name.
+  models = _load([path] if os.path.exists(path) else path.split(","))
+  for other in models[1:]:
+    _compare_words(models[0], other)
+  return models
+
+
+def _load(paths: Sequence[str]) -> list[TrainedModel]:
+  """Loads the models in some folders."""
+  if not all(paths):
+    raise UserError("--save_path: name the folder of the run")
+  classic = None
+  if classic_path := next(filter(classic_checkpoint.find, paths), None):
+    classic = _classic(classic_path)
+  else:
+    for path in paths:
+      RunDirectory(path).config()  # raises the best error if there is no run
+    for name in _CLASSIC:
+      if FLAGS[name].present:
+        raise UserError(f"--{name}: describes checkpoints of the classic "
+                        "script, but a run describes itself; leave it out")
+  return [model.load(path, FLAGS.checkpoint, FLAGS.average_last, classic)
+          for path in paths]
+
+
+def _classic(path: str) -> tuple[configs.Config, Vocabulary]:
+  """Returns the config and the vocabulary of a classic checkpoint."""
+  if FLAGS.vocab_path and FLAGS.data_path:
+    raise UserError("--vocab_path and --data_path: give one of them, not both")
+  if not FLAGS.model or not (FLAGS.vocab_path or FLAGS.data_path):
+    raise UserError(
+        f"{path}: holds a checkpoint of the classic script; name its config by "
+        "--model, and its words by --vocab_path or --data_path")
+  config = configs.override(
+      configs.CONFIGS[FLAGS.model], FLAGS.config_override or "")
+  if FLAGS.vocab_path:
+    return config, Vocabulary.load(FLAGS.vocab_path)
+  path = FLAGS.data_path
+  if not os.path.isfile(path):
+    path = reader.find_corpus(path, ("train",))["train"]
+  return config, reader.build_vocabulary(reader.read_text(path))
+
+
+def _compare_words(first: TrainedModel, other: TrainedModel) -> None:
+  """Raises a UserError if two models have different vocabularies."""
+  ours, theirs = first.vocabulary.words, other.vocabulary.words
+  if ours == theirs:
+    return
+  difference = next(
+      (f"word {i} is {a} in the first and {b} in the second"
+       for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
+      "one has more words than the other")
+  raise UserError(
+      f"{first.name} and {other.name} differ in their vocabularies of "
+      f"{len(ours):,} and {len(theirs):,} words: {difference}; average only "
+      "models that were trained on the same text")

@@ -1,0 +1,276 @@
+"""Scoring: the probabilities that trained models give to a text."""
+
+import collections
+import contextlib
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+import reader
+from rnn.errors import SettingError
+from rnn.text.vocabulary import EOS, Vocabulary
+from rnn.training import metrics
+from trained import adaptation
+from trained.model import TrainedModel, Windows
+
+# T and the largest B of the windows in which sentences are scored.
+_NUM_STEPS, _BATCH_SIZE = 4, 64
+# At most this many lines or words are read at a time, and sorted by length.
+_CHUNK_LINES, _CHUNK_WORDS = 4096, 1 << 18
+
+# A line, and the natural logarithms of its words' probabilities.
+Scores = Iterator[tuple["Line", np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+  """A line of text.
+
+  Attributes:
+    key: the name of the line in the output: its number from 1, or its id.
+    words: the words, with `<eos>` at the end.
+    ids: int32 array, the ids of these words.
+  """
+
+  key: int | str
+  words: list[str]
+  ids: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+  """One estimate of probabilities: by a model, or by an average of models.
+
+  Attributes:
+    label: the name in the summary.
+    column: the name of the column of log-probabilities in the output.
+  """
+
+  label: str
+  column: str
+
+
+def lines_of(texts: Iterable[Sequence[str]], vocabulary: Vocabulary,
+             with_ids: bool = False) -> Iterator[Line]:
+  """Generates a Line for each list of words.
+
+  Args:
+    texts: the words of each line, as `reader.read_lines` generates them.
+    with_ids: whether the first word of a line is the line's id.
+
+  Raises:
+    SettingError: a line has no id.
+  """
+  for number, words in enumerate(texts, 1):
+    if with_ids and not words:
+      raise SettingError("with_ids", f"line {number} is blank, but each line "
+                         "must start with an id")
+    key, words = (words[0], words[1:]) if with_ids else (number, words)
+    words = [*words, EOS]
+    yield Line(key, words, vocabulary.encode(words))
+
+
+def list_estimates(models: Sequence[TrainedModel],
+                   methods: Sequence[str] = ("",)) -> list[Estimate]:
+  """Returns the estimates, in the order of the scores.
+
+  If there are several models, the first estimate of each method is the average
+  of their probabilities.
+
+  Args:
+    methods: as `adaptation.list_methods` returns them.
+  """
+  labels = [model.name for model in models]
+  if len(models) > 1:
+    labels.insert(0, f"average of {len(models)}")
+  return [
+      Estimate(label + (f", {method.replace('_', ' and ')}" if method else ""),
+               "_".join(filter(None, ["log_prob", method, str(number or "")])))
+      for method in methods for number, label in enumerate(labels)]
+
+
+def combine(log_probs: Sequence[np.ndarray]) -> np.ndarray:
+  """Adds the log-probabilities of the average of several models.
+
+  Args:
+    log_probs: [models, methods, N].
+
+  Returns:
+    [estimates, N], in the order of `list_estimates`. The probability of the
+    average is the mean of the models' probabilities.
+  """
+  by_model = np.asarray(log_probs, np.float64)
+  if len(by_model) > 1:
+    with np.errstate(invalid="ignore"):  # a word without a score is NaN
+      mean = np.logaddexp.reduce(by_model) - math.log(len(by_model))
+    by_model = np.concatenate([mean[None], by_model])
+  return by_model.swapaxes(0, 1).reshape(-1, by_model.shape[-1])
+
+
+def score_sentences(models: Sequence[TrainedModel],
+                    lines: Iterable[Line]) -> Scores:
+  """Scores each line by itself, as a sentence after `<eos>`.
+
+  Args:
+    models: models with the same words.
+    lines: a few thousand are held in memory at a time.
+
+  Yields:
+    line, log_probs: in the order of `lines`; natural logarithms, [estimates,
+    words of the line].
+  """
+  with contextlib.ExitStack() as stack:
+    windows = [stack.enter_context(model.open(_NUM_STEPS)) for model in models]
+    for chunk in _chunks(lines):
+      by_index: dict[int, np.ndarray] = {}
+      by_length = sorted(range(len(chunk)), key=lambda i: len(chunk[i].ids))
+      for start in range(0, len(chunk), _BATCH_SIZE):
+        batch = by_length[start:start + _BATCH_SIZE]
+        log_probs = _score_batch(
+            windows, models[0].vocabulary.eos, [chunk[i].ids for i in batch])
+        by_index.update(zip(batch, log_probs, strict=True))
+      for i, line in enumerate(chunk):
+        yield line, by_index[i]
+
+
+def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
+  """Generates lists of lines with a limited number of words."""
+  chunk: list[Line] = []
+  num_words = 0
+  for line in lines:
+    chunk.append(line)
+    num_words += len(line.ids)
+    if len(chunk) >= _CHUNK_LINES or num_words >= _CHUNK_WORDS:
+      yield chunk
+      chunk, num_words = [], 0
+  if chunk:
+    yield chunk
+
+
+def _score_batch(windows: Sequence[Windows], eos: int,
+                 sentences: Sequence[np.ndarray]) -> list[np.ndarray]:
+  """Scores sentences, the shortest first: a list of [estimates, words]."""
+  by_model = [_score_columns(model_windows, eos, sentences)
+              for model_windows in windows]
+  return [combine([log_probs[None] for log_probs in of_sentence])
+          for of_sentence in zip(*by_model, strict=True)]
+
+
+def _score_columns(windows: Windows, eos: int,
+                   sentences: Sequence[np.ndarray]) -> list[np.ndarray]:
+  """Scores sentences with one model: a list of [words].
+
+  Each sentence is a column of the windows. A sentence that has ended is left
+  out of the next window. With T = 4:
+
+      <eos> <eos> <eos>        cat   sat
+      .     no    the      ->  <eos> on
+      <eos> .     cat           -    it
+       -    <eos> ...           -    <eos>
+  """
+  scores: list[list[np.ndarray]] = [[] for _ in sentences]
+  state = None
+  for start in range(0, len(sentences[-1]), _NUM_STEPS):
+    unfinished = [i for i, ids in enumerate(sentences) if len(ids) > start]
+    words = np.full(
+        [_NUM_STEPS + 1, len(unfinished)], reader.NO_TARGET, np.int32)
+    for column, i in enumerate(unfinished):
+      before = sentences[i][start - 1] if start else eos
+      targets = sentences[i][start:start + _NUM_STEPS]
+      words[:len(targets) + 1, column] = [before, *targets]
+    if state:  # sorted by length, so the unfinished sentences are the last ones
+      state = [type(layer)(*(part[-len(unfinished):] for part in layer))
+               for layer in state]
+    result = windows.run(
+        ["losses", "final_state"], words[:-1], words[1:], state)
+    state = result["final_state"]
+    for column, i in enumerate(unfinished):
+      size = len(sentences[i]) - start
+      scores[i].append(-result["losses"][:size, column])
+  return [np.concatenate(log_probs) for log_probs in scores]
+
+
+def score_stream(models: Sequence[TrainedModel], lines: Iterable[Line],
+                 dynamic: float | None = None,
+                 cache: adaptation.Cache | None = None) -> Scores:
+  """Scores the lines as one stream, the state carried from line to line.
+
+  The first word of the text is read, but not scored, as in the test at the end
+  of training.
+
+  Args:
+    models: models with the same words.
+    lines: about one window is held in memory at a time.
+    dynamic, cache: see `adaptation.Stream`; they add estimates.
+
+  Yields:
+    line, log_probs: as `score_sentences`; NaN for the first word of the text.
+  """
+  with contextlib.ExitStack() as stack:
+    streams = [stack.enter_context(adaptation.Stream(model, dynamic, cache))
+               for model in models]
+    # Scores of words whose lines are unfinished, one [methods, N] per model.
+    # The models may have windows of different lengths, and so different N.
+    scored = [np.full([len(streams[0].methods), 1], math.nan)] * len(streams)
+    unfinished: collections.deque[Line] = collections.deque()
+    for line in itertools.chain(lines, [None]):
+      if line:
+        unfinished.append(line)
+      scored = [
+          np.concatenate(
+              [before, stream.read(line.ids if line else None)], axis=1)
+          for before, stream in zip(scored, streams, strict=True)]
+      ready = min(log_probs.shape[1] for log_probs in scored)
+      while unfinished and len(unfinished[0].ids) <= ready:
+        size = len(unfinished[0].ids)
+        yield unfinished.popleft(), combine([s[:, :size] for s in scored])
+        scored = [log_probs[:, size:] for log_probs in scored]
+        ready -= size
+
+
+class Totals:
+  """Sums over the lines of a text.
+
+  Attributes:
+    lines: the number of lines.
+    tokens: the number of scored words, with every `<eos>`.
+    unk: how many of these are `<unk>`.
+    unknown: how many of these the vocabulary lacks.
+  """
+
+  def __init__(self, vocabulary: Vocabulary, num_estimates: int) -> None:
+    self._vocabulary = vocabulary
+    self.lines = self.tokens = self.unk = self.unknown = 0
+    self._nats = np.zeros(num_estimates)
+    self._unk_nats = np.zeros(num_estimates)
+
+  def add(self, line: Line, log_probs: np.ndarray) -> None:
+    """Adds a line as `score_sentences` or `score_stream` yields it."""
+    scored = ~np.isnan(log_probs[0])
+    unk = scored & (line.ids == self._vocabulary.unk)
+    self.lines += 1
+    self.tokens += int(scored.sum())
+    self.unk += int(unk.sum())
+    self.unknown += sum(
+        word not in self._vocabulary
+        for word in itertools.compress(line.words, scored))
+    self._nats -= log_probs[:, scored].sum(axis=1)
+    self._unk_nats -= log_probs[:, unk].sum(axis=1)
+
+  def perplexities(self) -> list[tuple[float, float]]:
+    """Returns the perplexity on all tokens, and without `<unk>`, by estimate.
+
+    NaN if there is no such token.
+    """
+    return [(perplexity_or_nan(nats, self.tokens),
+             perplexity_or_nan(nats - unk_nats, self.tokens - self.unk))
+            for nats, unk_nats in zip(
+                self._nats, self._unk_nats, strict=True)]
+
+
+def perplexity_or_nan(nats: float, targets: int) -> float:
+  """Returns exp(nats / targets); NaN if there are no targets."""
+  return metrics.perplexity(nats, targets) if targets else math.nan
