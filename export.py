@@ -53,7 +53,7 @@ def export(model: TrainedModel, path: str) -> None:
   Raises:
     UserError: the folder is not empty, or cannot be written.
   """
-  path = checkpoints.absolute(path)
+  path = checkpoints.absolute(path, "output")
   try:
     if os.path.isdir(path) and not os.listdir(path):
       os.rmdir(path)

@@ -299,8 +299,8 @@ def read_lines(path: str,
           empty = False
           yield words
   except UnicodeDecodeError:
-    raise DataError(f"{name}: line {number} is not UTF-8 text; convert the "
-                    "file, or choose another one") from None
+    raise DataError(f"{name}: line {number} is not UTF-8 text; convert it to "
+                    "UTF-8") from None
   if empty:
     raise DataError(f"{name}: the file is empty")
 

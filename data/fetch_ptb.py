@@ -21,6 +21,9 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import IO
 
+# So that `python -m data.NAME` finds the modules of this folder, too.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
 import command
 
 from rnn.errors import UserError, one_line

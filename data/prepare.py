@@ -25,6 +25,9 @@ from collections.abc import (
     Sequence,
 )
 
+# So that `python -m data.NAME` finds the modules of this folder, too.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
 import command
 from sentences import split_sentences
 

@@ -18,11 +18,19 @@ def one_line(text: object) -> str:
 class UserError(ValueError):
   """An error that the user can fix; its text is one line.
 
+  Code below the scripts knows settings, not flags. If a setting would help,
+  `rnn.cli.scripts` adds the flag of that name to the message.
+
   Attributes:
     status: the exit status of a script that ends with this error.
+    setting: the setting to change, such as "save_path", or None.
   """
 
   status = 1
+
+  def __init__(self, message: object, setting: str | None = None) -> None:
+    super().__init__(message)
+    self.setting = setting
 
   def __str__(self) -> str:
     return one_line(super().__str__())
@@ -35,12 +43,10 @@ class DataError(UserError):
 class SettingError(UserError):
   """A setting has a value that cannot be used.
 
-  Its text begins with the setting, as in "rnn_mode=fused: needs ...". Code
-  below the scripts knows settings, not flags: `rnn.cli.scripts` puts the two
-  dashes of a flag in front.
+  Its text begins with the setting, as in "rnn_mode=cudnn: needs ...".
+  `rnn.cli.scripts` puts the two dashes of a flag in front.
   """
 
   def __init__(self, setting: str, message: str, value: object = None) -> None:
     head = setting if value is None else f"{setting}={value}"
-    super().__init__(f"{head}: {message}")
-    self.setting = setting
+    super().__init__(f"{head}: {message}", setting)

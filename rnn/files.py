@@ -16,12 +16,12 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import IO, TYPE_CHECKING, Any
 
 from rnn.errors import DataError, UserError
+
+if TYPE_CHECKING:
+  import numpy as np
 
 # A file or folder with this ending is being written or removed, or was when
 # its process died.
@@ -138,8 +138,10 @@ def temporary_file() -> Iterator[IO[bytes]]:
 
 
 def memory_map(file: IO[bytes], mode: str = "r",
-               dtype: npt.DTypeLike = "<i4") -> np.ndarray:
+               dtype: Any = "<i4") -> "np.ndarray":
   """Returns the numbers in an open file as a memory-mapped array."""
+  import numpy as np  # slow; the scripts in data/ do without it
+
   if not os.fstat(file.fileno()).st_size:
     return np.zeros(0, dtype)
   return np.memmap(file, dtype, mode)  # type: ignore[call-overload]

@@ -157,7 +157,7 @@ def load(path: str, checkpoint: str = "last", average_last: int = 1,
     if value != default:
       raise SettingError(
           setting, f"{path} holds a checkpoint of the classic script, not a "
-          f"run; leave out {setting}", value)
+          f"run; leave it out", value)
   config, vocabulary = classic
   try:
     vocabulary = classic_checkpoint.pad_vocabulary(vocabulary, prefix)
@@ -192,7 +192,7 @@ def _load_run(run: RunDirectory, checkpoint: str, average_last: int
     setting, value = (("average_last", average_last) if average_last > 1
                       else ("checkpoint", checkpoint))
     raise SettingError(
-        setting, f"damaged checkpoint: {error}; leave out {setting} to use the "
+        setting, f"damaged checkpoint: {error}; leave it out to use the "
         "newest readable checkpoint", value) from None
   name = ", ".join(f"epoch {c.epoch}" if c.epoch else f"step {c.step}"
                    for c in used)
@@ -216,7 +216,7 @@ def _select(run: RunDirectory, checkpoint: str,
     if len(epochs) < average_last:
       raise SettingError(
           "average_last", f"{run.path} has the checkpoints of only "
-          f"{len(epochs)} epochs; lower average_last, or train with "
+          f"{len(epochs)} epochs; lower it, or train with "
           f"keep={average_last} or more", average_last)
     return epochs[:average_last]
   if checkpoint == "last":

@@ -20,7 +20,7 @@ from rnn.errors import SettingError, UserError, one_line
 FLAGS = flags.FLAGS
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
-_SCRIPTS = [os.path.join(_ROOT, *name.split("/")) for name in (
+_SCRIPTS = [os.path.realpath(os.path.join(_ROOT, name)) for name in (
     "ptb_word_lm.py", "generate.py", "score.py", "export.py", "neighbors.py",
     "tasks/char_lm.py", "tasks/ocr.py", "tasks/sentiment.py",
     "tasks/word2vec.py")]
@@ -33,7 +33,7 @@ def _end_quietly_on_interrupt() -> None:
   another program that imports it.
   """
   script = getattr(sys.modules["__main__"], "__file__", None)
-  if script and os.path.abspath(script) in _SCRIPTS and (
+  if script and os.path.realpath(script) in _SCRIPTS and (
       signal.getsignal(signal.SIGINT) == signal.default_int_handler):
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -83,11 +83,8 @@ def error_lines(
   try:
     yield
     sys.stdout.flush()
-  except SettingError as error:
-    is_flag = error.setting in FLAGS
-    _fail(script, f"--{error}" if is_flag else error, error.status)
   except UserError as error:
-    _fail(script, error, error.status)
+    _fail(script, _with_flag(error), error.status)
   except (MemoryError, tf.errors.ResourceExhaustedError):
     _fail(script, out_of_memory)
   except OSError as error:  # raised by print
@@ -95,6 +92,15 @@ def error_lines(
     if not isinstance(error, BrokenPipeError):  # as in `ptb_word_lm.py | head`
       _fail(script, f"standard output: {error.strerror}")
     sys.exit(1)
+
+
+def _with_flag(error: UserError) -> str:
+  """Returns an error's text with the flag of its setting, if it has one."""
+  if error.setting is None or error.setting not in FLAGS:
+    return str(error)
+  if isinstance(error, SettingError):  # the text begins with the setting
+    return f"--{error}"
+  return f"{error} (--{error.setting})"
 
 
 def _set_up_logging(script: str, information: TextIO) -> None:

@@ -111,7 +111,7 @@ def read_variables(
   except _READ_ERRORS as error:
     raise DamagedError(error_cause(error)) from None
   if differences:
-    raise RunError("this is another model, which differs in "
+    raise RunError("holds another model, which differs in "
                    + ", ".join(differences))
   return values
 
@@ -128,7 +128,7 @@ def shape_of(prefix: str, name: str) -> list[int]:
   except _READ_ERRORS as error:
     raise DamagedError(error_cause(error)) from None
   if not shapes.get(name):
-    raise RunError(f"this is another model, which has no {name}")
+    raise RunError(f"holds another model, which has no {name}")
   return shapes[name]
 
 
@@ -151,11 +151,14 @@ def average(values: Sequence[Mapping[str, np.ndarray]]) -> dict:
           for name in values[0]}
 
 
-def absolute(path: str) -> str:
+def absolute(path: str, setting: str = "save_path") -> str:
   """Returns the absolute path of a folder for TensorFlow's files.
 
   Even "ram://run" names a folder on disk, not in TensorFlow's file system in
   memory.
+
+  Args:
+    setting: the setting that has the path, for error messages.
 
   Raises:
     RunError: TensorFlow would not find files under this name.
@@ -164,10 +167,10 @@ def absolute(path: str) -> str:
   # TensorFlow reads these characters as wildcards.
   if any(character in folder for character in "[]\\\0"):
     raise RunError(f"{path}: the name of the folder may not contain [ or ] or "
-                   "\\ or NUL; choose another folder")
+                   "\\ or NUL; choose another folder", setting)
   try:
     path.encode()
   except UnicodeEncodeError:
     raise RunError(f"{path}: the name of the folder must be UTF-8; choose "
-                   "another folder") from None
+                   "another folder", setting) from None
   return folder

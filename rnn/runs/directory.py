@@ -86,7 +86,7 @@ class RunDirectory:
     if task not in (None, config["task"]):
       raise RunError(f"{self.path}: holds a run of another task, "
                      f"{config['task']!s:.99}, not {task}; choose another "
-                     "folder")
+                     "folder", "save_path")
     return config
 
   def settings(self, task: str = config_file.LANGUAGE_MODEL) -> RunSettings:

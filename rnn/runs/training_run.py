@@ -93,7 +93,7 @@ class TrainingRun(RunDirectory):
           self._compare()
         elif os.path.exists(self._join("metrics.csv")):
           raise RunError(f"{self.path}: holds metrics.csv but no checkpoint; "
-                         "choose another folder for the run")
+                         "choose another folder for the run", "save_path")
         for path in self._partials():
           files.remove(path)
       yield
@@ -235,7 +235,8 @@ class TrainingRun(RunDirectory):
       raise RunError(
           f"{path}: holds another run, which differs in "
           + ", ".join(differences)
-          + "; repeat its settings, or choose another folder for the run")
+          + "; repeat the command that began it, or choose another folder for "
+          "the run", "save_path")
 
   def _refuse_other_content(self) -> None:
     """Refuses a folder that is neither empty nor a run directory."""
@@ -243,12 +244,13 @@ class TrainingRun(RunDirectory):
     names -= {self._join("lock"), *self._partials()}
     if names and self._fresh:
       raise RunError(f"{self.path}: not empty, but a fresh run needs a new "
-                     "folder: remove this one, or choose another")
+                     "folder: remove this one, or choose another",
+                     "save_path")
     task = config_file.with_defaults(self._config)["task"]
     if names and not (self._join("config.json") in names
                       and self._config.keys() <= self.config(task).keys()):
       raise RunError(f"{self.path}: not empty, but holds no run; choose "
-                     "another folder for the run")
+                     "another folder for the run", "save_path")
 
   def _partials(self) -> list[str]:
     """Returns the paths that a killed process left half-written."""
@@ -263,7 +265,7 @@ class TrainingRun(RunDirectory):
       lock.seek(0)
       raise RunError(
           f"{self.path}: in use by process {lock.read().strip() or '?'}; wait "
-          "until it ends, or choose another folder for the run")
+          "until it ends, or choose another folder for the run", "save_path")
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
     lock.flush()
@@ -339,7 +341,8 @@ class TrainingRun(RunDirectory):
     raise RunError(
         f"{self.path}: cannot be written to: {reason}; fix this, then "
         + (f"resume from {os.path.basename(checkpoints[0].path)}"
-           if checkpoints else "try again, or choose another folder"))
+           if checkpoints else "try again, or choose another folder"),
+        None if checkpoints else "save_path")
 
 
 def _move_aside(checkpoint: Checkpoint) -> None:

@@ -3,12 +3,13 @@
 import dataclasses
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rnn import files
 from rnn.errors import DataError
+
+if TYPE_CHECKING:
+  import numpy as np
 
 EOS = "<eos>"
 UNK = "<unk>"
@@ -118,8 +119,10 @@ class Vocabulary(Words):
     """The id of `<eos>`."""
     return self._ids[EOS]
 
-  def encode(self, words: Iterable[str]) -> np.ndarray:
+  def encode(self, words: Iterable[str]) -> "np.ndarray":
     """Returns the int32 ids of words; an unknown word becomes `<unk>`."""
+    import numpy as np  # slow; the scripts in data/ do without it
+
     get_id, unk = self._ids.get, self.unk
     return np.fromiter((get_id(word, unk) for word in words), np.int32)
 

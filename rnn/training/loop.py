@@ -271,8 +271,9 @@ class Trainer:
     return DivergedError(
         f"diverged at {self.position()}: {what} (learning rate "
         f"{last.learning_rate:g}, gradient norm {norm:g}{before}); lower "
-        "learning_rate or max_grad_norm in config_override, then resume from "
-        + (checkpoints[0].path if checkpoints else "the start"))
+        "learning_rate or max_grad_norm, then "
+        + (f"resume from {checkpoints[0].path}" if checkpoints
+           else "start again"), "config_override")
 
 
 def _difference(sums: Sums, before: Sums) -> dict[str, Any]:

@@ -66,3 +66,16 @@ def test_ctrl_c_stays_as_it_is_in_other_programs(folder):
       preexec_fn=lambda: signal.signal(
           signal.SIGINT, signal.default_int_handler))
   assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+@pytest.mark.slow
+def test_errors_name_the_flag_of_a_setting(tmp_path, call_main, capsys):
+  (tmp_path / "file").write_text("not a run\n")
+  for flags, message in (
+      ([f"--save_path={tmp_path}"], "choose another folder for the run "
+       r"\(--save_path\)$"),
+      (["--config_override=cell=gru", "--rnn_mode=block"],
+       "^ptb_word_lm.py: --rnn_mode=block: gru_cell has no such")):
+    assert call_main("--model=test", *flags) == 1
+    assert_one_line(capsys.readouterr().err.rstrip("\n") + "\n",
+                    "ptb_word_lm.py", message)

@@ -46,7 +46,8 @@ def test_a_limit_on_file_sizes_gives_one_line(run_flags, tmp_path):
       resource.RLIMIT_FSIZE, (60_000, 60_000)))
   assert (done.returncode, done.stderr) == (
       1, f"ptb_word_lm.py: {tmp_path}/run: cannot be written to: File too "
-      "large; fix this, then try again, or choose another folder\n")
+      "large; fix this, then try again, or choose another folder "
+      "(--save_path)\n")
   assert not os.listdir(tmp_path / "run" / "checkpoints")
   assert run_script(*flags).returncode == 0  # nothing blocks the next run
 

@@ -83,7 +83,7 @@ def test_a_checkpoint_of_another_model_is_refused(
   capsys.readouterr()
   assert call_main(*run_flags) == 1
   err = capsys.readouterr().err
-  assert "this is another model, which differs in " in err
+  assert "holds another model, which differs in " in err
   assert "Model/softmax_w ([9, 9] there, [8, 9] here)" in err
   assert "Model/embedding ([9, 9] there, [9, 8] here)" in err
 
@@ -180,7 +180,8 @@ def test_two_processes_cannot_train_in_one_folder(corpus_folder, tmp_path):
     second = run_script(*flags)
     assert (second.returncode, second.stderr) == (
         1, f"ptb_word_lm.py: {tmp_path}/run: in use by process {first.pid}; "
-        "wait until it ends, or choose another folder for the run\n")
+        "wait until it ends, or choose another folder for the run "
+        "(--save_path)\n")
     assert first.poll() is None
     first.kill()  # its lock vanishes with it
   with start_script(*flags) as third:

@@ -95,8 +95,8 @@ def test_a_classic_checkpoint_is_no_run(model, tmp_path):
   with pytest.raises(RunError, match="only with its config and vocabulary"):
     load(str(tmp_path))
   for settings, message in (
-      ({"checkpoint": "best"}, "checkpoint=best: .*; leave out checkpoint"),
-      ({"average_last": 2}, "average_last=2: .*; leave out average_last")):
+      ({"checkpoint": "best"}, "checkpoint=best: .*; leave it out"),
+      ({"average_last": 2}, "average_last=2: .*; leave it out")):
     with pytest.raises(SettingError, match=message):
       load(str(tmp_path), classic=(CONFIG, model.vocabulary), **settings)
 

@@ -124,7 +124,7 @@ def test_words_of_a_short_classic_vocabulary_keep_their_scores(
      "--model, and its words by --vocab_path or --data_path"),
     (["--model=test"], "holds a checkpoint of the classic script; name its"),
     (["--model=small", "--vocab_path=a/vocab.txt"],
-     r"model.ckpt-5: this is another model, which differs in Model/embedding \("
+     r"model.ckpt-5: holds another model, which differs in Model/embedding \("
      r"\[\d+, 24\] there, \[\d+, 200\] here\), .*cell_0"),
     ([*CLASSIC_FLAGS, "--vocab_path=text/valid.txt"],
      "text/valid.txt: the vocabulary"),
@@ -133,9 +133,9 @@ def test_words_of_a_short_classic_vocabulary_keep_their_scores(
     (["--model=test", "--data_path=nowhere"], "nowhere: no such folder"),
     ([*CLASSIC_FLAGS, "--vocab_path=a/vocab.txt", "--checkpoint=best"],
      "--checkpoint=best: .* holds a checkpoint of the classic script, not a "
-     "run; leave out checkpoint"),
+     "run; leave it out"),
     ([*CLASSIC_FLAGS, "--vocab_path=a/vocab.txt", "--average_last=2"],
-     "--average_last=2: .*, not a run; leave out average_last"),
+     "--average_last=2: .*, not a run; leave it out"),
 ])
 def test_classic_checkpoints_that_cannot_be_used(
     trained_runs, tmp_path, call_script, capsys, monkeypatch, flags, message):

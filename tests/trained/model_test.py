@@ -72,7 +72,7 @@ def test_an_average_uses_only_ends_of_epochs(run):
 
 @pytest.mark.parametrize("settings, message", [
     ({"average_last": 9}, "average_last=9: .*run has the checkpoints of only 3 "
-     "epochs; lower average_last, or train with keep=9 or more"),
+     "epochs; lower it, or train with keep=9 or more"),
     ({"average_last": 2, "checkpoint": "best"},
      "checkpoint=best: average_last=2 averages the last checkpoints; leave out "
      "one of the two")])
@@ -91,9 +91,9 @@ def test_a_damaged_newest_checkpoint_is_skipped_with_a_warning(run, caplog):
 
 @pytest.mark.parametrize("settings, damaged, message", [
     ({"average_last": 2}, 3, "average_last=2: damaged checkpoint: .*-3: .*; "
-     "leave out average_last to use the newest readable checkpoint"),
+     "leave it out to use the newest readable checkpoint"),
     ({"checkpoint": "best"}, 2, "checkpoint=best: damaged checkpoint: "
-     ".*best-.*; leave out checkpoint to use")])
+     ".*best-.*; leave it out to use")])
 def test_a_checkpoint_asked_for_is_never_skipped(
     run, settings, damaged, message):
   for checkpoint in run.checkpoints():

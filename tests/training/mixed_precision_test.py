@@ -163,8 +163,8 @@ def test_a_run_keeps_its_precision(
     assert json.load(file)["precision"] == "bfloat16"
   for flag, other in ("--use_fp16", "float16"), ("--keep=3", "float32"):
     assert call_main(*flags, flag) == 1
-    assert (f"differs in precision (bfloat16 there, {other} here); repeat its "
-            "settings") in capsys.readouterr().err
+    assert (f"differs in precision (bfloat16 there, {other} here); repeat the "
+            "command that began it") in capsys.readouterr().err
   run = f"--save_path={tmp_path}/run"
   assert call_main(run, "--mode=eval") == 0
   assert (re.findall("(?:Valid|Test) Perplexity: .*", trained)
