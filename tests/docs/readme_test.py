@@ -24,9 +24,8 @@ from tests.docs.documents import DOCUMENTS, PAGES, ROOT
 REPLACED = {
     "python data/fetch_ptb.py ": "python data/fetch_ptb.py --help ",  # network
     "make test ": "make test ARGS=--version ",  # or it would run this test
-    "--rounds=5 --seconds=2": "--rounds=1 --seconds=0.01",
-    "speed --profile": "speed --profile --seconds=0.01",
-    "python -m benchmarks.saving": "python -m benchmarks.saving --seconds=0.01",
+    "--rounds=5 --seconds=2": "--rounds=1 --seconds=0.01 --rnn_mode=fused",
+    "speed --profile": "speed --profile --seconds=0.01 --rnn_mode=fused",
     "--megabytes=500": "--megabytes=1",
 }
 # Flags of other programs.
@@ -113,7 +112,8 @@ def _python_calls(words):
   if words[0] == "python":
     return [words[1:]]
   done = subprocess.run([words[0], "-n", *words[1:]], cwd=ROOT, text=True,
-                        capture_output=True)
+                        capture_output=True,
+                        env=tiny_checkout.inherited_environment())
   assert done.returncode == 0, (words, done.stderr)
   return [call[1:] for line in done.stdout.splitlines()
           for call in documents.commands(

@@ -153,7 +153,16 @@ def _letters(rng: random.Random) -> str:
   return "".join(lines)
 
 
+def inherited_environment() -> dict[str, str]:
+  """Returns this process's environment without the variables of `make`.
+
+  By these, the `make` that runs the tests would hand its own arguments down.
+  """
+  return {name: value for name, value in os.environ.items()
+          if name not in ("ARGS", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS")}
+
+
 def environment(folder: pathlib.Path) -> dict[str, str]:
   """Returns the environment variables in which `python` is this one."""
-  return os.environ | {
+  return inherited_environment() | {
       "PATH": f"{folder / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"}

@@ -66,7 +66,7 @@ def test_bad_evaluations_get_one_line(
       ([], "--mode=eval needs --save_path"),
       ([run, "--model=test"], "--model: has no effect with --mode=eval"),
       ([run, "--keep=3"], "--keep: has no effect with --mode=eval"),
-      ([run, "--config_override=num_steps=3"], "--config_override: --mode"),
+      ([run, "--config_override=num_steps=3"], "--config_override: has"),
       ([run, "--seed=1"], "--seed: "), ([run, "--fresh"], "--fresh: "),
       ([f"--save_path={tmp_path}/none"], "/none: no such folder"),
       ([f"--save_path={tmp_path}"], f"{tmp_path}: holds no run"),

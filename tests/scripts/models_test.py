@@ -116,4 +116,4 @@ def test_training_starts_from_word_vectors(
                   r"holds another run, which differs in init_embeddings")
   assert call_main(*flags, f"--init_embeddings={tmp_path}/v.txt") == 1
   assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
-                  "--config_override=embedding_size=6")
+                  "set embedding_size=6")

@@ -8,6 +8,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from hypothesis import strategies
+from matplotlib import figure
 
 from rnn.errors import UserError
 from tasks import letters
@@ -211,13 +212,13 @@ def test_a_page_shows_each_pixel_as_a_square_of_the_same_size(tmp_path):
 
 def test_a_page_has_the_predicted_letters(tmp_path, monkeypatch):
   written = []
-  draw = letters.figure.Figure.draw
+  draw = figure.Figure.draw
 
   def record(self, renderer):
     written.extend(text.get_text() for text in self.axes[0].texts)
     return draw(self, renderer)
 
-  monkeypatch.setattr(letters.figure.Figure, "draw", record)
+  monkeypatch.setattr(figure.Figure, "draw", record)
   page(tmp_path / "page.png", np.array([2, 25, 1]))
   assert sorted(written) == ["a", "b", "b", "c", "z"]  # a for the wrong z
 
@@ -228,7 +229,7 @@ def test_a_page_has_the_predicted_letters(tmp_path, monkeypatch):
 def test_a_page_counts_the_mistakes(tmp_path, monkeypatch, title, text):
   written = []
   monkeypatch.setattr(
-      letters.figure.Figure, "text",
+      figure.Figure, "text",
       lambda self, x, y, s, **_: written.append(s))
   page(tmp_path / "page.png", np.array([2, 25, 1]), title)
   assert written[0].startswith(text)

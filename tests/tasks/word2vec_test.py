@@ -245,7 +245,7 @@ def test_errors_are_one_line(call_script, capsys, args, message):
 
 
 @pytest.mark.parametrize("data, message", [
-    (b"", "dump: has 0 words"), (b"a b c", "dump: has 0 words that occur 5"),
+    (b"", "dump: only 0 words"), (b"a b c", "dump: only 0 words occur"),
     (dump(page("A", "a b " * 9))[:-20], "dump: .* truncated or damaged"),
     (bz2.compress(dump(page("A", "a b " * 9)))[:-9],
      "dump: truncated or damaged"),
