@@ -12,7 +12,7 @@ The SavedModel works without this suite:
 the start of a text.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C ends the slow imports
+from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 

@@ -5,7 +5,7 @@
 Each word is drawn given the words before, and fed back to the model.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C ends the slow imports
+from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 

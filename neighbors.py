@@ -2,10 +2,10 @@
 
     python neighbors.py --save_path=runs/small --words=oil,bank
 
-Embeddings are near if the cosine of their angle is large.
+Embeddings are near if the cosine of the angle between them is large.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C ends the slow imports
+from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 

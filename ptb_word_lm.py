@@ -10,7 +10,7 @@ Network Regularization" (arXiv 1409.2329). From a notebook, without flags:
       model = PTBModel(configs.SMALL, vocab_size, words[:-1], words[1:])
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C ends the slow imports
+from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 
@@ -49,13 +49,14 @@ class PTBModel(Trainable):
   """The graph of one window: word ids in, cost and next state out.
 
   Attributes:
-    initial_state, final_state: one state per layer, such as lstm.LSTMState, its
-      parts [B, H]. The initial state may be fed.
+    initial_state, final_state: one state per layer, such as an lstm.LSTMState,
+      whose parts are [B, H]. The initial state may be fed.
     outputs: [T, B, H], of the last layer, in the precision of the model.
     losses: [T, B], the cross entropy of each target in nats; 0 where the target
       is reader.NO_TARGET.
     nats, num_targets: the sum of the losses, and the number of targets.
-    counts: both in a dict, "nats" and "targets", see `passes.Model`.
+    counts: the two as a dict with the keys "nats" and "targets"; see
+      `passes.Model`.
     cost: nats / B, which training minimizes.
     logits: [T, B, V].
     output_words: [T, B], the most probable next word at each position.
@@ -72,7 +73,7 @@ class PTBModel(Trainable):
 
     Args:
       config: its batch_size and num_steps do not matter here.
-      inputs, targets: [T, B] word ids. T must be static, except for the layer
+      inputs, targets: [T, B] word ids. T must be static, unless the layer is
         `dynamic`. B must be static if there is no `initial_state`.
       initial_state: as `final_state`; zero by default.
       is_training: whether to apply dropout, and to make a `train_op`.
@@ -95,7 +96,7 @@ class PTBModel(Trainable):
     def run(inputs: tf.Tensor, targets: tf.Tensor, masks: list[tf.Tensor],
             state: Any) -> tuple[tf.Tensor, tf.Tensor, Any]:
       """Runs [t, B] words: outputs [t, B, H], losses [t, B], next state."""
-      # The id NO_TARGET may stand for any word: its loss does not count.
+      # Where an input is NO_TARGET any word will do: its loss does not count.
       embedded = tf.gather(embedding, tf.maximum(inputs, 0))  # (t, B, E)
       outputs, state = _run_layers(
           tf.cast(embedded, options.precision), state, layers, masks, layer)
@@ -193,8 +194,7 @@ def stream_pass(name: str, config: configs.Config, vocab_size: int,
                 ) -> StreamPass:
   """Adds a pass of the PTBModel over a text to the default graph.
 
-  A caller outside of `train` and `evaluate` may call `halves.set_threads`
-  before.
+  Callers other than `train` and `evaluate` may call `halves.set_threads` first.
 
   Args:
     config, vocab_size, options: see `PTBModel`.
@@ -226,7 +226,7 @@ def train(config: configs.Config, corpus: reader.RawData,
     metric, save_secs, check_stop: see `loop.run_training`.
 
   Returns:
-    rows, tests: see `loop.run_training`, also for the errors.
+    rows, tests: see `loop.run_training`, which also lists the errors.
 
   Raises:
     DataError: a split is too short.
@@ -255,16 +255,16 @@ def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
 
   Args:
     run: the run directory.
-    rnn_mode: see `options.Options`.
     texts: a dict, name -> word ids. "valid" is read in the config's batch_size
       streams, as in training; any other text as one stream.
+    rnn_mode: see `options.Options`.
 
   Returns:
     A dict, Checkpoint -> {name -> perplexity}, the newest first.
 
   Raises:
     DataError: a text is too short.
-    RunError: this is no run, or no checkpoint is readable.
+    RunError: the folder is not a run, or no checkpoint is readable.
   """
   settings = run.settings()
   config = settings.config
@@ -310,8 +310,8 @@ def define_flags() -> None:
                     "The config to train.")
   training_flags.define(
       "The folder of the texts to train, validate and test on; by default the "
-      "bundled corpus. With --mode=eval also a single text; by default the "
-      "texts that the run was trained on.")
+      "bundled corpus. With --mode=eval it may also be a single text file, and "
+      "the default is the texts that the run was trained on.")
   training_flags.define_embeddings()
   training_flags.define_precision()
   flags.adopt_module_key_flags(training_flags)  # for --help
@@ -364,8 +364,8 @@ def _evaluate_as_flags_say() -> None:
   vocabulary = run.vocabulary()
   if not isinstance(vocabulary, Vocabulary) or isinstance(
       vocabulary, Characters):
-    raise RunError(f"{run.path}: is no model of words; score.py scores text "
-                   "with a model of characters")
+    raise RunError(f"{run.path}: does not hold a word model; to score text "
+                   "with a character model, use score.py")
   if os.path.isfile(data_path):
     paths = {"text": data_path}
   else:

@@ -6,7 +6,7 @@
 Standard output gets one line per line of the text, standard error a summary.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C ends the slow imports
+from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 

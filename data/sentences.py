@@ -30,8 +30,7 @@ _TITLES = frozenset(
 _ABBREVIATIONS = frozenset(
     "apr ariz aug bros calif co colo conn corp cos dec dept est feb fla inc "
     "intl jan jr ltd minn natl nov oct ph.d sept sr tenn".split())
-# The same holds for these, but they are also plain words, so the corpus has
-# them without a dot.
+# The same holds for these. They are also plain words, so their dot is dropped.
 _WORDS_OR_ABBREVIATIONS = frozenset("i no nos".split())
 # A sentence ends after these before any capital: "300 B.C. Rome".
 _END_BEFORE_CAPITAL = frozenset("a.d a.m b.c b.c.e c.e p.m".split())
@@ -52,8 +51,8 @@ _UNSPACED_END = re.compile(
 _FIRST = re.compile(r"[^\W_]")
 
 # A token is a piece of text between blanks. Its start score says how likely it
-# starts a sentence. Its end threshold is the lowest start score of the next
-# token at which a sentence ends between the two.
+# is to start a sentence. Its end threshold is the lowest start score of the
+# next token at which a sentence ends between the two.
 _LOWER, _DIGIT, _UPPER, _STARTER = 1, 2, 3, 4
 _END, _END_IF_UPPER, _END_IF_STARTER, _NO_END = _DIGIT, _UPPER, _STARTER, 9
 

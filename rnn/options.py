@@ -14,7 +14,7 @@ class Options:
       `rnn.layers.cells`). None stands for the fastest on this machine.
     seed: determines the initial values and the dropout masks.
     precision: the number format of the GEMMs, one of PRECISIONS. Parameters,
-      updates and the cost are float32 in any case.
+      updates and the cost are always float32.
   """
 
   rnn_mode: str | None = None

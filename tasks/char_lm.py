@@ -13,7 +13,7 @@ differs. The text may be
     ptb.char.valid.txt and ptb.char.test.txt
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C ends the slow imports
+from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 

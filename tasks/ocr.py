@@ -7,7 +7,7 @@ Taskar: https://ai.stanford.edu/~btaskar/ocr/letter.data.gz
 A tenth of the training words is held out for validation.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C ends the slow imports
+from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 

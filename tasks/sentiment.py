@@ -9,7 +9,7 @@ The model is trained on 22,500 of the 25,000 training reviews, and validated on
 the others.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C ends the slow imports
+from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 

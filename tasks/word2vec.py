@@ -9,7 +9,7 @@ blanks between the words, one sentence per line. The folder of the run receives
 vectors.npy and vectors.txt, see rnn/text/word_vectors.py.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C ends the slow imports
+from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 

@@ -2,7 +2,8 @@
 
     layer(inputs, state, kernel, bias, lengths=None) -> outputs, state
 
-  inputs   [T, B, I], time-major; I is static, T for "basic" and "fused"
+  inputs   [T, B, I], time-major; I must be static; so must T
+           for "basic" and "fused"
   state    LSTMState of two [B, H]
   kernel   [I + H, 4H]; rows: input, then recurrent; columns: gates i, j, f, o
   bias     [4H]
@@ -61,7 +62,7 @@ def _block(inputs: tf.Tensor, state: LSTMState, kernel: tf.Tensor,
   if peepholes is None:
     peepholes = [tf.zeros_like(bias[:state.c.shape[-1]])] * 3
   w_i, w_f, w_o = peepholes
-  # The op's defaults are a forget bias of 1 and a clip at 3; -1 is no clipping.
+  # The op's defaults are a forget bias of 1 and a clip at 3; -1 turns it off.
   # Its seq_len_max is one number for all rows, so the op runs past their ends.
   block = tf.raw_ops.BlockLSTM(
       seq_len_max=tf.shape(inputs, out_type=tf.int64)[0],
@@ -131,7 +132,7 @@ def fused_layer(inputs: tf.Tensor, state: LSTMState, kernel: tf.Tensor,
   each, over T*B rows. TensorFlow's own gradient would compute and add up a
   kernel gradient per step.
 
-  In mixed precision only the GEMMs have 16 bits. Gates and c are float32.
+  In mixed precision only the GEMMs are in 16 bits. Gates and c are float32.
   """
   live = None
   if lengths is not None:
@@ -150,7 +151,7 @@ def fused_layer(inputs: tf.Tensor, state: LSTMState, kernel: tf.Tensor,
 def _fused(inputs: tf.Tensor, c_0: tf.Tensor, h_0: tf.Tensor,
            kernel: tf.Tensor, bias: tf.Tensor, live: tf.Tensor | None
            ) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Callable]:
-  """Returns (outputs, c_T, h_T), and the function of their gradients.
+  """Returns (outputs, c_T, h_T), and a function that computes the gradients.
 
   Where `live` [T, B, 1] is false, i is 0 and f is 1, so that c stays, and h is
   copied. The gradient with respect to h is copied there, too.
@@ -172,8 +173,9 @@ def _fused(inputs: tf.Tensor, c_0: tf.Tensor, h_0: tf.Tensor,
   def grad(d_outputs, d_c, d_h):
     """Returns the gradients of the five arguments.
 
-    The parameters are the gradients of the three results. d_v stands for the
-    gradient of the cost with respect to v. From the last step to the first:
+    The arguments are the gradients of the cost with respect to the results. d_v
+    stands for the gradient of the cost with respect to v. From the last step to
+    the first:
 
         d_h_t = d_outputs_t + d_gates_{t+1} weights^T
         d_c_t = d_c_{t+1} f_{t+1} + d_h_t o (1 - tanh(c_t)^2)
@@ -213,7 +215,7 @@ def _forward(from_input: tf.Tensor, live_by_step: Sequence[tf.Tensor | None],
 
   Args:
     from_input: [T, B, 4H], the input's share of the gates.
-    live_by_step: T of [B, 1], or of None without lengths.
+    live_by_step: T tensors [B, 1]; T times None if there are no lengths.
     weights: [H, 4H], the recurrent rows of the kernel.
     c_0, h_0: [B, H].
 

@@ -1,7 +1,7 @@
 """The run directory: settings, vocabulary, checkpoints and metrics of a run.
 
     config.json         the model, its settings, the seed, the data
-    vocab.txt           its words, in order of id
+    vocab.txt           the words of the vocabulary, in order of id
     checkpoints/        step-N (within an epoch), step-N-epoch-M (at the end of
                         epoch M), best-step-N-epoch-M (the best by validation),
                         and aside-... (unusable ones, left to the user)
@@ -68,7 +68,7 @@ class RunDirectory:
     """Does not touch the folder yet.
 
     Raises:
-      RunError: TensorFlow could not find checkpoints in a folder of this name.
+      RunError: TensorFlow cannot find checkpoints in a folder with this name.
     """
     self.path = path
     self._folder = absolute(path)
@@ -148,7 +148,7 @@ class RunDirectory:
                   key=lambda c: (c.step, c.epoch is not None, not c.best))
 
   def best(self) -> Checkpoint | None:
-    """Returns the best checkpoint by validation; None before the first."""
+    """Returns the best checkpoint by validation; None if there is none yet."""
     return next((c for c in self.checkpoints() if c.best), None)
 
   def restore(self, session: tf.Session, variables: Sequence[tf.Variable]
@@ -217,7 +217,7 @@ class RunDirectory:
     return restored[0]
 
   def tests(self) -> dict[int, float]:
-    """Returns the metric on the test split, by epoch, as far as measured."""
+    """Returns the metric on the test split, by epoch, for those measured."""
     try:
       return {int(epoch): figure for epoch, figure
               in files.read_sealed(self._join("tests.json")).items()}
@@ -228,8 +228,8 @@ class RunDirectory:
              ) -> tuple[dict[str, reader.Text], Words] | None:
     """Returns the result of `reader.read_corpus` without reading the texts.
 
-    The texts count as those that an earlier process read if their names,
-    inodes, sizes and times are the same; see `files.stamp`.
+    The texts count as unchanged since an earlier process read them if their
+    names, inodes, sizes and times are the same; see `files.stamp`.
 
     Returns:
       texts, vocabulary; None if the texts have changed, or if the run has no
@@ -268,7 +268,7 @@ class RunDirectory:
 
 
 def describe_ids(texts: Mapping[str, reader.Text], vocabulary: Words) -> dict:
-  """Returns the content of ids.json, which tells whether ids are usable."""
+  """Returns the content of ids.json, by which the ids are checked."""
   digest = hashlib.sha256()
   for text in texts.values():
     digest.update(text.ids.data)

@@ -175,7 +175,7 @@ class TrainingRun(RunDirectory):
       self._events.add_figures(step, figures)
 
   def set_aside(self, step: int) -> None:
-    """Renames the checkpoint within an epoch at a step, if any, to aside-..."""
+    """Renames the mid-epoch checkpoint of a step, if any, to aside-..."""
     with self.writing():
       for checkpoint in self.checkpoints():
         if checkpoint.step == step and not checkpoint.epoch:
@@ -201,8 +201,8 @@ class TrainingRun(RunDirectory):
                 vocabulary: Words) -> None:
     """Saves the ids for a restart. A failure is no reason to stop.
 
-    After a kill between the two files the ids do not match ids.json, and the
-    restart reads the texts.
+    If the process is killed between writing the two files, the ids do not match
+    ids.json, and the restart reads the texts.
     """
     try:
       with files.atomic_write(self._join("ids.int32")) as partial:
@@ -216,7 +216,7 @@ class TrainingRun(RunDirectory):
                    "again", self.path, error.strerror)
 
   def _compare(self) -> None:
-    """Refuses to resume another run than the one in the folder."""
+    """Refuses to resume if the folder holds a different run."""
     refused, changed = self._differences(self.config())
     if self._vocabulary:
       words = self.vocabulary().words
@@ -295,7 +295,7 @@ class TrainingRun(RunDirectory):
     """Copies the checkpoint of the best epoch, unless that was done before."""
     name = f"valid_{self._metric}"
     figures = {row["epoch"]: row[name] for row in rows if name in row}
-    # An epoch's copy comes after its original, and replaces it here.
+    # The best- copy of an epoch comes after the original, so it replaces it.
     by_epoch = {c.epoch: c for c in self.checkpoints() if c.epoch in figures}
     best = min(by_epoch, key=lambda epoch: (figures[epoch], epoch),
                default=None)
@@ -308,7 +308,7 @@ class TrainingRun(RunDirectory):
         shutil.copy(os.path.join(by_epoch[best].path, file), partial)
 
   def _name_newest(self) -> None:
-    """Writes the file `checkpoint`, in which TensorFlow's tools look."""
+    """Writes the file `checkpoint`, which names the newest to TensorFlow."""
     path = os.path.relpath(self.checkpoints()[0].variables, self._folder)
     state = str(tf.train.generate_checkpoint_state_proto(self.path, path))
     with files.atomic_write(self._join("checkpoint")) as partial:
@@ -327,7 +327,7 @@ class TrainingRun(RunDirectory):
 
   @contextlib.contextmanager
   def writing(self) -> Iterator[None]:
-    """A context that turns errors of writing into a RunError of one line."""
+    """A context that turns write errors into a one-line RunError."""
     try:
       yield
       return
@@ -346,7 +346,7 @@ class TrainingRun(RunDirectory):
 
 
 def _move_aside(checkpoint: Checkpoint) -> None:
-  """Leaves a checkpoint to the user, under a name that nothing reads."""
+  """Keeps a checkpoint for the user, under a name that no code reads."""
   folder, name = os.path.split(checkpoint.path)
   files.remove(os.path.join(folder, f"aside-{name}"))
   os.rename(checkpoint.path, os.path.join(folder, f"aside-{name}"))

@@ -21,7 +21,7 @@ class Metric:
     name: a Python name, such as "letter_error".
     compute: a function, the sums of a `SplitPass` -> the metric.
     unit: the targets in the plural, such as "letters".
-    speed: the unit of speed as printed; "UNIT/s" without it.
+    speed: the unit of speed as printed; if empty, `unit` followed by "/s".
   """
 
   name: str

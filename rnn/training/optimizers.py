@@ -42,6 +42,7 @@ def step(cost: tf.Tensor, counts: Mapping[str, tf.Tensor],
   else:
     gradients, update_scale = differentiate(cost), tf.no_op()
   norm = tf.global_norm(gradients)
+  # Clips the gradient by its global norm.
   scale = tf.minimum(1.0, max_grad_norm / norm)
   if optimizer == "sgd":
     # The update is rate * gradient, so the rate can be scaled instead. That

@@ -74,6 +74,7 @@ def assert_learns(notebook):
   assert len(text["predict"].splitlines()) == 25
 
 
+@pytest.mark.slow
 def test_runs_from_the_root_on_a_short_text(project):
   for split, num_lines in ("train", 300), ("valid", 60), ("test", 60):
     path = project / "data" / "factbook" / f"{split}.txt"

@@ -168,7 +168,7 @@ def test_a_run_of_characters_is_not_one_of_words(
   capsys.readouterr()
   assert call_main("--mode=eval", f"--save_path={run}") == 1
   assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
-                  "is no model of words")
+                  "does not hold a word model")
   assert call_script(score, f"--save_path={run}", f"--text={text}",
                      "--with_ids") == 1
   assert_one_line(capsys.readouterr().err, "score.py", "--with_ids")
