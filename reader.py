@@ -20,7 +20,7 @@ import numpy as np
 
 from rnn import files
 from rnn.errors import DataError
-from rnn.text.vocabulary import (  # noqa: F401 (notebooks import them from here)
+from rnn.text.vocabulary import (  # noqa: F401 (for notebooks)
   EOS,
   UNK,
   VOCABULARIES,
