@@ -9,7 +9,8 @@ that are older than the setting resume with it.
 """
 
 import dataclasses
-from collections.abc import Callable
+import numbers
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from rnn.errors import UserError
@@ -45,6 +46,12 @@ def one_of(*names: str) -> Range:
 
 OPTIMIZER = one_of("sgd", "adagrad", "adam", "rmsprop")
 
+_KINDS: dict[Any, str] = {
+    int: "a whole number", float: "a number", str: "one name",
+    tuple: "whole numbers, separated by commas"}
+
+_S = TypeVar("_S", bound="Settings")
+
 
 def setting(range_: Range, meaning: str, default: Any = dataclasses.MISSING,
             may_change: bool = False) -> Any:
@@ -65,19 +72,40 @@ class Settings:
   """Base of the records of hyperparameters. Every field is a `setting`.
 
   Raises:
-    ConfigError: a value is out of its range.
+    ConfigError: a value has another type than its field, or is out of its
+      range.
   """
 
   def __post_init__(self) -> None:
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      if field.type is tuple:
-        object.__setattr__(self, field.name, tuple(value))
+      if field.type is tuple and isinstance(value, list):
+        value = tuple(value)
+        object.__setattr__(self, field.name, value)
+      if not _has_type(value, field.type):
+        raise ConfigError(f"{field.name}={value}: must be {_KINDS[field.type]} "
+                          f"({field.metadata['meaning']})")
       range_ = field.metadata["range"]
       for item in value if field.type is tuple else (value,):
         if not range_.contains(item):
           raise ConfigError(f"{field.name}={item}: must be {range_.text} "
                             f"({field.metadata['meaning']})")
+
+  @classmethod
+  def from_dict(cls: type[_S], values: Mapping[str, Any]) -> _S:
+    """Returns the record of these values.
+
+    Raises:
+      ConfigError: a setting is missing, unknown, or has a bad value.
+    """
+    fields = [field.name for field in dataclasses.fields(cls)]
+    for name in values:
+      if name not in fields:
+        raise ConfigError(f"{name}: no such setting")
+    for name in fields:
+      if name not in values and name not in cls.defaults():
+        raise ConfigError(f"{name}: has no value")
+    return cls(**values)
 
   @classmethod
   def defaults(cls) -> dict[str, Any]:
@@ -90,6 +118,15 @@ class Settings:
     """Returns the settings that a resumed run may change."""
     return [field.name for field in dataclasses.fields(cls)
             if field.metadata["may_change"]]
+
+
+def _has_type(value: object, type_: Any) -> bool:
+  """Returns whether a value may be in a field of a type in _KINDS."""
+  if type_ is tuple:
+    return isinstance(value, tuple) and all(
+        _has_type(item, int) for item in value)
+  abstract = {int: numbers.Integral, float: numbers.Real, str: str}[type_]
+  return isinstance(value, abstract) and not isinstance(value, bool)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,9 +321,6 @@ PUBLISHED = {
 }
 
 
-_S = TypeVar("_S", bound=Settings)
-
-
 def parse(settings: str, record: type[Settings] = Config) -> dict[str, Any]:
   """Parses settings into the types of their fields.
 
@@ -351,6 +385,5 @@ def _parse_value(name: str, texts: list[str], record: type[Settings]) -> Any:
     (text,) = texts
     return type_(text)
   except ValueError:
-    kind = {int: "a whole number", float: "a number", str: "one name",
-            tuple: "whole numbers, separated by commas"}[type_]
-    raise ConfigError(f"{name}={','.join(texts)}: must be {kind}") from None
+    raise ConfigError(
+        f"{name}={','.join(texts)}: must be {_KINDS[type_]}") from None

@@ -6,13 +6,16 @@ So a reader never sees half a file, even after a kill.
 
 import bz2
 import contextlib
+import errno
 import gzip
 import hashlib
 import io
 import json
 import lzma
 import os
+import re
 import shutil
+import stat
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -23,11 +26,12 @@ from rnn.errors import DataError, UserError
 if TYPE_CHECKING:
   import numpy as np
 
-# A file or folder with this ending is being written or removed, or was when
-# its process died.
+# A folder with this ending holds something that is being written or removed, or
+# was when its process died.
 PARTIAL = ".partial"
 BOM = b"\xef\xbb\xbf"
 
+_PREFIX = 40  # characters of a file's name that its temporary name repeats
 _BLOCK_BYTES = 1 << 20
 _OPENERS: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
@@ -44,21 +48,34 @@ class DamagedError(Exception):
 def atomic_write(path: str) -> Iterator[str]:
   """Yields a temporary name to write a file or folder under.
 
-  At the end of the context the file is synced and renamed to `path`. After an
-  exception it is removed, and `path` is as it was.
+  The name is in a new folder beside `path`, so nothing exists under it. At the
+  end of the context the file is synced and renamed to `path`. After an
+  exception it is removed, and `path` is as it was. A killed process leaves the
+  new folder behind, see `is_leftover`.
   """
-  partial = path + PARTIAL
-  remove(partial)  # a killed process may have left it
+  folder, name = os.path.split(path)
+  temporary = tempfile.mkdtemp(PARTIAL, f"{name[:_PREFIX]}.", folder or ".")
+  partial = os.path.join(temporary, name)
   try:
     yield partial
     if os.path.isdir(partial):
-      for name in os.listdir(partial):
-        _sync(os.path.join(partial, name))
+      for inside in os.listdir(partial):
+        _sync(os.path.join(partial, inside))
     _sync(partial)
     os.replace(partial, path)
-    _sync(os.path.dirname(path) or ".")
+    _sync(folder or ".")
   finally:
-    remove(partial)  # this makes room if the disk is full
+    remove(temporary)  # this makes room if the disk is full
+
+
+def is_leftover(leftover: str, name: str) -> bool:
+  """Returns whether a name is one that `atomic_write` gives for a file's name.
+
+  So do older versions, which add only the ending.
+  """
+  return leftover == name + PARTIAL or re.fullmatch(
+      rf"{re.escape(name[:_PREFIX])}\.\w{{8}}{re.escape(PARTIAL)}",
+      leftover) is not None
 
 
 def _sync(path: str) -> None:
@@ -73,9 +90,9 @@ def _sync(path: str) -> None:
 
 
 def remove(path: str) -> None:
-  """Removes a file or a folder with its contents, if it exists."""
+  """Removes a file, a link, or a folder with its contents, if it exists."""
   with contextlib.suppress(FileNotFoundError):
-    if os.path.isdir(path):
+    if os.path.isdir(path) and not os.path.islink(path):
       shutil.rmtree(path)
     else:
       os.remove(path)
@@ -100,7 +117,7 @@ def read_sealed(path: str) -> dict:
     DamagedError: the file is unreadable, or the digest does not match.
   """
   try:
-    with open(path) as file:
+    with open_regular(path) as file:
       sealed = json.load(file)
     if sealed["sha256"] == json_digest(sealed["content"]):
       return sealed["content"]
@@ -203,6 +220,20 @@ def open_text(path: str) -> Iterator[io.TextIOWrapper]:
                       "another one") from None
 
 
+def open_regular(path: str) -> IO[bytes]:
+  """Opens a file to read; a pipe or a device in its place does not block.
+
+  Raises:
+    OSError: the file cannot be opened, or is not a regular file.
+  """
+  file = open(path, "rb", opener=lambda name, mode: os.open(
+      name, mode | getattr(os, "O_NONBLOCK", 0)))
+  if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    file.close()
+    raise OSError(errno.EINVAL, "not a regular file", path)
+  return file
+
+
 def check_is_file(path: str) -> None:
   """Raises a DataError if the path is a folder or a pipe.
 
@@ -252,33 +283,3 @@ def read_blocks(path: str) -> Iterator[bytes]:
   except UnicodeDecodeError as error:
     raise DataError(f"{path}: not UTF-8 text, see byte {offset + error.start}; "
                     "convert the file, or choose another one") from None
-
-
-def lock(file: IO) -> bool:
-  """Locks an open file for this process; returns whether that succeeded.
-
-  The lock ends with the process, or when the file is closed.
-  """
-  try:
-    import fcntl
-  except ImportError:  # Windows
-    return _lock_on_windows(file)
-  try:
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return True
-  except BlockingIOError:
-    return False
-
-
-def _lock_on_windows(file: IO) -> bool:
-  """Locks one byte far past the end of the content, so others can read it."""
-  import msvcrt
-  file.seek(1 << 30)
-  try:
-    msvcrt.locking(  # type: ignore[attr-defined]
-        file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    return True
-  except OSError:
-    return False
-  finally:
-    file.seek(0)

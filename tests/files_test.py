@@ -1,7 +1,6 @@
 """Files: written atomically, sealed, compressed, locked."""
 
 import bz2
-import fcntl
 import glob
 import gzip
 import io
@@ -10,7 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import types
 
 import numpy as np
 import pytest
@@ -57,14 +55,33 @@ def test_an_exception_leaves_the_old_file_and_no_new_one(tmp_path):
   assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_file_that_a_kill_left_half_written_is_replaced(tmp_path):
+def test_nothing_that_exists_is_written_over_but_the_file_itself(tmp_path):
   (tmp_path / "file.partial").mkdir()
-  (tmp_path / "file.partial" / "old").touch()
-  with files.atomic_write(str(tmp_path / "file")) as partial:
-    with open(partial, "x") as file:
-      file.write("new")
-  assert (tmp_path / "file").read_text() == "new"
-  assert os.listdir(tmp_path) == ["file"]
+  (tmp_path / "file.partial" / "kept").touch()
+  names = set()
+  for _ in range(2):  # two processes at a time
+    with (files.atomic_write(str(tmp_path / "file")) as one,
+          files.atomic_write(str(tmp_path / "file")) as other):
+      for partial in one, other:
+        names.add(partial)
+        with open(partial, "x") as file:
+          file.write(partial)
+  assert len(names) == 4
+  assert sorted(os.listdir(tmp_path)) == ["file", "file.partial"]
+  assert os.listdir(tmp_path / "file.partial") == ["kept"]
+
+
+@pytest.mark.parametrize("name", [
+    "file", "a.b+[c]", "step-000000178-epoch-2", "\u00e9" * 120])
+def test_the_leftover_of_a_killed_write_is_recognised(tmp_path, name):
+  with files.atomic_write(str(tmp_path / name)) as partial:
+    open(partial, "x").close()
+    (leftover,) = os.listdir(tmp_path)
+  assert os.listdir(tmp_path) == [name]
+  assert files.is_leftover(leftover, name)
+  assert files.is_leftover(f"{name}.partial", name)  # of an older version
+  for other in name, f"x{leftover}", f"{leftover}x", f"{name}.old.partial":
+    assert not files.is_leftover(other, name)
 
 
 def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
@@ -84,16 +101,18 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
   with files.atomic_write(folder) as partial:
     os.mkdir(partial)
     open(f"{partial}/file", "w").close()
-  assert events == [f"{folder}.partial/file", f"{folder}.partial", "rename",
-                    str(tmp_path)]
+  assert events == [f"{partial}/file", partial, "rename", str(tmp_path)]
 
 
 def test_remove_accepts_a_file_a_folder_and_nothing(tmp_path):
   (tmp_path / "file").touch()
   (tmp_path / "folder" / "inside").mkdir(parents=True)
-  for name in "file", "folder", "nothing":
+  (tmp_path / "kept" / "inside").mkdir(parents=True)
+  (tmp_path / "link").symlink_to(tmp_path / "kept")
+  for name in "file", "folder", "link", "nothing":
     files.remove(str(tmp_path / name))
-  assert os.listdir(tmp_path) == []
+  assert os.listdir(tmp_path) == ["kept"]
+  assert os.listdir(tmp_path / "kept") == ["inside"]
 
 
 # Sealed files
@@ -229,38 +248,6 @@ def test_only_files_are_read(tmp_path):
   files.check_is_file(str(tmp_path / "none"))
   with pytest.raises(DataError, match="No such file"):
     list(files.read_blocks(str(tmp_path / "none")))
-
-
-# Locks
-
-
-def test_a_file_is_locked_until_it_is_closed(tmp_path):
-  path = tmp_path / "lock"
-  with open(path, "a+") as first, open(path, "a+") as second:
-    assert files.lock(first)
-    assert not files.lock(second)
-    first.close()
-    assert files.lock(second)
-
-
-def test_a_file_is_locked_on_windows(tmp_path, monkeypatch):
-  """With a stand-in for msvcrt that locks by fcntl."""
-  locked = []
-
-  def locking(descriptor, mode, num_bytes):
-    locked.append((mode, os.lseek(descriptor, 0, os.SEEK_CUR), num_bytes))
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-  monkeypatch.setitem(sys.modules, "fcntl", None)
-  monkeypatch.setitem(sys.modules, "msvcrt", types.SimpleNamespace(
-      LK_NBLCK=2, locking=locking))
-  path = tmp_path / "lock"
-  path.write_text("77\n")
-  with open(path, "a+") as first, open(path, "a+") as second:
-    assert files.lock(first)
-    assert not files.lock(second)
-    assert second.read() == "77\n"  # others can still read the process's id
-  assert locked == [(2, 1 << 30, 1)] * 2
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ A TrainedModel is data, and needs no session. Its Windows run it in a session.
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -176,28 +175,34 @@ def _load_run(run: RunDirectory, checkpoint: str, average_last: int
     raise RunError(f"{run.path}: the tokens in its config.json are neither "
                    "words nor characters; restore it from a copy")
   variables = _variables(config, vocabulary)
-  used = _select(run, checkpoint, average_last)
-  try:
-    if used:
-      values = checkpoints.average([c.read(variables) for c in used])
-    else:
-      newest = run.read_newest(variables)
-      if not newest:
-        raise RunError(f"{run.path}: has no checkpoint yet")
-      used, values = [newest[0]], newest[2]
-  except DamagedError as error:
-    # Training may have deleted a checkpoint in the meantime.
-    if not all(os.path.isdir(c.path) for c in used):
-      return _load_run(run, checkpoint, average_last)
-    setting, value = (("average_last", average_last) if average_last > 1
-                      else ("checkpoint", checkpoint))
-    raise SettingError(
-        setting, f"damaged checkpoint: {error}; leave it out to use the "
-        "newest readable checkpoint", value) from None
+  used, values = _read(run, variables, checkpoint, average_last)
   name = ", ".join(f"epoch {c.epoch}" if c.epoch else f"step {c.step}"
                    for c in used)
   return _check_finite(
       TrainedModel(f"{run.path} ({name})", config, vocabulary, values))
+
+
+def _read(run: RunDirectory, variables: Sequence[tf.Variable], checkpoint: str,
+          average_last: int) -> tuple[list[Checkpoint], dict[str, np.ndarray]]:
+  """Returns the checkpoints to use, and the average of their parameters."""
+  tried = None
+  while used := _select(run, checkpoint, average_last):
+    try:
+      return used, checkpoints.average(
+          [run.read(c, variables)[1] for c in used])
+    except DamagedError as error:
+      # If training has replaced them in the meantime, the new ones are read.
+      if used == tried:
+        setting, value = (("average_last", average_last) if average_last > 1
+                          else ("checkpoint", checkpoint))
+        raise SettingError(
+            setting, f"damaged checkpoint: {error}; leave it out to use the "
+            "newest readable checkpoint", value) from None
+      tried = used
+  newest = run.read_newest(variables)
+  if not newest:
+    raise RunError(f"{run.path}: has no checkpoint yet")
+  return [newest[0]], newest[2]
 
 
 def _select(run: RunDirectory, checkpoint: str,

@@ -5,6 +5,7 @@ TensorFlow's format. journal.json has the rest.
 """
 
 import dataclasses
+import glob
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -92,8 +93,8 @@ def read_variables(
       every such variable.
   """
   values, differences = {}, []
+  saved = _open(prefix)
   try:
-    saved = tf.train.load_checkpoint(prefix)
     shapes = saved.get_variable_to_shape_map()
     dtypes = saved.get_variable_to_dtype_map()
     # Reading a tensor verifies its checksum, too.
@@ -123,13 +124,25 @@ def shape_of(prefix: str, name: str) -> list[int]:
     DamagedError: the checkpoint cannot be read.
     RunError: it has no such variable.
   """
-  try:
-    shapes = tf.train.load_checkpoint(prefix).get_variable_to_shape_map()
-  except _READ_ERRORS as error:
-    raise DamagedError(error_cause(error)) from None
+  shapes = _open(prefix).get_variable_to_shape_map()
   if not shapes.get(name):
     raise RunError(f"holds another model, which has no {name}")
   return shapes[name]
+
+
+def _open(prefix: str) -> Any:
+  """Returns TensorFlow's reader of a checkpoint.
+
+  Raises:
+    DamagedError: the checkpoint cannot be read.
+  """
+  for path in glob.glob(f"{glob.escape(prefix)}.*"):
+    if not os.path.isfile(path):  # TensorFlow would wait for a pipe
+      raise DamagedError(f"{os.path.basename(path)}: not a regular file")
+  try:
+    return tf.train.load_checkpoint(prefix)
+  except _READ_ERRORS as error:
+    raise DamagedError(error_cause(error)) from None
 
 
 def assign(session: tf.Session, variables: Sequence[tf.Variable],

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 
 import configs
+from rnn import files
+from rnn.options import PRECISIONS
 from rnn.runs.checkpoints import RunError
 
 LANGUAGE_MODEL = "language model"
@@ -18,9 +20,28 @@ WORD_VECTORS = "word vectors"
 # The records of settings by task; `Config` for all other tasks.
 _RECORDS: dict[object, type[configs.Settings]] = {
     WORD_VECTORS: configs.Word2Vec}
+# The version of the run directory's files. A version reads older ones.
+FORMAT = 2
 # The properties of a run whose config.json is older than the property.
-_OLDER = {"precision": "float32", "tokens": "words",
-          "init_embeddings": None, "task": LANGUAGE_MODEL}
+_OLDER = {"format": 1, "precision": "float32", "tokens": "words",
+          "init_embeddings": None, "task": LANGUAGE_MODEL, "vocabulary": None}
+# Properties that say nothing in an older config.json.
+_UNKNOWN_IN_OLDER = ("format", "vocabulary")
+# The types of properties, or of one of their parts.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "format": (int,), "model": (str,), "overrides": (str,), "seed": (int,),
+    "task": (str,), "tokens": (str,), "precision": (str,),
+    "rnn_mode": (str, type(None)), "vocabulary": (str, type(None)),
+    "init_embeddings": (dict, type(None)), "settings": (dict,),
+    "data": (dict,), "data.path": (str,)}
+_NAMES = {int: "a whole number", str: "a string", dict: "an object",
+          type(None): "null"}
+# What a resumed run may change. A checkpoint from before the change differs in
+# it from config.json.
+CHANGEABLE = ("model", "overrides", "rnn_mode", "data.path", "data.*.file",
+              "settings.max_max_epoch",
+              *(f"settings.{name}" for name in {
+                  *configs.Config.schedule(), *configs.Word2Vec.schedule()}))
 
 
 def read(folder: str, path: str) -> dict:
@@ -34,11 +55,10 @@ def read(folder: str, path: str) -> dict:
   """
   name = os.path.join(folder, "config.json")
   try:
-    with open(name) as file:
+    with files.open_regular(name) as file:
       config = json.load(file)
     if not isinstance(config, dict):
       raise ValueError
-    return with_defaults(config)
   except FileNotFoundError:
     what = "holds no run" if os.path.isdir(path) else "no such folder"
     raise RunError(f"{path}: {what}") from None
@@ -46,6 +66,29 @@ def read(folder: str, path: str) -> dict:
     raise RunError(f"{name}: {error.strerror}") from None
   except (ValueError, RecursionError):
     raise RunError(f"{name}: garbled; restore it from a copy") from None
+  config = _OLDER | config
+  version = config["format"]
+  if isinstance(version, int) and version > FORMAT:
+    raise RunError(f"{name}: a newer version wrote this run (format {version}; "
+                   f"this version reads up to {FORMAT}); use the newer version")
+  _check_types(name, config)
+  if config["precision"] not in PRECISIONS:
+    raise RunError(f"{name}: precision={config['precision']:.99}: must be one "
+                   "of " + ", ".join(PRECISIONS))
+  return with_defaults(config)
+
+
+def _check_types(name: str, config: dict) -> None:
+  """Raises a RunError if a property has another type than the trainer's."""
+  content = config | _flatten(config)
+  for key, types in _TYPES.items():
+    value = content.get(key)
+    if key in content and (
+        not isinstance(value, types) or isinstance(value, bool)):
+      raise RunError(
+          f"{name}: {key}={json.dumps(value)[:99]}: must be "
+          + " or ".join(map(_NAMES.__getitem__, types))
+          + "; restore the file from a copy")
 
 
 def with_defaults(config: dict) -> dict:
@@ -73,6 +116,8 @@ def differences(there: dict, here: dict,
   refused: list[str] = []
   changed: list[str] = []
   there, here = _flatten(with_defaults(there)), _flatten(with_defaults(here))
+  for name in _UNKNOWN_IN_OLDER:
+    there.pop(name), here.pop(name)
   for name in dict.fromkeys([*there, *here]):
     if there.get(name) != here.get(name):
       may = any(fnmatch.fnmatch(name, pattern) for pattern in may_change)

@@ -17,13 +17,14 @@
 `RunDirectory` reads all this. `training_run.TrainingRun` writes it.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -32,13 +33,15 @@ import reader
 from rnn import files
 from rnn.errors import UserError
 from rnn.files import DamagedError
-from rnn.options import PRECISIONS
 from rnn.runs import config_file
 from rnn.runs.checkpoints import Checkpoint, RunError, absolute, assign
 from rnn.text.vocabulary import Words
 from rnn.tf1 import tf
 
 _NAME = re.compile(r"(best-)?step-(\d+)(?:-epoch-(\d+))?")
+
+# The errors of using JSON that has another structure than expected.
+_MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 
 _log = logging.getLogger(__name__)
 
@@ -100,30 +103,39 @@ class RunDirectory:
     """
     content = self.config(task)
     try:
-      precision = content["precision"]
-      if precision not in PRECISIONS:
-        raise ValueError(f"precision={precision}: must be one of "
-                         + ", ".join(PRECISIONS))
-      return RunSettings(configs.Config(**content["settings"]),
-                         os.fspath(content["data"]["path"]), precision)
-    except (KeyError, TypeError, ValueError) as error:  # or a ConfigError
-      raise RunError(f"{self.path}: the content of its config.json cannot be "
-                     f"used: {error}") from None
+      return RunSettings(configs.Config.from_dict(content["settings"]),
+                         content["data"]["path"], content["precision"])
+    except KeyError as error:
+      reason = f"lacks {error}"
+    except configs.ConfigError as error:
+      reason = str(error)
+    raise RunError(f"{self._join('config.json')}: {reason}; restore it from a "
+                   "copy")
 
   def vocabulary(self) -> Words:
     """Returns the vocabulary, of one of the classes in VOCABULARIES.
 
     Raises:
-      RunError: the file does not exist, or is unreadable.
+      RunError: the file does not exist, is unreadable, or has other words than
+        the run.
     """
-    tokens = self.config()["tokens"]
+    config = self.config()
+    tokens, digest = config["tokens"], config["vocabulary"]
     if tokens not in reader.VOCABULARIES:
       raise RunError(f"{self._join('config.json')}: tokens {tokens!s:.99}: "
                      "must be one of " + ", ".join(reader.VOCABULARIES))
+    path = self._join("vocab.txt")
     try:
-      return reader.VOCABULARIES[tokens].load(self._join("vocab.txt"))
+      vocabulary = reader.VOCABULARIES[tokens].load(path)
     except reader.DataError as error:
       raise RunError(error) from None
+    if not digest:  # an older run has it only where it may be deleted
+      with contextlib.suppress(DamagedError, KeyError, TypeError):
+        digest = files.read_sealed(self._join("ids.json"))["vocabulary"]
+    if digest and digest != files.json_digest(vocabulary.words):
+      raise RunError(f"{path}: not as training wrote it; restore it from a "
+                     "copy, or repeat the command that trained the run")
+    return vocabulary
 
   def checkpoints(self) -> list[Checkpoint]:
     """Returns the checkpoints, newest first.
@@ -131,19 +143,19 @@ class RunDirectory:
     Raises:
       RunError: the folder exists, but cannot be read.
     """
-    checkpoints = []
+    folder, checkpoints = self._join("checkpoints"), []
     try:
-      for name in os.listdir(self._join("checkpoints")):
-        if match := _NAME.fullmatch(name):
-          best, step, epoch = match.groups()
-          checkpoints.append(Checkpoint(
-              self._join("checkpoints", name), int(step),
-              int(epoch) if epoch else None, bool(best)))
-    except PermissionError as error:
-      raise RunError(
-          f"{self._join('checkpoints')}: {error.strerror}") from None
-    except OSError:  # the folder does not exist
-      return []
+      names = os.listdir(folder)
+    except FileNotFoundError:
+      names = []
+    except OSError as error:
+      raise RunError(f"{folder}: cannot be read: {error.strerror}") from None
+    for name in names:
+      if match := _NAME.fullmatch(name):
+        best, step, epoch = match.groups()
+        checkpoints.append(Checkpoint(
+            os.path.join(folder, name), int(step),
+            int(epoch) if epoch else None, bool(best)))
     return sorted(checkpoints, reverse=True,
                   key=lambda c: (c.step, c.epoch is not None, not c.best))
 
@@ -178,24 +190,45 @@ class RunDirectory:
       RunError: no checkpoint is readable, or the newest readable one is of
         another model.
     """
-    reasons = []
-    for checkpoint in self.checkpoints():
+    tried: dict[Checkpoint, str] = {}
+    # Training may save and delete checkpoints in the meantime, so the list is
+    # read again after each failure.
+    while checkpoint := next(
+        (c for c in self.checkpoints() if c not in tried), None):
       try:
-        journal = checkpoint.journal()
-        values = checkpoint.read(variables)
+        journal, values = self.read(checkpoint, variables)
       except DamagedError as error:
-        if not os.path.isdir(checkpoint.path):  # deleted in the meantime
-          return self.read_newest(variables)
-        reasons.append(str(error))
+        tried[checkpoint] = str(error)
         continue
-      for reason in reasons:
+      for reason in _damage(tried):
         _log.warning("damaged checkpoint: %s; using %s", reason,
                      checkpoint.path)
       return checkpoint, journal, values
-    if reasons:
+    if tried:
       raise RunError(f"{self.path}: no checkpoint is readable; tried "
-                     + "; ".join(reasons))
+                     + "; ".join(_damage(tried)))
     return None
+
+  def read(self, checkpoint: Checkpoint, variables: Iterable[tf.Variable]
+           ) -> tuple[dict, dict[str, np.ndarray]]:
+    """Reads one checkpoint of this run.
+
+    Returns:
+      journal, values: as in `read_newest`.
+
+    Raises:
+      DamagedError: it cannot be read.
+      RunError: it is of another model, or does not agree with config.json.
+    """
+    journal = checkpoint.journal()
+    values = checkpoint.read(variables)
+    differences, _ = config_file.differences(
+        journal["config"], self.config(), config_file.CHANGEABLE)
+    if differences:
+      raise RunError(f"{checkpoint.path}: holds another run than config.json, "
+                     f"which differs in {', '.join(differences)}; restore "
+                     "config.json from a copy")
+    return journal, values
 
   def restore_best(self, session: tf.Session,
                    variables: Sequence[tf.Variable]) -> Checkpoint:
@@ -207,7 +240,7 @@ class RunDirectory:
     """
     if best := self.best():
       try:
-        best.load(session, variables)
+        assign(session, variables, self.read(best, variables)[1])
         return best
       except DamagedError as error:
         _log.warning("damaged checkpoint: %s; using the newest", error)
@@ -219,9 +252,9 @@ class RunDirectory:
   def tests(self) -> dict[int, float]:
     """Returns the metric on the test split, by epoch, for those measured."""
     try:
-      return {int(epoch): figure for epoch, figure
+      return {int(epoch): float(figure) for epoch, figure
               in files.read_sealed(self._join("tests.json")).items()}
-    except DamagedError:
+    except (DamagedError, *_MALFORMED):
       return {}  # they can be measured again
 
   def corpus(self, data_path: str
@@ -245,7 +278,7 @@ class RunDirectory:
         return None
       texts = {}
       # A copy: the file itself may change under a process that maps it.
-      with (open(self._join("ids.int32"), "rb") as file,
+      with (files.open_regular(self._join("ids.int32")) as file,
             files.temporary_file() as copy):
         shutil.copyfileobj(file, copy)
         copy.flush()
@@ -255,7 +288,7 @@ class RunDirectory:
         texts[split] = reader.Text(split_ids, saved["unknown"][split],
                                    fingerprint, saved["stamps"][split])
       vocabulary = self.vocabulary()
-    except (DamagedError, UserError, ValueError, OSError):
+    except (DamagedError, UserError, OSError, *_MALFORMED):
       return None
     if saved != describe_ids(texts, vocabulary):
       return None
@@ -265,6 +298,12 @@ class RunDirectory:
 
   def _join(self, *names: str) -> str:
     return os.path.join(self._folder, *names)
+
+
+def _damage(tried: Mapping[Checkpoint, str]) -> list[str]:
+  """Returns the reasons for which checkpoints that still exist are damaged."""
+  return [reason for checkpoint, reason in tried.items()
+          if os.path.lexists(checkpoint.path)]
 
 
 def describe_ids(texts: Mapping[str, reader.Text], vocabulary: Words) -> dict:

@@ -6,6 +6,7 @@ gets its name, so no reader sees half a file, even after a kill.
 
 import contextlib
 import csv
+import errno
 import functools
 import glob
 import io
@@ -15,7 +16,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +26,11 @@ from rnn.runs import config_file, learning_curve
 from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory, describe_ids
 from rnn.runs.events import EventFile
+from rnn.runs.lock import Lock
 from rnn.text.vocabulary import Words
 from rnn.tf1 import error_cause, tf
 
+# What `_partials` finds leftovers of.
 _FILES = ("config.json", "vocab.txt", "metadata.tsv", "projector_config.pbtxt",
           "metrics.csv", "learning_curve.png", "tests.json", "checkpoint",
           "ids.int32", "ids.json")
@@ -64,7 +67,9 @@ class TrainingRun(RunDirectory):
       embedding: the variable with one row per word.
     """
     super().__init__(path)
-    self._config = json.loads(json.dumps(config))  # turns tuples into lists
+    self._config = json.loads(json.dumps({  # turns tuples into lists
+        **config, "format": config_file.FORMAT,
+        "vocabulary": vocabulary and files.json_digest(vocabulary.words)}))
     self._vocabulary = vocabulary
     self._fresh = fresh
     self._may_change = tuple(may_change)
@@ -73,6 +78,7 @@ class TrainingRun(RunDirectory):
         learning_curve.draw, title=title, reference=reference, metric=metric)
     self._texts, self._metric, self._embedding = texts, metric, embedding
     self._events = EventFile(self._folder)
+    self._lock = Lock(self._join("lock"), path)
 
   @contextlib.contextmanager
   def open(self) -> Iterator[None]:
@@ -82,13 +88,11 @@ class TrainingRun(RunDirectory):
       RunError: the folder is in use, holds anything other than this run (the
         message lists the differences), or is not empty although `fresh`.
     """
-    with self.writing():
-      os.makedirs(self.path, exist_ok=True)
-      self._refuse_other_content()
-      lock = open(self._join("lock"), "a+")
-    with lock:
+    with contextlib.ExitStack() as stack:
       with self.writing():
-        self._acquire(lock)
+        os.makedirs(self.path, exist_ok=True)
+        self._refuse_other_content()
+        stack.enter_context(self._lock.hold())
         if self.checkpoints():
           self._compare()
         elif os.path.exists(self._join("metrics.csv")):
@@ -119,7 +123,7 @@ class TrainingRun(RunDirectory):
           lambda other: other != checkpoint, self.checkpoints()):
         _move_aside(newer)
       self._keep_best(journal["rows"])
-      self._name_newest()
+      self._name_newest(checkpoint)
       self._show(journal["rows"])
     tests = self.tests()
     valid = {epoch: figure for epoch, figure in tests.items()
@@ -159,11 +163,15 @@ class TrainingRun(RunDirectory):
     with self.writing():
       with files.atomic_write(path) as partial:
         os.mkdir(partial)
-        saver.save(session, os.path.join(partial, "model.ckpt"),
-                   write_meta_graph=False, write_state=False)
+        try:
+          saver.save(session, os.path.join(partial, "model.ckpt"),
+                     write_meta_graph=False, write_state=False)
+        except ValueError:  # raised if the folder is gone
+          raise FileNotFoundError(
+              errno.ENOENT, os.strerror(errno.ENOENT)) from None
         files.write_sealed(os.path.join(partial, "journal.json"),
                            {**journal, "config": self._config})
-      self._name_newest()
+      self._name_newest(Checkpoint(path, step, None, best=False))
       if ends_epoch:
         self._keep_best(rows)
         self._show(rows)
@@ -217,15 +225,31 @@ class TrainingRun(RunDirectory):
 
   def _compare(self) -> None:
     """Refuses to resume if the folder holds a different run."""
-    refused, changed = self._differences(self.config())
+    there = self.config()
+    refused, changed = self._differences(there)
     if self._vocabulary:
-      words = self.vocabulary().words
-      if words != self._vocabulary.words:
-        refused.append(f"the vocabulary ({len(words)} words there, "
-                       f"{len(self._vocabulary)} here, not the same)")
+      refused += self._compare_words(self._vocabulary, there["vocabulary"])
     self._refuse(self.path, refused)
     if changed:
       _log.info("changed since the run was started: %s", ", ".join(changed))
+
+  def _compare_words(self, ours: Words, digest: str | None) -> list[str]:
+    """Returns the difference in words to the run in the folder.
+
+    Args:
+      digest: of the words there; None in an older run, whose vocab.txt counts.
+    """
+    same = digest == self._config["vocabulary"]
+    try:
+      number = len(words := self.vocabulary().words)
+      same = same or not digest and words == ours.words
+    except RunError as error:
+      if not same:
+        raise
+      _log.warning("%s; it is written again", error)
+      self._save_vocabulary(ours)
+    return [] if same else [f"the vocabulary ({number} words there, "
+                            f"{len(ours)} here, not the same)"]
 
   def _differences(self, there: dict) -> tuple[list[str], list[str]]:
     return config_file.differences(there, self._config, self._may_change)
@@ -254,21 +278,11 @@ class TrainingRun(RunDirectory):
 
   def _partials(self) -> list[str]:
     """Returns the paths that a killed process left half-written."""
-    paths = [self._join(name + files.PARTIAL) for name in _FILES]
+    paths = [self._join(leftover) for leftover in os.listdir(self._folder)
+             if any(files.is_leftover(leftover, name) for name in _FILES)]
     paths += glob.glob(os.path.join(glob.escape(self._join("checkpoints")),
                                     "*step-*" + files.PARTIAL))
-    return [path for path in paths if os.path.lexists(path)]
-
-  def _acquire(self, lock: IO[str]) -> None:
-    """Locks the file `lock`, and writes this process's id into it."""
-    if not files.lock(lock):
-      lock.seek(0)
-      raise RunError(
-          f"{self.path}: in use by process {lock.read().strip() or '?'}; wait "
-          "until it ends, or choose another folder for the run", "save_path")
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
+    return paths
 
   def _show(self, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes metrics.csv and draws its curves, unless they are up to date."""
@@ -280,16 +294,17 @@ class TrainingRun(RunDirectory):
     writer = csv.DictWriter(table, list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
-    with contextlib.suppress(FileNotFoundError):
-      with open(self._join("metrics.csv"), newline="") as file:
-        if file.read() == table.getvalue() and os.path.exists(
+    content = table.getvalue().encode()
+    with contextlib.suppress(OSError):  # then it is written again
+      with files.open_regular(self._join("metrics.csv")) as file:
+        if file.read() == content and os.path.isfile(
             self._join("learning_curve.png")):
           return
     with files.atomic_write(self._join("learning_curve.png")) as partial:
       self._draw(rows, partial)
     with files.atomic_write(self._join("metrics.csv")) as partial:
-      with open(partial, "w", newline="") as file:
-        file.write(table.getvalue())
+      with open(partial, "wb") as file:
+        file.write(content)
 
   def _keep_best(self, rows: Sequence[Mapping[str, Any]]) -> None:
     """Copies the checkpoint of the best epoch, unless that was done before."""
@@ -307,9 +322,9 @@ class TrainingRun(RunDirectory):
       for file in os.listdir(by_epoch[best].path):
         shutil.copy(os.path.join(by_epoch[best].path, file), partial)
 
-  def _name_newest(self) -> None:
+  def _name_newest(self, checkpoint: Checkpoint) -> None:
     """Writes the file `checkpoint`, which names the newest to TensorFlow."""
-    path = os.path.relpath(self.checkpoints()[0].variables, self._folder)
+    path = os.path.relpath(checkpoint.variables, self._folder)
     state = str(tf.train.generate_checkpoint_state_proto(self.path, path))
     with files.atomic_write(self._join("checkpoint")) as partial:
       with open(partial, "w") as file:
@@ -329,15 +344,20 @@ class TrainingRun(RunDirectory):
   def writing(self) -> Iterator[None]:
     """A context that turns write errors into a one-line RunError."""
     try:
+      self._lock.check()
       yield
       return
     except OSError as error:
       reason = error.strerror or str(error)
+      if isinstance(error, IsADirectoryError) and error.filename2:
+        reason = f"{os.path.basename(error.filename2)}: {reason}"
     except tf.errors.OpError as error:
       reason = error_cause(error)
     except RecursionError:  # os.makedirs
       reason = "File name too long"
-    checkpoints = self.checkpoints()
+    checkpoints = []
+    with contextlib.suppress(RunError):  # the first error is the one to report
+      checkpoints = self.checkpoints()
     raise RunError(
         f"{self.path}: cannot be written to: {reason}; fix this, then "
         + (f"resume from {os.path.basename(checkpoints[0].path)}"

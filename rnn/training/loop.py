@@ -219,9 +219,9 @@ class Trainer:
       raise self._diverged("a parameter is not finite")
     journal = {"rows": self.rows,
                "seconds": time.perf_counter() - self._times["epoch"]}
-    self._run.save(
-        self._session, self._saver, self.step, journal,
-        ends_epoch=self.step == len(self.rows) * self._training.size)
+    ends_epoch = self.step == len(self.rows) * self._training.size
+    self._run.save(self._session, self._saver, self.step, journal,
+                   ends_epoch=bool(self.rows) and ends_epoch)
     self._times["save"] = time.perf_counter()
 
   def _after_step(self, window: int, sums: Sums, per_second: float) -> None:

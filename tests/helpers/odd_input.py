@@ -62,3 +62,7 @@ def shown(path):
   """Returns a path as messages show it, or the beginning of that."""
   return "".join(c if c.isprintable() else c.encode("unicode_escape").decode()
                  for c in path[:4200])
+
+JSON_VALUES = [
+    None, True, 0, -1, 7, 12.0, 1e400, float("nan"), 10**30, "", "x", "12",
+    "\x1b[2J", "\ud800", [], [1], [[]], {}, {"a": 1}]

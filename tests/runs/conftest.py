@@ -1,5 +1,7 @@
 """Fixtures of the tests of run directories."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -25,3 +27,12 @@ def overfitted(tmp_path, call_main, capsys):
            "max_epoch=9,max_max_epoch=8,num_steps=8,max_grad_norm=5"]
   assert call_main(*flags) == 0
   return flags, capsys.readouterr().out
+
+
+@pytest.fixture
+def finished(trained_runs, tmp_path):
+  """Flags with which a finished run was trained, in a copy of its folder."""
+  shutil.copytree(trained_runs / "a", tmp_path / "run")
+  return ["--model=test", f"--data_path={trained_runs}/text",
+          f"--save_path={tmp_path}/run", "--config_override=max_max_epoch=3,"
+          "max_epoch=9,max_grad_norm=5,hidden_size=24,num_layers=2,num_steps=5"]

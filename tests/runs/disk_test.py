@@ -7,9 +7,16 @@ import subprocess
 
 import pytest
 
+from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
+from rnn.text.vocabulary import EOS, UNK, Vocabulary
+from rnn.tf1 import tf
 from tests.helpers.calls import run_script
-from tests.helpers.run_folders import assert_same_run, variables_of
+from tests.helpers.run_folders import (
+  assert_same_run,
+  training_run,
+  variables_of,
+)
 
 
 @pytest.mark.slow
@@ -35,6 +42,60 @@ def test_files_are_on_the_disk_before_they_get_their_names(
           "step-000000178-epoch-2", "best-step-000000178-epoch-2",
           "projector_config.pbtxt", "ids.int32", "ids.json"} == set(named) - {
               "step-000000089-epoch-1", "best-step-000000089-epoch-1"}
+
+
+def save_two_epochs(run):
+  """Does what training does to a run directory, with a model of one number."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    tf.train.get_or_create_global_step()
+    session.run(tf.global_variables_initializer())
+    saver = tf.train.Saver(max_to_keep=0)
+    with run.open():
+      run.begin(0)
+      rows = []
+      for epoch in 1, 2:
+        run.log(epoch * 10 - 5, {"a": 1.0})
+        run.save(session, saver, epoch * 10 - 5, {"rows": rows})
+        rows.append({"epoch": epoch, "learning_rate": 1.0,
+                     "train_perplexity": 9.0 - epoch,
+                     "valid_perplexity": 9.0 - epoch})
+        run.save(session, saver, epoch * 10, {"rows": rows}, ends_epoch=True)
+      run.keep_tests({2: 7.0})
+
+
+@pytest.mark.parametrize("function", [
+    "fsync", *(pytest.param(name, marks=pytest.mark.slow)
+               for name in ("mkdir", "replace", "listdir"))])
+def test_a_folder_that_is_moved_away_gives_one_line(
+    tmp_path, monkeypatch, function):
+  """Whichever call of a function it is moved after."""
+  words = Vocabulary(("a", EOS, UNK))
+  left, real = 10**6, getattr(os, function)
+
+  def call(*args, **kwargs):
+    nonlocal left
+    result = real(*args, **kwargs)
+    if (left := left - 1) == 0:
+      os.rename(run.path, f"{run.path}-moved")
+    return result
+
+  monkeypatch.setattr(os, function, call)
+  run = training_run(tmp_path / "whole", words)
+  save_two_epochs(run)
+  calls = 10**6 - left
+  assert calls >= 3
+  ended = 0
+  for number in range(1, calls + 1):
+    run = training_run(tmp_path / str(number), words)
+    left = number
+    try:
+      save_two_epochs(run)
+      ended += 1
+    except RunError as error:
+      assert str(error).startswith(run.path)
+      assert "No such file" in str(error) or "cannot be written" in str(error)
+    left = 10**6
+  assert ended < calls / 2  # a folder that is moved at the end is no error
 
 
 @pytest.mark.slow

@@ -102,7 +102,7 @@ def test_a_checkpoint_of_another_text_is_refused(
   capsys.readouterr()
   assert call_main(*run_flags) == 1
   err = capsys.readouterr().err
-  assert "step-000000178-epoch-2: holds another run, which differs in" in err
+  assert "-epoch-2: holds another run than config.json, which differs in" in err
   assert "seed (5 there, 1 here), data.train.sha256 (" in err
 
 

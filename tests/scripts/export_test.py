@@ -101,10 +101,11 @@ def test_a_folder_of_any_name(
   assert len(os.listdir(".")) == 1
 
 
-def test_the_rest_of_a_killed_process_is_removed(trained_runs, tmp_path):
+def test_a_folder_of_a_similar_name_is_left_alone(trained_runs, tmp_path):
   os.makedirs(tmp_path / "new.partial" / "variables")
   export.export(load(str(trained_runs / "a")), str(tmp_path / "new"))
-  assert os.listdir(tmp_path) == ["new"]
+  assert sorted(os.listdir(tmp_path)) == ["new", "new.partial"]
+  assert os.listdir(tmp_path / "new.partial") == ["variables"]
 
 
 def test_the_vocabulary_is_an_asset(trained_runs, tmp_path):

@@ -42,7 +42,7 @@ def being_written(run, since):
   being removed (`-old.partial`).
   """
   names = []
-  for path in glob.glob(f"{run}/checkpoints/*[0-9].partial"):
+  for path in glob.glob(f"{run}/checkpoints/*.????????.partial"):
     with contextlib.suppress(FileNotFoundError):  # it has just got its name
       if os.path.getmtime(path) > since:
         names.append(os.path.basename(path))

@@ -1,5 +1,6 @@
 """Where the script's output goes: a terminal, a closed pipe, a full disk."""
 
+import contextlib
 import fcntl
 import math
 import os
@@ -14,7 +15,7 @@ import pytest
 
 import configs
 from rnn.training import progress
-from tests.helpers.calls import ROOT, start_script, wait_for
+from tests.helpers.calls import ROOT, run_script, start_script, wait_for
 
 
 def test_the_summary_compares_with_the_published_figures():
@@ -65,11 +66,34 @@ def test_a_closed_pipe_gives_no_traceback(tmp_path):
     assert process.stderr.read() == ""
 
 
+def test_a_full_disk_behind_standard_output_gives_one_line(
+    call_main, corpus_folder, tmp_path, capsys):
+  """Before the first step; the run that has begun can be resumed."""
+  flags = ["--model=test", f"--data_path={corpus_folder}",
+           "--config_override=max_max_epoch=1"]
+  for more in [], [f"--save_path={tmp_path}/run"]:
+    full = open("/dev/full", "w")
+    with contextlib.redirect_stdout(full):
+      assert call_main(*flags, *more) == 1
+    with contextlib.suppress(OSError):
+      full.close()
+    assert capsys.readouterr().err == (
+        "ptb_word_lm.py: standard output: No space left on device\n")
+  assert call_main(*flags, *more) == 0
+  assert "resuming at epoch 1, step 0" in capsys.readouterr().out
+
+
 @pytest.mark.slow
-def test_a_full_disk_behind_standard_output_gives_one_line():
-  with open("/dev/full", "w") as full:
-    done = subprocess.run(
-        [sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), "--model=test"],
-        stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
-  assert (done.returncode, done.stderr) == (
-      1, "ptb_word_lm.py: standard output: No space left on device\n")
+@pytest.mark.parametrize("lines", [0, 3])
+def test_a_reader_that_ends_early_leaves_a_run_to_resume(
+    corpus_folder, tmp_path, lines):
+  """As in `ptb_word_lm.py | head -3`."""
+  flags = ["--model=test", f"--data_path={corpus_folder}",
+           f"--save_path={tmp_path}/run", "--config_override=max_max_epoch=1"]
+  with start_script(*flags) as process:
+    for _ in range(lines):
+      process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 1
+    assert process.stderr.read() == ""
+  assert run_script(*flags).returncode == 0

@@ -120,6 +120,23 @@ def test_training_may_delete_a_checkpoint_meanwhile(
   assert model.name.endswith(used) and not caplog.records
 
 
+@pytest.mark.parametrize("settings", [{}, {"checkpoint": "best"},
+                                      {"average_last": 2}])
+def test_training_may_replace_a_checkpoint_meanwhile(
+    run, monkeypatch, caplog, settings):
+  """A new name is found, even if every name of before is gone."""
+  def rename_all(checkpoint, real=Checkpoint.journal):
+    monkeypatch.setattr(Checkpoint, "journal", real)
+    for old in run.checkpoints():
+      os.rename(old.path, old.path.replace("-000", "-001"))
+    return real(checkpoint)
+
+  expected = load(run.path, **settings)
+  monkeypatch.setattr(Checkpoint, "journal", rename_all)
+  assert_same(load(run.path, **settings).values, expected.values)
+  assert not caplog.records
+
+
 def test_a_run_without_a_checkpoint(run):
   shutil.rmtree(f"{run.path}/checkpoints")
   for checkpoint in "last", "best":

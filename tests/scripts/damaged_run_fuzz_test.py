@@ -1,0 +1,159 @@
+"""Any damage to a run: each script gives the true result, or one clear line.
+
+A case damages one file of a finished run at random, and calls one script. CASES
+sets the number of cases.
+"""
+
+import json
+import os
+import random
+import shutil
+
+import pytest
+
+import export
+import generate
+import neighbors
+import ptb_word_lm
+import score
+from rnn import files
+from tests.helpers.calls import call
+from tests.helpers.odd_input import JSON_VALUES
+
+CASES = int(os.environ.get("CASES", "0"))
+
+pytestmark = pytest.mark.usefixtures("no_hang")
+
+
+def flip_a_byte(path, rng):
+  def flip(content):
+    content[rng.randrange(len(content))] ^= rng.randrange(1, 256)
+  edit(path, flip)
+
+
+def cut(path, rng):
+  def remove(content):
+    start = rng.randrange(len(content))
+    del content[start:rng.choice([start + 1, start + 9, len(content)])]
+  edit(path, remove)
+
+
+def repeat_a_part(path, rng):
+  def insert(content):
+    start, at = (rng.randrange(len(content)) for _ in range(2))
+    content[at:at] = content[start:start + rng.choice([1, 40, 4000])]
+  edit(path, insert)
+
+
+def edit(path, change):
+  """Applies a function to the bytes of a file, a bytearray."""
+  with open(path, "rb") as file:
+    content = bytearray(file.read())
+  if content:
+    change(content)
+  with open(path, "wb") as file:
+    file.write(content)
+
+
+def change_json(path, rng):
+  """Replaces, adds or removes a value, at any depth. The digest is not renewed.
+  """
+  try:
+    with open(path) as file:
+      content = json.load(file)
+  except ValueError:
+    content = None
+  if not content or not isinstance(content, (dict, list)):
+    return flip_a_byte(path, rng)
+  place = content
+  while True:
+    keys = list(place) if isinstance(place, dict) else range(len(place))
+    key = rng.choice(list(keys))
+    if not place[key] or not isinstance(place[key], (dict, list)) or (
+        rng.random() < 0.2):
+      break
+    place = place[key]
+  if rng.random() < 0.2:
+    del place[key]
+  else:
+    place[key] = rng.choice(JSON_VALUES)
+  with open(path, "w") as file:
+    json.dump(content, file)
+
+
+def replace(path, rng):
+  """Puts another kind of entry into the place of a file or a folder."""
+  if rng.random() < 0.3:
+    path = os.path.dirname(path)
+  files.remove(path)
+  rng.choice([
+      os.mkdir, os.mkfifo, lambda path: os.symlink("/nowhere", path),
+      lambda path: os.symlink(path, path), lambda path: None])(path)
+
+
+DAMAGE = [flip_a_byte, flip_a_byte, cut, repeat_a_part, change_json,
+          change_json, replace]
+
+
+def commands(run, text, output):
+  """Returns the scripts that read a run: name -> (module, flags)."""
+  flags = [f"--save_path={run}"]
+  best = [*flags, "--checkpoint=best"]
+  return {
+      "score": (score, [*flags, f"--text={text}/test.txt"]),
+      "score the best": (score, [*best, f"--text={text}/test.txt"]),
+      "average": (score, [*flags, f"--text={text}/test.txt",
+                          "--average_last=2"]),
+      "generate": (generate, [*flags, "--num_words=9", "--seed=1"]),
+      "neighbors": (neighbors, [*flags, "--words=the"]),
+      "export": (export, [*flags, f"--output={output}"]),
+      "eval": (ptb_word_lm, [*flags, "--mode=eval"]),
+      "train": (ptb_word_lm, [
+          *flags, "--model=test", f"--data_path={text}",
+          "--config_override=max_max_epoch=3,max_epoch=9,max_grad_norm=5,"
+          "hidden_size=24,num_layers=2,num_steps=5"])}
+
+
+def figures(script, out):
+  """Returns the part of a script's output that damage must not change."""
+  return [] if script in ("train", "export") else [
+      line for line in out.splitlines()
+      if "/run" not in line and "tokens, " not in line]
+
+
+@pytest.mark.parametrize("first, number", [
+    (0, CASES or 25),
+    pytest.param(25, 175, marks=pytest.mark.slow)])
+def test_damage_to_a_run(trained_runs, tmp_path, capsys, first, number):
+  text, run = str(trained_runs / "text"), str(tmp_path / "run")
+  shutil.copytree(trained_runs / "a", run)
+  expected, failed = {}, 0
+  for name, (script, flags) in commands(run, text, tmp_path / "x").items():
+    capsys.readouterr()
+    assert call(script, *flags) == 0
+    expected[name] = figures(name, capsys.readouterr().out)
+  for case in range(first, first + number):
+    rng = random.Random(case)
+    output = tmp_path / f"export-{case}"
+    files.remove(run)
+    shutil.copytree(trained_runs / "a", run)
+    path = rng.choice([os.path.join(folder, name)
+                       for folder, _, names in sorted(os.walk(run))
+                       for name in sorted(names)])
+    damage = rng.choice(DAMAGE)
+    name, (script, flags) = rng.choice(
+        list(commands(run, text, output).items()))
+    damage(path, rng)
+    capsys.readouterr()
+    what = f"case {case}: {damage.__name__} {path}, {name}"
+    try:
+      status = call(script, *flags)
+    except Exception as error:
+      raise AssertionError(what) from error
+    out, err = capsys.readouterr()
+    failed += status != 0
+    if status:
+      assert err.count("\n") == 1 and err[:-1].isprintable(), (what, err)
+    elif "damaged checkpoint" not in err:
+      assert figures(name, out) == expected[name], what
+  assert number / 10 < failed < number
