@@ -3,7 +3,8 @@
 #              TASKS_DATA=DIR those on data of tasks/, ARGS=--slow the slow ones)
 # make lint    sets up .venv, checks style and types
 # make torture sets up .venv, kills runs of several models 96 times (12 minutes)
-# make bench   sets up .venv, times training together with its peers
+# make bench   sets up .venv, times training together with its peers, and writes
+#              to results/speed/, in one folder per processor
 # make peers   sets up .venv-peers, with the peers that `bench` compares with
 # make clean   removes both and the caches; runs and data stay
 # PYTHON=python3.12 picks the interpreter, ARGS="--seed=2" adds flags or options.
@@ -29,7 +30,7 @@ torture: $(VENV)/test.done
 	KILLS=16 $(BIN)/python -m pytest -s --slow tests/scripts/kill_test.py $(ARGS)
 
 bench: $(VENV)/run.done
-	$(BIN)/python -m benchmarks.speed --model=small --model=medium --model=large $(ARGS)
+	$(BIN)/python -m benchmarks.speed --model=small --model=medium --model=large --output=results/speed/{processor} $(ARGS)
 
 peers: $(VENV)-peers/peers.done
 

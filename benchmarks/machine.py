@@ -2,30 +2,58 @@
 
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+CPUINFO = "/proc/cpuinfo"
+
 # The instructions that decide how fast a GEMM can be.
 _GEMM_FLAGS = ("avx2", "avx512f", "avx512_vnni", "amx_tile", "asimd", "sve")
+# Processors of one brand differ in these: on x86, and on Arm.
+_IDENTITY = {"cpu family": "family", "model": "model",
+             "CPU implementer": "implementer", "CPU part": "part"}
 
 
 def describe(versions: Mapping[str, str]) -> str:
   """Returns a line: processor, cores, Python and other versions."""
-  cpu = _first_core()
-  flags = cpu.get("flags", cpu.get("Features", "")).split()
-  model = cpu.get("model name", platform.processor() or platform.machine())
+  core = _first_core()
+  flags = core.get("flags", core.get("Features", "")).split()
   return ", ".join([
-      " ".join([model, *(flag for flag in _GEMM_FLAGS if flag in flags)]),
+      _brand(core), *_identity(core),
+      *filter(None, [" ".join(f for f in _GEMM_FLAGS if f in flags)]),
       f"{os.cpu_count()} cores", f"python {platform.python_version()}",
       *(f"{name} {version}" for name, version in sorted(versions.items()))])
 
 
+def processor() -> str:
+  """Returns a name for the processor that can be the name of a folder.
+
+  The brand is not enough: a virtual machine may report just "AMD EPYC".
+  """
+  core = _first_core()
+  brand = re.sub(r"\((R|TM)\)|\b(CPU|Processor)\b|@.*", " ", _brand(core),
+                 flags=re.IGNORECASE)
+  return "-".join(re.findall(
+      "[a-z0-9]+", " ".join([brand, *_identity(core)]).lower()))
+
+
+def _brand(core: Mapping[str, str]) -> str:
+  return core.get("model name") or platform.processor() or platform.machine()
+
+
+def _identity(core: Mapping[str, str]) -> list[str]:
+  """Returns what tells a processor from others of its brand."""
+  return [f"{name} {core[key]}" for key, name in _IDENTITY.items()
+          if key in core]
+
+
 def _first_core() -> dict[str, str]:
   """Returns the first entry of /proc/cpuinfo; empty where it is missing."""
-  if not os.path.exists("/proc/cpuinfo"):
+  if not os.path.exists(CPUINFO):
     return {}
-  with open("/proc/cpuinfo") as file:
+  with open(CPUINFO) as file:
     first = file.read().partition("\n\n")[0]
   pairs = (line.partition(":") for line in first.splitlines())
   return {name.strip(): value.strip() for name, _, value in pairs}

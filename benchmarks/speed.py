@@ -63,7 +63,8 @@ def define_flags() -> None:
   flags.DEFINE_string("data_path", None, "The folder of a text; by default a "
                       "synthetic text with the word frequencies of real text.")
   flags.DEFINE_string("output", None,
-                      "The folder for the table, the figures and the chart.")
+                      "The folder for the table, the figures and the chart; "
+                      "{processor} in it stands for this machine's.")
   flags.DEFINE_bool("profile", False,
                     "Print where the time of a step goes, instead.")
   flags.DEFINE_string("peers_python", ".venv-peers/bin/python",
@@ -80,8 +81,9 @@ def _measure_as_flags_say() -> None:
   commands, missing = _find_commands()
   by_title: dict[str, list[comparison.Result]] = {}
   lines: list[str] = []
-  if FLAGS.output:
-    _make_folder(FLAGS.output)  # fails now, not after the measurement
+  output = (FLAGS.output or "").replace("{processor}", machine.processor())
+  if output:
+    _make_folder(output)  # fails now, not after the measurement
 
   def say(*new: str) -> None:
     print(*new, sep="\n", flush=True)
@@ -107,8 +109,8 @@ def _measure_as_flags_say() -> None:
           *report.table(results, compared.limits()),
           *report.remarks(compared))
       by_title[title] = results
-  if FLAGS.output:
-    report.save(FLAGS.output, lines, by_title, len({*FLAGS.model}))
+  if output:
+    report.save(output, lines, by_title, len({*FLAGS.model}))
 
 
 def _find_commands() -> tuple[dict[str, Command], list[str]]:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from benchmarks import speed
+from benchmarks import machine, speed
 from rnn.layers import recurrent
 from tests.helpers.calls import ROOT, assert_one_line
 
@@ -23,19 +23,20 @@ def run(*args):
 def test_compares_and_saves_the_figures(tmp_path):
   done = run("--rounds=2", "--seconds=0.05", "--rnn_mode=fused",
              "--peer=classic", "--peer=torch", "--peers_python=absent",
-             f"--output={tmp_path}")
+             f"--output={tmp_path}/{{processor}}")
   assert (done.returncode, done.stderr) == (0, "")
+  folder = tmp_path / machine.processor()
   assert "torch: not installed; `make peers` sets them up" in done.stdout
   rows = re.findall(r"^(fused|classic) +(\d+) +(\d+) +(\d+) +(\d+\.\d\d)x",
                     done.stdout, re.MULTILINE)
   assert [row[0] for row in rows] == ["fused", "classic"]
   assert rows[0][-1] == "1.00"
-  assert (tmp_path / "speed.txt").read_text() == done.stdout
-  with open(tmp_path / "speed.csv") as file:
+  assert (folder / "speed.txt").read_text() == done.stdout
+  with open(folder / "speed.csv") as file:
     saved = list(csv.DictReader(file))
   assert [(row["contender"], row["round"]) for row in saved] == [
       ("fused", "1"), ("fused", "2"), ("classic", "1"), ("classic", "2")]
-  assert (tmp_path / "speed.png").read_bytes().startswith(b"\x89PNG")
+  assert (folder / "speed.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
@@ -51,7 +52,8 @@ def test_profile_shows_the_time_by_op(tmp_path):
 
 @pytest.mark.parametrize("args, message", [
     (["--threads=4096"], "--threads=4096: there are [0-9]+ cores"),
-    (["--output=/dev/null/folder"], "--output=/dev/null/folder: Not a dir"),
+    (["--output=/dev/null/{processor}"],
+     f"--output=/dev/null/{machine.processor()}: Not a dir"),
     (["--data_path=/absent"], "/absent: no such folder"),
     *([] if recurrent.has_gpu()
       else [(["--rnn_mode=cudnn"], "=cudnn: needs")])])
