@@ -3,6 +3,9 @@
 #              TASKS_DATA=DIR those on data of tasks/, ARGS=--slow the slow ones)
 # make lint    sets up .venv, checks style and types
 # make torture sets up .venv, kills runs of several models 96 times (12 minutes)
+# make reproduce MODEL=medium  sets up .venv, trains or resumes a model on the
+#              Penn Treebank, and checks its row of the table of results
+#              (PTB_DATA=DIR: the text is there)
 # make bench   sets up .venv, times training together with its peers, and writes
 #              to results/speed/, in one folder per processor
 # make peers   sets up .venv-peers, with the peers that `bench` compares with
@@ -10,11 +13,12 @@
 # PYTHON=python3.12 picks the interpreter, ARGS="--seed=2" adds flags or options.
 
 PYTHON ?= python3
+MODEL ?= small
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test lint torture bench peers clean
+.PHONY: train test lint torture reproduce bench peers clean
 
 train: $(VENV)/run.done
 	$(BIN)/python ptb_word_lm.py --model=small $(ARGS)
@@ -28,6 +32,9 @@ lint: $(VENV)/test.done
 
 torture: $(VENV)/test.done
 	KILLS=16 $(BIN)/python -m pytest -s --slow tests/scripts/kill_test.py $(ARGS)
+
+reproduce: $(VENV)/run.done
+	$(BIN)/python -m benchmarks.reproduce --model=$(MODEL) $(ARGS)
 
 bench: $(VENV)/run.done
 	$(BIN)/python -m benchmarks.speed --model=small --model=medium --model=large --output=results/speed/{processor} $(ARGS)

@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "neighbors": _MODELS,
     "tasks": _MODELS,
     "data": _BASE,
-    "benchmarks": (*_MODELS, "tasks", "generate", "score", "export",
+    "benchmarks": (*_MODELS, "tasks", "data", "generate", "score", "export",
                    "neighbors"),
 }
 # Folders of the project. The scripts in data are started from their own folder,
