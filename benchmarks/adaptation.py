@@ -1,25 +1,49 @@
 """Perplexity of a model that adapts to the text it reads, by setting.
 
     python -m benchmarks.adaptation --save_path=RUN --text=ptb.valid.txt
+        --test_text=ptb.test.txt --output=results/adaptation/medium.txt
 
 Tries each learning rate of dynamic evaluation, and the cache with each
-combination of the given sizes, thetas and lambdas. This is how the defaults in
-`trained/adaptation.py` were found, on the validation text of the Penn Treebank.
+combination of the given sizes, thetas and lambdas. Then `score.py` reads the
+other text with the best settings.
+
+The defaults in `trained/adaptation.py` are the best settings for all models in
+the folder of --output, by this rule: among the settings that were tried with
+all models, the one with the lowest mean logarithm of perplexity.
 """
 
+import glob
 import itertools
-from collections.abc import Sequence
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 import reader
+from benchmarks import records, scores, transcript
+from configs import Range
+from rnn import files
+from rnn.cli import scripts
+from rnn.errors import SettingError, UserError
 from rnn.training.metrics import perplexity
 from trained import adaptation
 from trained import model as trained_model
 from trained.model import TrainedModel
 
 FLAGS = flags.FLAGS
+
+Numbers = Mapping[str, Sequence[float]]  # by the name of a flag
+
+_CACHE = ("size", "theta", "lambda")
+_RANGES = {
+    "rate": Range(lambda x: 0 < x <= 1e6, "above 0 and at most 1e6"),
+    "size": Range(lambda x: x in range(1, 10**5 + 1),
+                  "whole numbers from 1 to 100,000"),
+    "theta": Range(lambda x: 0 <= x <= 1e6, "from 0 to 1e6"),
+    "lambda": Range(lambda x: 0 <= x < 1, "from 0 to below 1")}
 
 
 def dynamic_log_probs(model: TrainedModel, ids: np.ndarray,
@@ -70,43 +94,132 @@ def cache_log_probs(settings: adaptation.Cache, ids: np.ndarray,
       for start in range(0, len(log_probs), num_steps)])
 
 
-def show(name: str, log_probs: np.ndarray) -> None:
-  """Prints the perplexity of a text."""
-  figure = perplexity(-log_probs.sum(), len(log_probs))
-  print(f"{name:<32} {figure:8.3f}", flush=True)
+def try_settings(model: TrainedModel, text: str,
+                 numbers: Numbers) -> Iterator[str]:
+  """Generates a line for each setting, with the perplexity of a text.
+
+  Raises:
+    UserError: the text cannot be read, or has no word to score.
+  """
+  def line(setting: str, log_probs: np.ndarray) -> str:
+    return f"{setting:<32} {perplexity(-log_probs.sum(), len(log_probs)):8.3f}"
+
+  ids = model.vocabulary.encode(
+      itertools.chain.from_iterable(
+          [*words, reader.EOS] for words in reader.read_lines(text)))
+  if len(ids) < 2:
+    raise UserError(f"--text={text}: has no word to score; name another text")
+  log_probs, hidden = hidden_states(model, ids)
+  yield line("static", log_probs)
+  for size, theta, lambda_ in itertools.product(
+      *(numbers[name] for name in _CACHE)):
+    cache = adaptation.Cache(int(size), theta, lambda_)
+    yield line(f"cache {','.join(f'{x:g}' for x in cache)}", cache_log_probs(
+        cache, ids, log_probs, hidden, model.config.num_steps))
+  for rate in numbers["rate"]:
+    yield line(f"dynamic {rate:g}", dynamic_log_probs(model, ids, rate))
+
+
+def edges(setting: str, numbers: Numbers) -> Iterator[str]:
+  """Generates a line for each number of a setting that may go further.
+
+  It is the lowest or the highest of several that were tried.
+
+  Args:
+    setting: such as "cache 700,0.4,0.15".
+    numbers: the numbers that were tried, by the name of their flag.
+  """
+  method, _, values = setting.partition(" ")
+  names = _CACHE if method == "cache" else ("rate",)
+  for name, value in zip(names, map(float, values.split(",")), strict=True):
+    tried = numbers[name]
+    if len(tried) > 1 and value in (min(tried), max(tried)):
+      yield (f"{name}={value:g} is the "
+             f"{'lowest' if value == min(tried) else 'highest'} that was "
+             "tried: try further ones")
 
 
 def define_flags() -> None:
-  """Defines the flags of this script."""
+  """Defines the flags of this script; only `main` reads them."""
   flags.DEFINE_string("save_path", None, "The folder of the run.")
-  flags.DEFINE_string("text", None, "The text, one sentence per line.")
-  flags.DEFINE_list("rate", ["0.01", "0.03", "0.1", "0.3"],
+  flags.DEFINE_string("text", None, "The text to choose the settings on, one "
+                      "sentence per line.")
+  flags.DEFINE_string("test_text", None,
+                      "A text to read with the best settings.")
+  flags.DEFINE_string("output", None, "A file for all that is printed.")
+  flags.DEFINE_list("rate", ["0.03", "0.05", "0.07", "0.1", "0.14", "0.2"],
                     "Learning rates of dynamic evaluation.")
-  flags.DEFINE_list("size", ["500"], "Sizes of the cache.")
-  flags.DEFINE_list("theta", ["0.1", "0.3", "0.5"], "Thetas of the cache.")
-  flags.DEFINE_list("lambda", ["0.05", "0.1", "0.2"], "Lambdas of the cache.")
+  flags.DEFINE_list("size", ["500", "700", "1000"], "Sizes of the cache.")
+  flags.DEFINE_list("theta", ["0.1", "0.2", "0.3", "0.4", "0.5"],
+                    "Thetas of the cache.")
+  flags.DEFINE_list("lambda", ["0.05", "0.1", "0.15", "0.2"],
+                    "Lambdas of the cache.")
   flags.mark_flags_as_required(["save_path", "text"])
 
 
-def main(_: Sequence[str]) -> None:
-  """Prints one perplexity per setting."""
-  model = trained_model.load(FLAGS.save_path)
-  ids = model.vocabulary.encode(
-      itertools.chain.from_iterable(
-          [*words, reader.EOS] for words in reader.read_lines(FLAGS.text)))
-  log_probs, hidden = hidden_states(model, ids)
-  show("static", log_probs)
-  # A keyword of Python cannot be an attribute of FLAGS.
-  lambdas = FLAGS.get_flag_value("lambda", None)
-  for size, theta, lambda_ in itertools.product(
-      FLAGS.size, FLAGS.theta, lambdas):
-    settings = adaptation.Cache(int(size), float(theta), float(lambda_))
-    show(f"cache {','.join(f'{x:g}' for x in settings)}", cache_log_probs(
-        settings, ids, log_probs, hidden, model.config.num_steps))
-  for rate in map(float, FLAGS.rate):
-    show(f"dynamic {rate:g}", dynamic_log_probs(model, ids, rate))
+def main(argv: Sequence[str]) -> None:
+  """Prints one perplexity per setting, and the best settings."""
+  with scripts.error_lines(argv[0]):
+    numbers = {name: _numbers(name) for name in ("rate", *_CACHE)}
+    shown = {FLAGS.save_path: records.shown_path(FLAGS.save_path),
+             os.path.dirname(FLAGS.text): transcript.SHOWN_DATA}
+    output = transcript.Output(FLAGS.output, shown)
+    output.add("$ python -m benchmarks.adaptation " + shlex.join(sys.argv[1:]))
+    model = trained_model.load(FLAGS.save_path)
+    lines = []
+    for line in try_settings(model, FLAGS.text, numbers):
+      output.add(line)
+      lines.append(line)
+    tried = scores.read_settings("\n".join(lines))
+    best = {method: setting for method in ("dynamic", "cache")
+            if (setting := scores.best([tried], method))}
+    for setting in best.values():
+      output.add(f"best: {setting}", *edges(setting, numbers))
+    if FLAGS.test_text:
+      output.add(_test(best))
+    output.save()
+    if FLAGS.output:
+      print(*_over_all(os.path.dirname(FLAGS.output)), sep="\n", flush=True)
+
+
+def _numbers(name: str) -> list[float]:
+  """Returns the numbers in a flag.
+
+  Raises:
+    SettingError: one is out of range, or no number.
+  """
+  # "lambda" is a keyword of Python, so it cannot be an attribute of FLAGS.
+  texts = FLAGS.get_flag_value(name, None)
+  try:
+    numbers = list(map(float, texts))
+    if not all(map(_RANGES[name].contains, numbers)):
+      raise ValueError
+    return numbers
+  except ValueError:
+    raise SettingError(name, f"must be {_RANGES[name].text}",
+                       ",".join(texts)) from None
+
+
+def _test(best: Mapping[str, str]) -> str:
+  """Returns the transcript of a score of the other text."""
+  return transcript.run(
+      ["score.py", f"--save_path={FLAGS.save_path}",
+       f"--text={FLAGS.test_text}", "--state=carry",
+       *(f"--{method}={setting.partition(' ')[2]}"
+         for method, setting in best.items())], shows="stderr")
+
+
+def _over_all(folder: str) -> Iterator[str]:
+  """Generates a line for each method: the best setting for all models."""
+  tried = []
+  for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.txt"))):
+    with files.open_text(path) as file:
+      tried.append(scores.read_settings(file.read()))
+  for method in "dynamic", "cache":
+    setting = scores.best(tried, method)
+    yield f"{method}: best for all {len(tried)} models in {folder}: " + (
+        setting or "none was tried with all of them")
 
 
 if __name__ == "__main__":
-  define_flags()
-  app.run(main)
+  scripts.run(main, define_flags)

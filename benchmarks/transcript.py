@@ -30,9 +30,10 @@ def plain(text: str, shown: Mapping[str, str]) -> str:
   """
   names = {sys.executable: "python"}
   for path, shown_name in shown.items():
-    names |= dict.fromkeys(
-        {path, os.path.normpath(path), os.path.abspath(path),
-         os.path.realpath(path)}, shown_name)
+    if path:  # it is empty for the folder of a file without a folder
+      names |= dict.fromkeys(
+          {path, os.path.normpath(path), os.path.abspath(path),
+           os.path.realpath(path)}, shown_name)
   for path in sorted(names, key=len, reverse=True):
     text = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", names[path],
                   text)
