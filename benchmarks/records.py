@@ -72,9 +72,9 @@ class Record:
   @property
   def is_on_ptb(self) -> bool:
     """Whether the texts are those of the Penn Treebank."""
-    data = self.config.get("data", {})
-    return {data[split]["file"]: data[split]["sha256"] for split in data
-            if split != "path"} == fetch_ptb.HASHES
+    digests = {text["sha256"] for text in self.config["data"].values()
+               if isinstance(text, dict) and "sha256" in text}
+    return digests == set(fetch_ptb.HASHES.values())
 
   @property
   def is_of_the_table(self) -> bool:
@@ -242,16 +242,17 @@ def publish(record: Record, folder: str, data_paths: Iterable[str]) -> str:
   shown = {record.path: shown_path(record.path),
            **dict.fromkeys(data_paths, transcript.SHOWN_DATA)}
   config = record.config | {
-      "data": record.config["data"] | {
-          "path": transcript.SHOWN_DATA}}
+      "data": record.config["data"] | {"path": transcript.SHOWN_DATA}}
   try:
     os.makedirs(target, exist_ok=True)
     files.write_json(os.path.join(target, "config.json"), config)
     for copied in "metrics.csv", "tests.json", "learning_curve.png":
       source = os.path.join(record.path, copied)
-      if os.path.exists(source):
-        with files.atomic_write(os.path.join(target, copied)) as partial:
-          shutil.copyfile(source, partial)
+      if not os.path.exists(source):
+        files.remove(os.path.join(target, copied))
+        continue
+      with files.atomic_write(os.path.join(target, copied)) as partial:
+        shutil.copyfile(source, partial)
     with files.atomic_write(os.path.join(target, LOG)) as partial:
       with open(partial, "w", encoding="utf-8") as file:
         file.write(transcript.plain(record.log, shown))

@@ -131,6 +131,11 @@ def test_run_of_ptb_word_lm_is_taken_over(
   assert "Epoch: 1" not in out  # it was finished
   log = records.read("results/ptb/small-seed-1-float32").log
   assert "\ndata/ptb\nruns/small-seed-1-float32/x\n\tMaximum" in log
+  # The test figures of another run do not stay.
+  os.rename("mine/tests.json", "kept.json")
+  records.publish(records.read("mine", "mine.log"), records.FOLDER, [])
+  assert not os.path.exists("results/ptb/small-seed-1-float32/tests.json")
+  os.rename("kept.json", "mine/tests.json")
   monkeypatch.setitem(reproduce.TOLERANCE, "small", -1e6)
   assert call("--model=small", "--save_path=mine") == 1
   assert "THE ROW DOES NOT HOLD: valid is -" in capsys.readouterr().out
