@@ -28,8 +28,8 @@ from collections.abc import Iterator
 from typing import IO, TextIO
 
 from benchmarks import contender
-from rnn import files
 from rnn.errors import UserError
+from rnn.runs import lock
 
 _READ = r"train: [\d,]+ tokens"
 _START = re.compile(rf"^(?:\$ .*\n(?:# .*\n)?(?:{_READ})?|{_READ})",
@@ -114,7 +114,7 @@ def recording(path: str, command: str, machine: str) -> Iterator[None]:
   except OSError as error:
     raise _unwritable(path, error) from None
   with log:
-    if not files.lock(log):
+    if not lock.try_lock(log):
       raise UserError(f"{path}: another process writes this log; wait until "
                       "it ends")
     add = _Adder(log)

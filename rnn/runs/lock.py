@@ -67,7 +67,7 @@ class Lock:
 
   def _take(self) -> None:
     file = self._open()
-    if not _try_lock(file):
+    if not try_lock(file):
       with file:
         holder = file.read(99).decode(errors="replace").strip()
       raise RunError(
@@ -100,7 +100,7 @@ class Lock:
     return RunError(f"{self._path}: not a regular file; remove it")
 
 
-def _try_lock(file: IO[bytes]) -> bool:
+def try_lock(file: IO[bytes]) -> bool:
   """Locks an open file for this process; returns whether that succeeded."""
   try:
     import fcntl

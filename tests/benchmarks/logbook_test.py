@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from benchmarks import logbook
-from rnn import files
 from rnn.errors import UserError
+from rnn.runs import lock
 from tests.helpers.calls import ROOT
 
 READ = "train: 929,589 tokens, 0 of them unknown words, read as <unk>\n"
@@ -76,7 +76,7 @@ def test_all_that_is_printed_is_added(tmp_path, capsys):
 def test_log_of_another_process(tmp_path):
   path = str(tmp_path / "log")
   with open(path, "a") as file:
-    assert files.lock(file)
+    assert lock.try_lock(file)
     with pytest.raises(UserError, match="log: another process writes"):
       with logbook.recording(path, "python x.py", ""):
         pass
