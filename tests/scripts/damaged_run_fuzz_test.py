@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import signal
 
 import pytest
 
@@ -145,6 +146,7 @@ def test_damage_to_a_run(trained_runs, tmp_path, capsys, first, number):
         list(commands(run, text, output).items()))
     damage(path, rng)
     capsys.readouterr()
+    signal.alarm(30)  # for this case alone
     what = f"case {case}: {damage.__name__} {path}, {name}"
     try:
       status = call(script, *flags)
