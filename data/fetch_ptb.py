@@ -11,7 +11,6 @@ import hashlib
 import os
 import pathlib
 import posixpath
-import shutil
 import signal
 import sys
 import tarfile
@@ -26,6 +25,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import command
 
+from rnn import archives
 from rnn.errors import UserError, one_line
 
 # File name -> SHA-256.
@@ -230,23 +230,19 @@ def _unpack(archive: str, names: Collection[str], folder: str) -> None:
   """Extracts the named members of a .tgz archive, and no others."""
   missing = set(names)
   try:
-    # A stream ("r|") is read block by block, so a bomb runs into the limit.
-    with gzip.open(archive) as plain, tarfile.open(
-        mode="r|", fileobj=_LimitedFile(plain, _MAX_UNPACKED),  # type: ignore
-    ) as members:
+    with gzip.open(archive) as plain:
+      members = archives.Archive(
+          _LimitedFile(plain, _MAX_UNPACKED))  # type: ignore[arg-type]
       for member in members:
         _refuse_hostile(member)
         member_folder, name = posixpath.split(posixpath.normpath(member.name))
         if member_folder == ARCHIVE_FOLDER and name in names:
-          if not member.isreg() or member.size > _MAX_FILE:
-            raise FetchError(f"its {name} is too long or not a regular file")
           with open(os.path.join(folder, name), "wb") as file:
-            shutil.copyfileobj(members.extractfile(member), file)
+            file.write(members.read(member, _MAX_FILE))
           missing.discard(name)
-  except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError,
-          ValueError) as error:
-    if isinstance(error, FetchError):
-      raise
+  except archives.ArchiveError as error:
+    raise FetchError(str(error)) from None
+  except (gzip.BadGzipFile, zlib.error, EOFError) as error:
     raise FetchError(f"not a complete .tgz archive ({error})") from None
   if missing:
     raise FetchError(f"has no {ARCHIVE_FOLDER}/{min(missing)}")

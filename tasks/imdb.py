@@ -15,13 +15,12 @@ import hashlib
 import itertools
 import os
 import re
-import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 import reader
-from rnn import files
+from rnn import archives, files
 from rnn.errors import DataError
 from rnn.text.vocabulary import EOS, Vocabulary, ranked
 from tasks import ragged
@@ -33,7 +32,7 @@ _SPLITS = ("train", "test")
 _REVIEW = re.compile(r"(?:^|/)(train|test)/(neg|pos|unsup)/\d+_\d+\.txt$")
 _TOKEN = re.compile(r"[A-Za-z]+|[!?.:,()]")
 _BREAK = "<br />"  # the only markup in the reviews
-_BLOCK_BYTES = 1 << 18
+_MAX_REVIEW = 10 ** 7  # bytes; the longest has 14,000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,16 +104,17 @@ def reviews(path: str,
             unsup: bool = False) -> Iterator[tuple[str, int | None, str]]:
   """Generates the reviews of an archive or a folder as (split, label, text).
 
-  An archive is read as a stream, in its own order. A folder is read in the
-  order of the file names.
+  An archive is read as a stream, in its own order, within the limits of
+  `archives`. A folder is read in the order of the file names. A review may have
+  up to 10,000,000 bytes.
 
   Args:
     path: a tar archive, compressed or not, or the folder that it unpacks to.
     unsup: whether to include the reviews without a label; it is None then.
 
   Raises:
-    DataError: the file does not exist, is not an archive, is damaged, has no
-      reviews, or has a review that is not UTF-8.
+    DataError: the file does not exist, is not an archive, is damaged, exceeds
+      a limit, has no reviews, or has a review that is not UTF-8.
   """
   kinds = (*LABELS, "unsup") if unsup else tuple(LABELS)
   read = _read_folder if os.path.isdir(path) else _read_archive
@@ -148,21 +148,15 @@ def _read_archive(path: str, kinds: Sequence[str]
     raise DataError(f"{path}: no such file; download {URL}, and name it or the "
                     "folder aclImdb in it")
   with files.open_binary(path) as stream:
+    archive = archives.Archive(stream)
     try:
-      with tarfile.open(fileobj=stream, mode="r|",
-                        bufsize=_BLOCK_BYTES) as archive:
-        while member := archive.next():
-          # Otherwise memory would grow with the number of members.
-          archive.members.clear()  # type: ignore[attr-defined]
-          match = _REVIEW.search(member.name)
-          if match and match[2] in kinds and (
-              content := member.isfile() and archive.extractfile(member)):
-            yield match, content.read()
-    except (tarfile.TarError, ValueError) as error:
-      raise DataError(f"{path}: not a complete tar archive ({error}); download "
-                      f"{URL} again") from None
-    while stream.read(_BLOCK_BYTES):  # the compressed data end in a checksum
-      pass
+      for member in archive:
+        match = _REVIEW.search(member.name)
+        if match and match[2] in kinds and member.isfile():
+          yield match, archive.read(member, _MAX_REVIEW)
+    except archives.ArchiveError as error:
+      raise DataError(f"{path}: {error}; download {URL} again, or unpack the "
+                      "archive, and name its folder") from None
 
 
 def _read_folder(path: str, kinds: Sequence[str]
@@ -176,8 +170,12 @@ def _read_folder(path: str, kinds: Sequence[str]
       names = os.listdir(folder) if os.path.isdir(folder) else []
     for name in sorted(names):
       if match := _REVIEW.search(os.path.join(folder, name)):
+        files.check_is_file(match.string)
         with files.path_errors(match.string), open(match.string, "rb") as file:
-          data = file.read()
+          data = file.read(_MAX_REVIEW + 1)
+        if len(data) > _MAX_REVIEW:
+          raise DataError(f"{match.string}: has more than {_MAX_REVIEW:,} bytes"
+                          ", so it is no review; move it away")
         yield match, data
 
 

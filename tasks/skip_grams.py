@@ -6,17 +6,16 @@ another passage. NumPy only.
 """
 
 import array
-import codecs
 import collections
 import hashlib
+import io
 import os
-import tarfile
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 import configs
-from rnn import files
+from rnn import archives, files
 from rnn.errors import DataError
 from rnn.text.vocabulary import Words, ranked
 from tasks import imdb, ragged, wikipedia
@@ -30,20 +29,35 @@ def passages(path: str) -> Iterator[list[str]]:
   """Generates the passages of a text.
 
   Args:
-    path: a dump of Wikipedia, the archive of reviews, or plain text. Each may
-      be compressed.
+    path: a dump of Wikipedia, the archive of reviews or its folder, or plain
+      text. Each may be compressed.
 
   Raises:
-    DataError: the file does not exist, or is damaged.
+    DataError: the file does not exist, is damaged, or exceeds a limit of its
+      kind.
   """
+  if os.path.isdir(path):
+    return _reviews(path)
   files.check_is_file(path)  # a pipe could not be read twice
   with files.open_binary(path) as file:
-    start = file.read(1000).removeprefix(codecs.BOM_UTF8).lstrip()
-  if os.path.isfile(path) and tarfile.is_tarfile(path):
-    return (imdb.tokenize(text) for *_, text in imdb.reviews(path, unsup=True))
-  if start.startswith((b"<mediawiki", b"<?xml")):
+    start = file.read(1000)
+  if archives.is_archive(io.BytesIO(start)):
+    return _reviews(path)
+  if start.removeprefix(files.BOM).lstrip().startswith(
+      (b"<mediawiki", b"<?xml")):
     return wikipedia.pages(path)
   return _lines(path)
+
+
+def _reviews(path: str) -> Iterator[list[str]]:
+  """Generates the words of each training review, with a label or without.
+
+  The test reviews are left out, so that a model that starts with the vectors
+  can be tested on them.
+  """
+  return (imdb.tokenize(text)
+          for split, _, text in imdb.reviews(path, unsup=True)
+          if split == "train")
 
 
 def _lines(path: str) -> Iterator[list[str]]:

@@ -4,9 +4,10 @@
         --save_path=runs/vectors --questions=questions-words.txt
 
 The text is a dump of Wikipedia (https://dumps.wikimedia.org/enwiki/latest/),
-the archive of film reviews that tasks.sentiment reads, or plain text like PTB:
-blanks between the words, one sentence per line. The folder of the run receives
-vectors.npy and vectors.txt, see rnn/text/word_vectors.py.
+the archive of film reviews that tasks.sentiment reads (without its test
+reviews), or plain text like PTB: blanks between the words, one sentence per
+line. The folder of the run receives vectors.npy and vectors.txt, see
+rnn/text/word_vectors.py.
 """
 
 from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports

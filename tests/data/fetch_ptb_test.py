@@ -169,7 +169,7 @@ def break_format(server):
 
 def break_contents(server):
   server.pages["/ptb.tgz"] = gzip.compress(b"<html>moved</html>" * 99)
-  return "not a complete .tgz"
+  return "not a complete tar archive"
 
 
 def break_protocol(server):
@@ -252,7 +252,7 @@ def test_wanted_member_must_be_a_regular_file(server, tmp_path):
 @pytest.mark.parametrize("limit, value, message", [
     ("_MAX_DOWNLOAD", 99, "more than 99 bytes"),
     ("_MAX_UNPACKED", 99, "more than 99 bytes"),
-    ("_MAX_FILE", 99, "too long"),
+    ("_MAX_FILE", 99, "ptb.train.txt' has 1,683 bytes; at most 99 are read"),
     ("_MAX_SECONDS", -1, "not finished after"),
 ])
 def test_sizes_and_time_are_limited(server, tmp_path, monkeypatch, limit,

@@ -1,6 +1,7 @@
 """The reader of film reviews, on small archives and folders."""
 
 import gzip
+import os
 import re
 import tracemalloc
 
@@ -248,3 +249,17 @@ def test_an_unreadable_review_is_one_line(tmp_path):
   (tmp_path / "folder/test/pos/1_9.txt").symlink_to("/absent")
   with pytest.raises(DataError, match="^.*/1_9.txt: No such file"):
     list(imdb.reviews(folder))
+
+
+@pytest.mark.usefixtures("no_hang")
+def test_what_is_no_review_in_a_folder_is_one_line(tmp_path, monkeypatch):
+  folder = write_folder(tmp_path / "folder", REVIEWS)
+  monkeypatch.setattr(imdb, "_MAX_REVIEW", 17)
+  path = tmp_path / "folder/train/neg/1_1.txt"  # 18 bytes
+  assert data_error(lambda _: list(imdb.reviews(folder)), path) == (
+      f"{path}: has more than 17 bytes, so it is no review; move it away")
+  path.unlink()
+  assert len(list(imdb.reviews(folder))) == 4
+  os.mkfifo(path)
+  assert data_error(
+      lambda _: list(imdb.reviews(folder)), path).endswith("not a file")

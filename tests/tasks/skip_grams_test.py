@@ -4,6 +4,7 @@ import bz2
 import collections
 import dataclasses
 import gzip
+import tarfile
 import tracemalloc
 
 import numpy as np
@@ -48,11 +49,16 @@ def test_a_dump_is_recognized_by_its_content(tmp_path, pack, head):
   assert list(skip_grams.passages(str(tmp_path / "text"))) == WORDS
 
 
-def test_the_reviews_of_an_archive_are_passages(tmp_path):
+def test_the_training_reviews_of_an_archive_are_passages(tmp_path):
+  """The test reviews are left out: a model may be tested on them."""
   path = write_archive(tmp_path / "a.tar.gz", {
-      "train/pos/0_9.txt": "A b.", "train/unsup/0_0.txt": "c",
-      "test/neg/0_2.txt": "d"})
-  assert list(skip_grams.passages(path)) == [["a", "b", "."], ["c"], ["d"]]
+      "test/neg/0_2.txt": "d", "train/pos/0_9.txt": "A b.",
+      "test/unsup/0_0.txt": "d", "train/unsup/0_0.txt": "c"})
+  assert list(skip_grams.passages(path)) == [["a", "b", "."], ["c"]]
+  with tarfile.open(path) as archive:
+    archive.extractall(tmp_path / "folder")
+  assert list(skip_grams.passages(f"{tmp_path}/folder")) == [
+      ["a", "b", "."], ["c"]]
 
 
 @pytest.mark.parametrize("end", ["\n", ""])
