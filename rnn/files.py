@@ -283,3 +283,24 @@ def read_blocks(path: str) -> Iterator[bytes]:
   except UnicodeDecodeError as error:
     raise DataError(f"{path}: not UTF-8 text, see byte {offset + error.start}; "
                     "convert the file, or choose another one") from None
+
+
+def limited_lines(file: IO[str], path: str, most: int) -> Iterator[str]:
+  """Generates the lines of an open text, none of them longer than `most`.
+
+  So memory stays bounded, whatever the file unpacks to.
+
+  Args:
+    path: the name of the file for the error.
+    most: the longest line, in characters.
+
+  Raises:
+    DataError: a line is longer.
+  """
+  number = 0
+  while line := file.readline(most + 1):
+    number += 1
+    if len(line) > most:
+      raise DataError(f"{path}: line {number} has more than {most:,} "
+                      "characters; use a file with shorter lines")
+    yield line

@@ -23,6 +23,16 @@ def ranked(counts: Mapping[str, int]) -> list[str]:
   return sorted(counts, key=lambda word: (-counts[word], word))
 
 
+def split_blanks(text: str) -> list[str]:
+  """Splits a text at the blanks of ASCII: spaces, tabs and line ends.
+
+  `str.split` would also split at the blanks of Unicode, such as a no-break
+  space.
+  """
+  return [word.decode(errors="surrogateescape")
+          for word in text.encode(errors="surrogateescape").split()]
+
+
 @dataclasses.dataclass(frozen=True)
 class Words:
   """A list of different words. The id of a word is its index.
@@ -69,11 +79,14 @@ class Words:
 
   def save(self, path: str) -> None:
     """Writes a UTF-8 text file with one word per line, in order of id."""
+    # `load` removes a carriage return at the end of a line, which must not be
+    # the word's own.
+    end = "\r\n" if any(word.endswith("\r") for word in self.words) else "\n"
     with open(path, "wb") as file:
       if self.words[0].encode().startswith(files.BOM):
         # `load` removes a BOM, which must not be the word's own.
         file.write(files.BOM)
-      file.writelines(word.encode() + b"\n" for word in self.words)
+      file.writelines(f"{word}{end}".encode() for word in self.words)
 
   @classmethod
   def load(cls: type[_W], path: str) -> _W:
@@ -129,9 +142,7 @@ class Vocabulary(Words):
   @staticmethod
   def split(text: str) -> list[str]:
     """Splits a text at ASCII blanks; a newline becomes `<eos>`."""
-    # As bytes: str.split() would also split at the blanks of Unicode.
-    return [word.decode(errors="surrogateescape") for word in text.replace(
-        "\n", f" {EOS} ").encode(errors="surrogateescape").split()]
+    return split_blanks(text.replace("\n", f" {EOS} "))
 
   @staticmethod
   def join(words: Sequence[str]) -> str:

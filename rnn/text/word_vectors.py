@@ -12,17 +12,20 @@ import functools
 import hashlib
 import logging
 import os
-import zipfile
+import warnings
 from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 
 from rnn import files
 from rnn.errors import DataError
-from rnn.text.vocabulary import Words
+from rnn.text.vocabulary import Words, split_blanks
 
 _WORDS = ".words.txt"
 _ROWS = 200  # questions that are answered at a time
+# Limits on what a compressed file can unpack to, in characters and lines.
+_MAX_LINE = 10 ** 7  # of a file of vectors
+_MAX_QUESTION, _MAX_QUESTIONS = 10_000, 10 ** 6
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +53,8 @@ def load(path: str, wanted: Container[str] | None = None
          ) -> tuple[list[str], np.ndarray]:
   """Reads a file that `save` wrote: the .npy or the .txt.
 
-  The .txt may be compressed, and may come from other programs.
+  The .txt may be compressed, and may come from other programs. Its lines may
+  have up to 10,000,000 characters.
 
   Args:
     wanted: the words to keep; others are dropped and take no memory. None
@@ -74,10 +78,14 @@ def load(path: str, wanted: Container[str] | None = None
 
 def _load_array(path: str, wanted: Container[str] | None
                 ) -> tuple[list[str], np.ndarray]:
-  with files.path_errors(path):
+  files.check_is_file(path)
+  with files.path_errors(path), warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # also about the header
     try:
       vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile):
+    except OSError:
+      raise
+    except Exception:  # the header is Python source, so damage raises anything
       raise DataError(f"{path}: not an array of NumPy, or truncated; save it "
                       "with numpy.save") from None
   if not isinstance(vectors, np.ndarray):
@@ -99,7 +107,8 @@ def _load_text(path: str, wanted: Container[str] | None
                ) -> tuple[list[str], np.ndarray]:
   vectors: dict[str, np.ndarray] = {}
   with files.open_text(path) as file:
-    header = next(file, "").split()
+    lines = files.limited_lines(file, path, _MAX_LINE)
+    header = next(lines, "").split()
     if len(header) != 2 or not all(map(str.isdecimal, header)):
       raise DataError(
           f"{path}: line 1 is not the number of words and the size of the "
@@ -107,13 +116,15 @@ def _load_text(path: str, wanted: Container[str] | None
     size, width = map(int, header)
     if not size or not width:
       raise DataError(f"{path}: line 1 announces {size} words of {width} "
-                      "numbers; at least one of each is needed")
+                      "numbers, but at least one of each is needed; export the "
+                      "vectors again")
     number = 1
-    for number, line in enumerate(file, 2):
+    for number, line in enumerate(lines, 2):
       word, *numbers = line.rstrip().split(" ")
       if len(numbers) != width:
-        raise DataError(f"{path}: line {number} has {len(numbers)} numbers, "
-                        f"not {width} as line 1 says")
+        raise DataError(
+            f"{path}: line {number} has {len(numbers)} numbers, not {width} as "
+            "line 1 says; correct one of the two, or export the vectors again")
       if word in vectors:
         raise DataError(f"{path}: line {number} repeats the word {word}; "
                         "delete one of its lines")
@@ -122,10 +133,12 @@ def _load_text(path: str, wanted: Container[str] | None
           vectors[word] = np.array(numbers, np.float32)
         except ValueError:
           raise DataError(f"{path}: line {number} has a field that is not a "
-                          "number") from None
+                          "number; correct it, or export the vectors again"
+                          ) from None
   if number - 1 != size:
     raise DataError(f"{path}: has {number - 1} words, but line 1 announces "
-                    f"{size}; it may be truncated")
+                    f"{size}; if it is truncated, get it again, or else "
+                    "correct line 1")
   return list(vectors), np.array(list(vectors.values()), np.float32).reshape(
       -1, width)
 
@@ -190,13 +203,15 @@ def read_questions(path: str) -> dict[str, list[list[str]]]:
     A dict, section -> list of questions, of four words each.
 
   Raises:
-    DataError: the file does not exist, has another format, or no questions.
+    DataError: the file does not exist, has another format, no questions, more
+      than 1,000,000 lines, or a line of more than 10,000 characters.
   """
   sections: dict[str, list[list[str]]] = {}
   questions: list[list[str]] | None = None
   with files.open_text(path) as file:
-    for number, line in enumerate(file, 1):
-      words = line.split()
+    for number, line in enumerate(
+        files.limited_lines(file, path, _MAX_QUESTION), 1):
+      words = split_blanks(line)
       if words[:1] == [":"] and len(words) > 1:
         questions = sections.setdefault(" ".join(words[1:]), [])
       elif len(words) == 4 and questions is not None:
@@ -205,6 +220,9 @@ def read_questions(path: str) -> dict[str, list[list[str]]]:
         raise DataError(f"{path}: line {number} is neither a section, such as "
                         "\": family\", nor four words within one; use a file "
                         "in the format of questions-words.txt")
+      if number > _MAX_QUESTIONS:
+        raise DataError(f"{path}: has more than {_MAX_QUESTIONS:,} lines; use "
+                        "fewer questions")
   if not any(sections.values()):
     raise DataError(f"{path}: has no questions; use a file in the format of "
                     "questions-words.txt")

@@ -3,6 +3,8 @@
 import gzip
 import io
 import logging
+import os
+import re
 import tracemalloc
 
 import gensim.models
@@ -127,9 +129,25 @@ def test_a_text_is_read_as_a_stream(tmp_path):
      "not UTF-8"),
     (gzip.compress(TEXT.encode(), mtime=0)[:-9], "truncated or damaged")])
 def test_bad_texts_get_one_line(tmp_path, text, message):
+  """It also says what to do."""
   path = tmp_path / "v.txt"
   path.write_bytes(text if isinstance(text, bytes) else text.encode())
-  assert message in data_error(word_vectors.load, path)
+  error = data_error(word_vectors.load, path)
+  assert message in error and re.search(
+      "; .*(again|convert|correct|delete)", error), error
+
+
+def test_the_lengths_of_lines_are_limited(tmp_path, monkeypatch):
+  """A small compressed file may hold a line that is larger than memory."""
+  monkeypatch.setattr(word_vectors, "_MAX_LINE", 12)
+  path = tmp_path / "v.txt"
+  path.write_bytes(gzip.compress(TEXT.encode()))
+  assert len(word_vectors.load(str(path))[0]) == 3
+  for text, line in (("3 2" + " " * 10, 1),
+                     (TEXT.replace("oil 1", "oil 1.0"), 2)):
+    path.write_bytes(gzip.compress(text.encode()))
+    assert (f"line {line} has more than 12 characters; use a file with shorter"
+            in data_error(word_vectors.load, path))
 
 
 def test_missing_files_get_one_line(tmp_path, prefix):
@@ -173,6 +191,37 @@ def test_bad_arrays_get_one_line(prefix, data, message):
   assert message in data_error(word_vectors.load, f"{prefix}.npy")
 
 
+def test_a_damaged_array_gets_one_line(prefix):
+  """880 changes of one byte in the header, 26 files that are cut short."""
+  path = f"{prefix}.npy"
+  with open(path, "rb") as file:
+    whole = file.read()
+  others = [bytes([byte]) for byte in b"\0\n'(-09:e{\xff"]
+  damaged = [whole[:i] + other + whole[i + 1:]
+             for i in range(80) for other in others]
+  damaged += [whole[:size] for size in range(1, 128, 5)]
+  assert len(damaged) == 880 + 26
+  expected, refused = vectors_of(len(WORDS)), 0
+  for content in damaged:
+    with open(path, "wb") as file:
+      file.write(content)
+    try:
+      words, vectors = word_vectors.load(path)
+      assert words == WORDS and vectors.shape == expected.shape
+    except DataError as error:
+      assert str(error).startswith(f"{path}: ") and "again" in str(error) or (
+          "save it with numpy.save" in str(error))
+      refused += 1
+  assert refused > 800  # a changed blank does no harm
+
+
+@pytest.mark.usefixtures("no_hang")
+def test_an_array_must_be_in_a_file(tmp_path):
+  os.mkfifo(tmp_path / "v.npy")
+  assert data_error(word_vectors.load, tmp_path / "v.npy").endswith(
+      "not a file")
+
+
 def test_an_embedding_starts_with_the_vectors_of_its_words(prefix, caplog):
   caplog.set_level(logging.INFO)
   words = ["of", "gas", "oil", "coal"]
@@ -200,6 +249,20 @@ def test_questions_are_read(tmp_path):
       "family": [["Boy", "girl", "BROTHER", "sister"],
                  ["boy", "girl", "king", "queen"]],
       "capital common": [["athens", "greece", "oslo", "norway"]]}
+  path.write_text(": size\n10\u00a0km 1\u2028km a\x1c \u3000b\n")  # as a text
+  assert word_vectors.read_questions(str(path)) == {
+      "size": [["10\u00a0km", "1\u2028km", "a\x1c", "\u3000b"]]}
+
+
+def test_the_number_of_questions_is_limited(tmp_path, monkeypatch):
+  monkeypatch.setattr(word_vectors, "_MAX_QUESTIONS", 2)
+  path = tmp_path / "questions.txt"
+  path.write_text(": family\n" + "boy girl king queen\n" * 2)
+  assert "more than 2 lines; use fewer" in data_error(
+      word_vectors.read_questions, path)
+  path.write_text(": family\n" + " " * 10_001)
+  assert "line 2 has more than 10,000 characters" in data_error(
+      word_vectors.read_questions, path)
 
 
 @pytest.mark.parametrize("text, message", [
