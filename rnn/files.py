@@ -33,6 +33,7 @@ BOM = b"\xef\xbb\xbf"
 
 _PREFIX = 40  # characters of a file's name that its temporary name repeats
 _BLOCK_BYTES = 1 << 20
+_BLANKS = tuple(b" \t\n\r\v\f")
 _OPENERS: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
@@ -261,7 +262,7 @@ def stamp(path: str) -> list | None:
 def read_blocks(path: str) -> Iterator[bytes]:
   """Generates a UTF-8 file in blocks of about a megabyte.
 
-  A block ends after a blank or a newline, so no word is cut in two.
+  A block ends after a blank of ASCII, so no word is cut in two.
 
   Raises:
     DataError: the file does not exist, is not a file, or is not UTF-8.
@@ -270,19 +271,26 @@ def read_blocks(path: str) -> Iterator[bytes]:
   try:
     with path_errors(path), open(path, "rb") as file:
       offset = 0
-      while block := file.read(_BLOCK_BYTES):
-        end = max(block.rfind(b" "), block.rfind(b"\n")) + 1
-        if end:  # the rest belongs to the next block
-          file.seek(end - len(block), os.SEEK_CUR)
-          block = block[:end]
-        else:
-          block += file.readline()
+      for block in _cut_at_blanks(file):
         block.decode()
         yield block
         offset += len(block)
   except UnicodeDecodeError as error:
     raise DataError(f"{path}: not UTF-8 text, see byte {offset + error.start}; "
                     "convert the file, or choose another one") from None
+
+
+def _cut_at_blanks(file: IO[bytes]) -> Iterator[bytes]:
+  """Generates the blocks of `read_blocks`."""
+  word: list[bytes] = []  # the parts of a word that is not complete
+  while part := file.read(_BLOCK_BYTES):
+    end = max(map(part.rfind, _BLANKS)) + 1
+    if end:
+      yield b"".join([*word, part[:end]])
+      word = []
+    word.append(part[end:])
+  if rest := b"".join(word):
+    yield rest
 
 
 def limited_lines(file: IO[str], path: str, most: int) -> Iterator[str]:

@@ -21,8 +21,8 @@ import csv
 import hashlib
 import math
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
+from typing import IO
 
 from absl import flags
 
@@ -46,6 +46,7 @@ HELD_OUT = {"valid": 9, "test": 19}
 _PERIOD = 20
 _PTB = "ptb.char.{}.txt"
 _MAX_LINE = 10_000  # characters; a longer line is read as several
+_MAX_ROW = 1_000_000  # characters
 
 
 # Data
@@ -108,27 +109,55 @@ def _join_characters(lines: Iterable[str]) -> Iterator[str]:
 def read_lines(path: str) -> Iterator[str]:
   """Generates the lines of a text, each with a newline.
 
-  A table of arXiv papers (tab-separated, with a header) gives its abstracts. A
-  very long line comes in parts, of which only the last has the newline.
+  A table of arXiv papers (tab-separated, with a header) gives its abstracts; a
+  row may have up to 1,000,000 characters. A very long line comes in parts, of
+  which only the last has the newline.
 
   Raises:
-    DataError: the file does not exist, is not a file, not UTF-8, or damaged.
+    DataError: the file does not exist, is not a file, not UTF-8, or damaged; or
+      a row of a table is too long.
   """
   files.check_is_file(path)  # a pipe could not be read once per split
   with files.open_text(path) as file:
     line = file.readline(_MAX_LINE)
     columns = line.rstrip("\r\n").split("\t")
     if "abstract" in columns[1:]:
-      csv.field_size_limit(sys.maxsize)
-      for row in csv.DictReader(file, columns, dialect="excel-tab"):
-        yield " ".join((row["abstract"] or "").split()) + "\n"
+      for abstract in _abstracts(path, file, columns):
+        yield " ".join(abstract.split()) + "\n"
       return
     while line:
       following = file.readline(_MAX_LINE)
+      if line.endswith("\r") and following == "\n":  # cut within a line end
+        following = file.readline(_MAX_LINE)
       if line.endswith(("\r", "\n")) or not following:
         line = line.rstrip("\r\n") + "\n"
       yield line
       line = following
+
+
+def _abstracts(path: str, file: IO[str],
+               columns: Sequence[str]) -> Iterator[str]:
+  """Generates the abstracts in the rows of a table, below its header."""
+  length, number = 0, 1  # of a row, so far; of the line
+
+  def lines() -> Iterator[str]:
+    nonlocal length, number
+    while line := file.readline(_MAX_ROW + 1):
+      length, number = length + len(line), number + 1
+      if length > _MAX_ROW:
+        raise DataError(f"{path}: line {number:,} belongs to a row of more "
+                        f"than {_MAX_ROW:,} characters; close the quote in "
+                        "front of it, or shorten the row")
+      yield line
+
+  csv.field_size_limit(_MAX_ROW)
+  try:
+    for row in csv.reader(lines(), dialect="excel-tab"):
+      length = 0
+      if row:
+        yield dict(zip(columns, row, strict=False)).get("abstract", "")
+  except csv.Error as error:
+    raise DataError(f"{path}: line {number:,}: {error}; correct it") from None
 
 
 def _number_characters(lines: Iterable[str],

@@ -32,6 +32,7 @@ _SPLITS = ("train", "test")
 _REVIEW = re.compile(r"(?:^|/)(train|test)/(neg|pos|unsup)/\d+_\d+\.txt$")
 _TOKEN = re.compile(r"[A-Za-z]+|[!?.:,()]")
 _BREAK = "<br />"  # the only markup in the reviews
+_MAX_WORDS = 5_000_000  # different ones
 _MAX_REVIEW = 10 ** 7  # bytes; the longest has 14,000
 
 
@@ -53,8 +54,9 @@ def read_reviews(path: str,
                  vocab_size: int) -> tuple[Reviews, Reviews, Vocabulary]:
   """Reads the labeled reviews, in one pass.
 
-  Memory grows with the number of different words; the ids are on the disk. One
-  log line per split says how many of its words are unknown and become `<unk>`.
+  Memory grows with the number of different words, of which there may be up to
+  5,000,000; the ids are on the disk. One log line per split says how many of
+  its words are unknown and become `<unk>`.
 
   Args:
     path: the archive, or the folder that it unpacks to.
@@ -66,8 +68,8 @@ def read_reviews(path: str,
     vocabulary. Ids are ranks by (-count, word), and `<unk>` is last.
 
   Raises:
-    DataError: as in `reviews`; a split lacks reviews of a label; or the
-      temporary files cannot be written.
+    DataError: as in `reviews`; a split lacks reviews of a label; there are too
+      many different words; or the temporary files cannot be written.
   """
   index_of: collections.defaultdict = collections.defaultdict()
   index_of.default_factory = index_of.__len__  # numbers a new word
@@ -84,6 +86,9 @@ def read_reviews(path: str,
         counts.update(words)
       writers[split].append(np.fromiter(
           map(index_of.__getitem__, words), np.int32, len(words)))
+      if len(index_of) > _MAX_WORDS:
+        raise DataError(f"{path}: has more than {_MAX_WORDS:,} different words;"
+                        " leave some reviews out")
       assert label is not None  # unlabeled reviews were not asked for
       labels[split].append(label)
     numbered = {split: writer.finish() for split, writer in writers.items()}

@@ -30,6 +30,8 @@ _FIELDS = 6 + PIXELS
 _FOLDS = 10
 _MAX_LINE = 10_000  # bytes; a longer line is cut. A valid line has about 300.
 
+_MAX_WORD = 1000  # letters; the longest has 14
+
 # The layout of a page. Lengths are in pixels of the letters.
 _COLUMNS = 4  # of words
 _LONGEST_WORD = 14  # letters; the data have no longer words
@@ -235,6 +237,9 @@ def _words(path: str) -> Iterator[list[_Letter]]:
       raise DataError(f"{path}: line {number}: {error}; download {URL} again"
                       ) from None
     word.append(letter)
+    if len(word) > _MAX_WORD:
+      raise DataError(f"{path}: line {number}: a word of more than "
+                      f"{_MAX_WORD:,} letters; download {URL} again")
     if letter.next_id == -1:
       yield word
       word = []

@@ -17,11 +17,12 @@ import numpy as np
 import configs
 from rnn import archives, files
 from rnn.errors import DataError
-from rnn.text.vocabulary import Words, ranked
+from rnn.text.vocabulary import Words, ranked, split_blanks
 from tasks import imdb, ragged, wikipedia
 
 _NOISE_POWER = 0.75  # on the counts, as in word2vec
 _MAX_COUNTED = 5_000_000  # different words that are counted at a time
+_MAX_WORD = 250  # characters; longer words are not learned
 _MAX_LINE = 1 << 20  # characters; a longer line is read as several
 
 
@@ -61,13 +62,18 @@ def _reviews(path: str) -> Iterator[list[str]]:
 
 
 def _lines(path: str) -> Iterator[list[str]]:
-  """Generates the words of each line; a very long line comes in parts."""
+  """Generates the words of each line; a very long line comes in parts.
+
+  Lines are split as in `reader`. A word that is too long to be learned may be
+  cut.
+  """
   rest = ""
   with files.open_text(path) as file:
     while part := file.readline(_MAX_LINE):
-      words, rest = (rest + part).split(), ""
-      if len(part) == _MAX_LINE and not part[-1].isspace():
-        rest = words.pop()  # the word may continue in the next part
+      words, rest = split_blanks(rest + part), ""
+      if len(part) == _MAX_LINE and split_blanks(part[-1]):
+        # The word may continue in the next part.
+        rest = words.pop()[:_MAX_WORD + 1]
       yield words
   if rest:
     yield [rest]
@@ -76,7 +82,8 @@ def _lines(path: str) -> Iterator[list[str]]:
 class Corpus:
   """The frequent words of a text, as ids on the disk.
 
-  Other words are dropped before contexts are formed.
+  Other words are dropped before contexts are formed, and so are words of more
+  than 250 characters.
 
   Attributes:
     words: the vocabulary, a `Words`, the most frequent first.
@@ -127,13 +134,14 @@ class Corpus:
 def _count_words(path: str) -> collections.Counter:
   """Counts the words of a text in bounded memory.
 
-  Whenever there are too many different words, the rarest are forgotten, with a
-  bar that rises each time, as in word2vec.
+  Words of more than 250 characters are not counted. Whenever there are too many
+  different words, the rarest are forgotten, with a bar that rises each time, as
+  in word2vec.
   """
   counts: collections.Counter = collections.Counter()
   bar = 1
   for words in passages(path):
-    counts.update(words)
+    counts.update(word for word in words if len(word) <= _MAX_WORD)
     while len(counts) > _MAX_COUNTED:
       counts = collections.Counter(
           {word: count for word, count in counts.items() if count > bar})

@@ -1,6 +1,7 @@
 """Vocabularies: words or characters, their ids, and the file of a run."""
 
 import dataclasses
+import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, TypeVar
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 EOS = "<eos>"
 UNK = "<unk>"
+
+_NO_BLANKS = re.compile(r"[^ \t\n\r\v\f]+")
 
 _W = TypeVar("_W", bound="Words")
 _V = TypeVar("_V", bound="Vocabulary")
@@ -29,8 +32,7 @@ def split_blanks(text: str) -> list[str]:
   `str.split` would also split at the blanks of Unicode, such as a no-break
   space.
   """
-  return [word.decode(errors="surrogateescape")
-          for word in text.encode(errors="surrogateescape").split()]
+  return _NO_BLANKS.findall(text)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,12 @@ import gzip
 import lzma
 import math
 import re
+import tracemalloc
+from unittest import mock
 
+import hypothesis
 import pytest
+from hypothesis import strategies
 
 import configs
 import generate
@@ -19,6 +23,7 @@ from rnn.training import signals
 from tasks import char_lm
 from tests.helpers.calls import assert_one_line
 from tests.helpers.run_folders import StopAfter, assert_same_run
+from tests.helpers.texts import data_error
 
 LINES = [f"we train net {i} on {i * 7 % 13} data, 'twas so." for i in range(60)]
 SMALL = ("--config_override=hidden_size=12,batch_size=4,num_steps=10,"
@@ -91,6 +96,66 @@ def test_the_penn_treebank_as_characters_is_read(tmp_path):
         "n o _ i t \n < u n k > \n ")
   texts, vocabulary = char_lm.read_corpus(str(tmp_path))
   assert set(decode(texts, vocabulary).values()) == {"no it\n<unk>\n"}
+
+
+@hypothesis.settings(max_examples=300)
+@hypothesis.given(
+    strategies.text(strategies.sampled_from("ab \r\n\n\r\u00e9\u2028\x85")),
+    strategies.integers(1, 6))
+@hypothesis.example("a\r\nb", 2)
+@hypothesis.example("ab\r\n\r\n", 3)
+def test_lines_of_any_length_join_to_the_text(tmp_path_factory, text, most):
+  """Line ends of all kinds, cut anywhere; a line end is never cut in two."""
+  path = str(tmp_path_factory.getbasetemp() / "lines.txt")
+  with open(path, "wb") as file:
+    file.write(text.encode())
+  with mock.patch.object(char_lm, "_MAX_LINE", most):
+    lines = list(char_lm.read_lines(path))
+  assert [c for line in lines for c in Characters.split(line)] == (
+      Characters.split(text) + [EOS] * (not text.endswith(("\r", "\n")))
+      if text else [])
+  assert all(0 < len(line) <= most + 1 and "\n" not in line[:-1]
+             for line in lines)
+
+
+@pytest.mark.parametrize("number", [9_997, 9_998, 9_999, 10_000, 10_001])
+def test_a_line_end_at_the_limit_of_a_line_adds_no_line(tmp_path, number):
+  path = tmp_path / "text"
+  path.write_bytes(b"a" * number + b"\r\nb\r\n")
+  assert "".join(char_lm.read_lines(str(path))) == "a" * number + "\nb\n"
+
+
+TABLES = {
+    "a quote that is not closed": (
+        'x\t"' + "a b\n" * 500_000, "line 250,001 belongs to a row"),
+    "a row without end": (
+        '"\n"\t' * 500_000, "line 250,002 belongs to a row"),
+    "a line without end": (
+        "a" * 3_000_000, "line 2 belongs to a row of more than 1,000,"),
+    "a field of newlines": (
+        'x\t"' + "\n" * 1_000_000, "line 999,999 belongs to a row"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_that_take_all_memory_get_one_line(tmp_path, name):
+  rows, message = TABLES[name]
+  path = tmp_path / "table"
+  path.write_bytes(lzma.compress((HEADER + rows).encode(), preset=0))
+  tracemalloc.start()
+  try:
+    assert message in data_error(
+        lambda path: list(char_lm.read_lines(path)), path)
+    peak = tracemalloc.get_traced_memory()[1]
+  finally:
+    tracemalloc.stop()
+  assert peak < 3e7
+
+
+def test_blank_rows_are_skipped_and_short_ones_are_blank(tmp_path):
+  path = tmp_path / "table"
+  path.write_text(HEADER + "\n" * 9 + "1\ta b\n\n2\n3\t c\n")
+  assert list(char_lm.read_lines(str(path))) == ["a b\n", "\n", "c\n"]
 
 
 BAD = {

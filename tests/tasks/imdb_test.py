@@ -251,6 +251,13 @@ def test_an_unreadable_review_is_one_line(tmp_path):
     list(imdb.reviews(folder))
 
 
+def test_the_number_of_different_words_is_limited(archive, monkeypatch):
+  monkeypatch.setattr(imdb, "_MAX_WORDS", 6)
+  imdb.read_reviews(archive, 10)  # a b c d . <eos>
+  monkeypatch.setattr(imdb, "_MAX_WORDS", 5)
+  assert "has more than 5 different words; leave some" in read_error(archive)
+
+
 @pytest.mark.usefixtures("no_hang")
 def test_what_is_no_review_in_a_folder_is_one_line(tmp_path, monkeypatch):
   folder = write_folder(tmp_path / "folder", REVIEWS)

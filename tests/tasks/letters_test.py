@@ -106,6 +106,14 @@ def test_a_word_without_end_is_one_line(tmp_path, lines):
   assert "truncated in line 1, within a word" in read_error(path)
 
 
+def test_a_word_without_limit_is_one_line(tmp_path):
+  """Its letters follow each other in a circle."""
+  line = letter_lines([("aa", 0)], images_of([("aa", 0)]))[0].replace(
+      "1\ta\t2", "1\ta\t1")
+  path = write(tmp_path / "letters", [line] * 1001)
+  assert "line 1001: a word of more than 1,000 letters" in read_error(path)
+
+
 @pytest.mark.parametrize("unpacked", [False, True])
 def test_an_empty_file_is_one_line(tmp_path, unpacked):
   path = write(tmp_path / "letters", [], unpacked)

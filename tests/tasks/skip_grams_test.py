@@ -6,14 +6,22 @@ import dataclasses
 import gzip
 import tarfile
 import tracemalloc
+from unittest import mock
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies
 
 import configs
+import reader
 from tasks import skip_grams
+from tests.helpers.odd_input import BLANKS
+from tests.helpers.odd_input import WORDS as ODD_WORDS
 from tests.helpers.texts import DUMP, WORDS, data_error, write_archive
 
+WORDS_AND_BLANKS = [word for word in ODD_WORDS if "<eos>" not in word] + [
+    "cd", "efg", *BLANKS]
 CONFIG = dataclasses.replace(configs.WORD2VEC, batch_size=20, num_noise=4)
 LINES = ["the cat sees the dog", "a dog sees the cat", "", "the dog", "owl"]
 
@@ -67,6 +75,41 @@ def test_the_lines_of_plain_text_are_passages(tmp_path, end):
   path.write_bytes(gzip.compress(("\n".join(LINES) + end).encode()))
   assert list(skip_grams.passages(str(path))) == [
       line.split() for line in LINES]
+
+
+@hypothesis.settings(max_examples=200)
+@hypothesis.given(
+    strategies.lists(strategies.sampled_from(WORDS_AND_BLANKS)).map("".join),
+    strategies.sampled_from([1, 2, 3, 7, 1 << 20]))
+@hypothesis.example("10\u00a0km \u3000 a\x1cb\x85c\u2028d\ve\tf", 1 << 20)
+@hypothesis.example("a\u00a0 b", 2)  # the limit is at a blank of Unicode
+def test_words_are_those_of_the_reader(tmp_path_factory, text, max_line):
+  """However a line is cut."""
+  path = str(tmp_path_factory.getbasetemp() / "words.txt")
+  with open(path, "wb") as file:
+    file.write(text.encode())
+  with mock.patch.object(skip_grams, "_MAX_LINE", max_line):
+    words = sum(skip_grams.passages(path), [])
+  expected = reader.Vocabulary.split(text.removeprefix("\ufeff"))
+  assert words == [word for word in expected if word != reader.EOS]
+
+
+def test_long_words_are_not_learned(tmp_path, monkeypatch):
+  """Nor are they kept, so that a word of 40 MB takes no memory."""
+  long, longest = "x" * 251, "y" * 250
+  path = write(tmp_path / "text", [f"a {long} b {longest}"] * 3)
+  assert skip_grams.Corpus(path, 9, 1).words.words == ("a", "b", longest)
+  path = tmp_path / "text.gz"
+  path.write_bytes(gzip.compress(
+      b"a b " + b"x" * 40_000_000 + b" a b\na b\n", 1))
+  tracemalloc.start()
+  try:
+    corpus = skip_grams.Corpus(str(path), 9, 1)
+    peak = tracemalloc.get_traced_memory()[1]
+  finally:
+    tracemalloc.stop()
+  assert corpus.words.words == ("a", "b") and corpus.counts.tolist() == [3, 3]
+  assert peak < 2e7
 
 
 def test_a_long_line_is_cut_between_words(tmp_path, monkeypatch):

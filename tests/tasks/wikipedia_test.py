@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import re
 import time
 import tracemalloc
 
@@ -101,3 +102,62 @@ def test_bad_dumps_get_one_line(tmp_path, data, message):
   path.write_bytes(data)
   assert message in data_error(
       lambda path: list(wikipedia.pages(path)), path)
+
+
+ENTITIES = b"""<!DOCTYPE mediawiki [<!ENTITY a "some text">%b]>""" % b"".join(
+    b'<!ENTITY %c "%b">' % (name, b"&%c;" % (name - 1) * 10)
+    for name in b"bcdefghij")
+LONG = b"x" * (3 << 20)
+
+
+@pytest.mark.parametrize("data, message", [
+    (ENTITIES + dump(page("A", "_")).replace(b"_", b"&j;"),
+     "not a MediaWiki dump.*it has a document type declaration"),
+    (dump(page("A", "a"), page("B", "b c " * 99)),
+     "page number 2 has more than 300 characters; get a dump of pages-art"),
+    (dump(page("A", "a")).replace(b"<title>", b"<t" + LONG),
+     "page number 1 has a tag of more than 1,048,576 bytes"),
+    (dump(page("A", "a")).replace(b"<id>", b"<!--" + LONG + b"-->"),
+     "page number 1 has a tag of more than 1,048,576 bytes")])
+def test_dumps_that_take_all_memory_get_one_line(
+    tmp_path, monkeypatch, data, message):
+  monkeypatch.setattr(wikipedia, "_MAX_PAGE", 300)
+  path = tmp_path / "dump"
+  path.write_bytes(bz2.compress(data))
+  tracemalloc.start()
+  try:
+    assert re.search(message, data_error(
+        lambda path: list(wikipedia.pages(path)), path))
+    peak = tracemalloc.get_traced_memory()[1]
+  finally:
+    tracemalloc.stop()
+  assert peak < 1e7
+
+
+@pytest.mark.parametrize("tags, message", [
+    (b"<a/>" * 300_000, "no element found"),
+    (b"<a>" * 300_000, "page number 1 has more than 1,000 kinds of tags, or"),
+    (b"".join(b"<a%d/>" % i for i in range(100_000)),
+     "page number 1 has more than 1,000 kinds of tags"),
+    (b"".join(b"<a b%d=''/>" % i for i in range(100_000)),
+     "page number 1 has more than 1,000 kinds of tags")])
+def test_tags_without_end_take_no_memory(tmp_path, tags, message):
+  path = tmp_path / "dump"
+  path.write_bytes(bz2.compress(b"<mediawiki><page>" + tags))
+  tracemalloc.start()
+  try:
+    assert message in data_error(
+        lambda path: list(wikipedia.pages(path)), path)
+    peak = tracemalloc.get_traced_memory()[1]
+  finally:
+    tracemalloc.stop()
+  assert peak < 3e6
+
+
+def test_of_a_page_with_its_history_the_last_text_is_read(tmp_path):
+  revision = "<revision><text>one {} two</text></revision>"
+  path = tmp_path / "dump"
+  path.write_bytes(dump(
+      page("A", "a").replace("</page>", "".join(
+          revision.format(word) for word in ("b", "c", "d")) + "</page>")))
+  assert list(wikipedia.pages(str(path))) == [["one", "d", "two"]]
