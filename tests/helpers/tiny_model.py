@@ -26,8 +26,14 @@ def parameters(session):
 
 def dropout_masks(session, config, seed, step):
   """Returns the mask of each of the L + 1 sites, [T, B, size]."""
-  sizes = (config.input_size, *config.layer_sizes)
+  return masks_of_shapes(session, [
+      (config.num_steps, config.batch_size, size)
+      for size in (config.input_size, *config.layer_sizes)],
+      config.keep_prob, seed, step)
+
+
+def masks_of_shapes(session, shapes, keep_prob, seed, step):
+  """Returns the masks of a step, one of each shape."""
   return [session.run(tf.nn.experimental.stateless_dropout(
-      tf.ones([config.num_steps, config.batch_size, size]),
-      1 - config.keep_prob, seed=[seed, step * len(sizes) + site]))
-          for site, size in enumerate(sizes)]
+      tf.ones(shape), 1 - keep_prob, seed=[seed, step * len(shapes) + site]))
+          for site, shape in enumerate(shapes)]

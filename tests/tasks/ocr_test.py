@@ -20,6 +20,7 @@ from tests.helpers import oracle
 from tests.helpers.calls import assert_one_line
 from tests.helpers.run_folders import StopAfter, assert_same_run, variables_of
 from tests.helpers.texts import letter_lines
+from tests.helpers.tiny_model import masks_of_shapes
 
 TINY = dataclasses.replace(
     configs.OCR, hidden_size=6, batch_size=4, max_max_epoch=2)
@@ -49,13 +50,23 @@ def make_batch():
           np.array([5, 1, 3], np.int32))
 
 
+@pytest.mark.parametrize("is_training", [False, True])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_the_loss_equals_the_oracle_on_a_batch_with_padding(bidirectional):
+def test_the_loss_equals_the_oracle_on_a_batch_with_padding(
+    bidirectional, is_training):
+  """In training, dropout applies to the outputs; each letter has its mask."""
   pixels, labels, lengths = make_batch()
+  width = 6 * (1 + bidirectional)
   with tf.Graph().as_default(), tf.Session() as session:
-    model = ocr.OCRModel(TINY, *map(tf.constant, (pixels, labels, lengths)),
-                         bidirectional=bidirectional, options=Options(seed=3))
+    model = ocr.OCRModel(
+        dataclasses.replace(TINY, keep_prob=0.4),
+        *map(tf.constant, (pixels, labels, lengths)), bidirectional,
+        is_training, tf.constant(np.int64(5)), 0.1, Options(seed=3))
     session.run(tf.global_variables_initializer())
+    mask = np.ones([5, 3, width])
+    if is_training:
+      [mask] = masks_of_shapes(session, [(5, 3, width)], 0.4, seed=3, step=5)
+      assert set(np.unique(mask)) == {0, np.float32(2.5)}
     result = session.run({
         "losses": model.losses, "predicted": model.predicted,
         "values": {v.op.name: v for v in model.variables}, **model.counts})
@@ -69,8 +80,8 @@ def test_the_loss_equals_the_oracle_on_a_batch_with_padding(bidirectional):
                       for part in ("kernel", "bias"))
       outputs.append(oracle.layer(
           "gru", x[::step], (np.zeros([1, 6]),), kernel, bias)[0][::step])
-    logits = (np.concatenate(outputs, axis=2) @ values["Model/softmax_w"]
-              + values["Model/softmax_b"])
+    outputs = np.concatenate(outputs, axis=2) * mask[:length, row:row + 1]
+    logits = outputs @ values["Model/softmax_w"] + values["Model/softmax_b"]
     expected[:length, row] = oracle.cross_entropy(
         logits, labels[:length, row:row + 1])[0][:, 0]
     predicted = logits[:, 0].argmax(axis=1)

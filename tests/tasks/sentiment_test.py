@@ -21,6 +21,7 @@ from tests.helpers import oracle
 from tests.helpers.calls import assert_one_line
 from tests.helpers.run_folders import StopAfter, assert_same_run, variables_of
 from tests.helpers.texts import write_archive
+from tests.helpers.tiny_model import masks_of_shapes
 
 TINY = dataclasses.replace(
     configs.SENTIMENT, hidden_size=6, embedding_size=4, batch_size=4,
@@ -60,22 +61,30 @@ def train(archive, folder, config=TINY, seed=1, check_stop=lambda: None):
       config.max_max_epoch, sentiment.ERROR, run, check_stop=check_stop)
 
 
-def test_the_loss_equals_the_oracle_on_a_batch_with_padding():
+@pytest.mark.parametrize("is_training", [False, True])
+def test_the_loss_equals_the_oracle_on_a_batch_with_padding(is_training):
+  """In training with dropout: all steps of a review share a mask."""
   words = np.random.default_rng(1).integers(0, 9, [7, 3]).astype("int32")
   lengths, labels = np.array([7, 1, 4]), np.array([1, 0, 1])
   with tf.Graph().as_default(), tf.Session() as session:
     model = sentiment.SentimentModel(
-        TINY, 9, *(tf.constant(x, tf.int32) for x in (words, lengths, labels)))
+        dataclasses.replace(TINY, keep_prob=0.4), 9,
+        *(tf.constant(x, tf.int32) for x in (words, lengths, labels)),
+        is_training, tf.constant(np.int64(5)), 0.1, Options(seed=3))
     session.run(tf.global_variables_initializer())
+    masks = [np.ones([3, 4]), np.ones([3, 6])]
+    if is_training:
+      masks = masks_of_shapes(session, [(3, 4), (3, 6)], 0.4, seed=3, step=5)
+      assert all(set(np.unique(m)) == {0, np.float32(2.5)} for m in masks)
     result = session.run({
         "losses": model.losses, "probs": model.probs,
         "values": {v.op.name: v for v in model.variables}, **model.counts})
   values = {k: v.astype(float) for k, v in result["values"].items()}
   _, (h,) = oracle.layer(
-      "gru", values["Model/embedding"][words], (np.zeros([3, 6]),),
+      "gru", values["Model/embedding"][words] * masks[0], (np.zeros([3, 6]),),
       values["Model/RNN/gru_cell/kernel"], values["Model/RNN/gru_cell/bias"],
       lengths)
-  logits = h @ values["Model/softmax_w"] + values["Model/softmax_b"]
+  logits = h * masks[1] @ values["Model/softmax_w"] + values["Model/softmax_b"]
   losses, _ = oracle.cross_entropy(logits, labels)
   np.testing.assert_allclose(result["losses"], losses, atol=1e-6)
   assert result["nats"] == pytest.approx(losses.sum(), rel=1e-5)
