@@ -24,6 +24,7 @@ import tqdm
 from absl import flags
 
 import reader
+from rnn import terminal
 from rnn.errors import DataError, UserError
 from rnn.text.vocabulary import UNK, Characters
 from trained import adaptation, model_flags
@@ -202,6 +203,7 @@ def main(argv: Sequence[str]) -> None:
     totals = Totals(vocabulary, len(estimates))
     start = time.perf_counter()
     with tqdm.tqdm(unit=" words", unit_scale=True, leave=False,
+                   file=terminal.controllable(sys.stderr), dynamic_ncols=True,
                    disable=not sys.stderr.isatty() or sys.stdout.isatty()
                    ) as progress:
       for line, log_probs in scores:

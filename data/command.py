@@ -13,6 +13,7 @@ from typing import NoReturn
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from rnn import terminal
 from rnn.errors import UserError, one_line
 
 
@@ -24,6 +25,7 @@ class Parser(argparse.ArgumentParser):
     self.exit(2, f"{self.prog}: {one_line(message)}\n")
 
 
+@terminal.safe_output()
 def run(prog: str, action: Callable[[], str]) -> int:
   """Calls `action`, prints the text that it returns, and prints its errors.
 

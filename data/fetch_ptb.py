@@ -16,6 +16,8 @@ import sys
 import tarfile
 import tempfile
 import time
+import urllib.parse
+import urllib.request
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import IO
@@ -25,7 +27,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import command
 
-from rnn import archives
+from rnn import archives, terminal
 from rnn.errors import UserError, one_line
 
 # File name -> SHA-256.
@@ -79,7 +81,7 @@ def fetch(output: str | os.PathLike, sources: Sequence[str] = SOURCES,
 
   Args:
     output: the folder. It is created if it does not exist.
-    sources: URLs of archives or folders, as in SOURCES.
+    sources: URLs or paths of archives or folders, as in SOURCES.
     hashes: file name -> SHA-256. An existing file with the right SHA-256 is
       not downloaded again.
     timeout: how long to wait for a server's next packet, in seconds.
@@ -157,18 +159,50 @@ def _fetch_from(source, hashes, work, timeout):
   """Downloads the files from one source and verifies them."""
   if source.endswith((".tgz", ".tar.gz")):
     archive = os.path.join(work, "archive.tgz")
-    _download(source, archive, _MAX_DOWNLOAD, timeout)
+    _get(source, archive, _MAX_DOWNLOAD, timeout)
     _unpack(archive, hashes, work)
   else:
     for name in hashes:
-      _download(f"{source.rstrip('/')}/{name}", os.path.join(work, name),
-                _MAX_FILE, timeout)
+      _get(f"{source.rstrip('/')}/{name}", os.path.join(work, name), _MAX_FILE,
+           timeout)
   for name, digest in hashes.items():
     if _sha256(os.path.join(work, name)) != digest:
       raise FetchError(f"its {name} is not the file of PTB (SHA-256 differs)")
 
 
-def _download(url: str, path: str, max_bytes: int, timeout: float) -> None:
+def _get(source: str, path: str, max_bytes: int, timeout: float) -> None:
+  """Copies a file of this machine, or downloads a file, to `path`."""
+  scheme, is_url, _ = source.partition("://")
+  with open(path, "wb") as file:
+    limited = _LimitedFile(file, max_bytes)
+    if not is_url or scheme.lower() == "file":
+      for block in _blocks(source):
+        limited.write(block)
+    elif scheme.lower() in ("http", "https"):
+      _download(source, limited, max_bytes, timeout)
+    else:
+      raise FetchError("not an http, https or file URL")
+
+
+def _blocks(source: str) -> Iterator[bytes]:
+  """Generates the content of a file of this machine, a path or a file URL."""
+  path = source
+  if source.lower().startswith("file://"):
+    path = urllib.request.url2pathname(urllib.parse.urlsplit(source).path)
+  if os.path.exists(path) and not os.path.isfile(path):
+    raise FetchError("not a file")  # a pipe would wait
+  try:
+    with open(path, "rb") as file:
+      while block := file.read(1 << 16):
+        yield block
+  except OSError as error:
+    raise FetchError(error.strerror) from None
+  except ValueError as error:  # file:///%00
+    raise FetchError(f"not a file name ({error})") from None
+
+
+def _download(url: str, file: "_LimitedFile", max_bytes: int,
+              timeout: float) -> None:
   """Downloads a file, and shows the progress on a terminal."""
   try:
     # Slow, and only a download needs them.
@@ -181,15 +215,16 @@ def _download(url: str, path: str, max_bytes: int, timeout: float) -> None:
   print(f"Downloading {url}", file=sys.stderr)
   # pooch corrects the total when the server has answered. disable=None hides
   # the bar unless standard error is a terminal.
-  with open(path, "wb") as file, tqdm.tqdm(
+  with tqdm.tqdm(
       total=max_bytes, unit="B", unit_scale=True, ncols=79, disable=None,
-      desc=posixpath.basename(url)) as bar:
+      desc=one_line(posixpath.basename(url)),
+      file=terminal.controllable(sys.stderr)) as bar:
     # Without "identity", a server may compress, and Content-Length would not
     # be the size of the file.
     download = pooch.HTTPDownloader(
         bar, timeout=timeout, headers={"Accept-Encoding": "identity"})
     try:
-      download(url, _LimitedFile(file, max_bytes), None)
+      download(url, file, None)
     except (requests.RequestException, ValueError) as error:
       # requests wraps "Connection refused" in three errors with long texts.
       cause: BaseException = error
@@ -270,9 +305,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument("--output", metavar="FOLDER", default=OUTPUT,
                       help="folder for the three files (default: data/ptb)")
   parser.add_argument("--source", metavar="URL", action="append", help="an "
-                      "archive (.tgz) or a folder with the three files, to use "
-                      "instead of the known sources; repeat it to name several")
+                      "archive (.tgz) or a folder with the three files, by URL "
+                      "or path, to use instead of the known sources; repeat it "
+                      "to name several")
   args = parser.parse_args(argv)
+  if not all(source.strip() for source in args.source or SOURCES):
+    parser.error("--source: no name; give an archive (.tgz) or a folder with "
+                 "the three files, by URL or path")
 
   def action():
     try:

@@ -3,16 +3,23 @@
 _MAX_LENGTH = 10_000  # characters; a path has at most 4,096 bytes
 
 
-def one_line(text: object) -> str:
-  """Returns a text as a single printable line.
+def escaped(text: str) -> str:
+  """Returns a text with characters that cannot be printed escaped as in Python.
 
-  Characters that cannot be printed, such as a newline in a file name, are
-  escaped as in Python. A very long text loses its middle.
+  Such as a newline, or a no-break space. A backslash stays single.
+  """
+  return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def one_line(text: object) -> str:
+  """Returns a text as a single printable line, see `escaped`.
+
+  A very long text loses its middle.
   """
   text = str(text)
   if len(text) > _MAX_LENGTH:
     text = f"{text[:_MAX_LENGTH // 2]} ... {text[-_MAX_LENGTH // 2:]}"
-  return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+  return escaped(text)
 
 
 class UserError(ValueError):

@@ -5,7 +5,6 @@ imports of a script are running, Ctrl-C ends it without a traceback.
 """
 
 import contextlib
-import io
 import logging
 import os
 import signal
@@ -15,6 +14,7 @@ from typing import TextIO
 
 from absl import app, flags
 
+from rnn import terminal
 from rnn.errors import SettingError, UserError, one_line
 
 FLAGS = flags.FLAGS
@@ -66,6 +66,8 @@ def error_lines(
 ) -> Iterator[None]:
   """A context for `main`: an error becomes one line, and the exit status 1.
 
+  Anything may be printed in it, see `terminal.safe_output`.
+
   Args:
     script: argv[0].
     stdout_is_data: whether standard output is for other programs: then it is
@@ -73,25 +75,21 @@ def error_lines(
     out_of_memory: the message in that case.
   """
   from rnn.tf1 import tf  # not at the top: this module is imported first
-  sys.stdout = sys.stdout or open(os.devnull, "w")  # it may have been closed
-  sys.stderr = sys.stderr or open(os.devnull, "w")
-  if isinstance(sys.stdout, io.TextIOWrapper):  # not so in a notebook
-    sys.stdout.reconfigure(
-        encoding="utf-8" if stdout_is_data else None,
-        errors="backslashreplace")  # as on standard error
-  _set_up_logging(script, sys.stderr if stdout_is_data else sys.stdout)
-  try:
-    yield
-    sys.stdout.flush()
-  except UserError as error:
-    _fail(script, _with_flag(error), error.status)
-  except (MemoryError, tf.errors.ResourceExhaustedError):
-    _fail(script, out_of_memory)
-  except OSError as error:  # raised by print
-    sys.stdout = open(os.devnull, "w")  # later output goes nowhere
-    if not isinstance(error, BrokenPipeError):  # as in `ptb_word_lm.py | head`
-      _fail(script, f"standard output: {error.strerror}")
-    sys.exit(1)
+  with terminal.safe_output("utf-8" if stdout_is_data else None):
+    _set_up_logging(script, sys.stderr if stdout_is_data else sys.stdout)
+    try:
+      yield
+      sys.stdout.flush()
+    except UserError as error:
+      _fail(script, _with_flag(error), error.status)
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+      _fail(script, out_of_memory)
+    except OSError as error:  # raised by print
+      sys.stdout = open(os.devnull, "w")  # later output goes nowhere
+      # BrokenPipeError: as in `ptb_word_lm.py | head`
+      if not isinstance(error, BrokenPipeError):
+        _fail(script, f"standard output: {error.strerror}")
+      sys.exit(1)
 
 
 def _with_flag(error: UserError) -> str:

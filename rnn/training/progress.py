@@ -8,6 +8,7 @@ from typing import Any
 
 import tqdm
 
+from rnn import terminal
 from rnn.tf1 import tf
 from rnn.training import passes
 from rnn.training.metrics import PERPLEXITY, Metric
@@ -26,7 +27,8 @@ class Progress:
     """
     self._size, self._metric = size, metric
     self._bar = tqdm.tqdm(
-        total=size, initial=first, desc=title, file=sys.stdout, leave=False,
+        total=size, initial=first, desc=title, leave=False,
+        file=terminal.controllable(sys.stdout), dynamic_ncols=True,
         bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}",
         disable=not sys.stdout.isatty())
     self._prints = lines and self._bar.disable

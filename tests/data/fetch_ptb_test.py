@@ -1,99 +1,18 @@
 """Tests of data/fetch_ptb.py against a server on this machine."""
 
 import gzip
-import hashlib
-import http.server
-import io
 import os
+import re
 import signal
 import subprocess
 import sys
 import tarfile
-import threading
 
 import fetch_ptb
 import pytest
 
-FILES = {f"ptb.{split}.txt": f" the {split} text \n".encode() * 99
-         for split in ("train", "valid", "test")}
-HASHES = {name: hashlib.sha256(data).hexdigest()
-          for name, data in FILES.items()}
-
-
-class Server(http.server.ThreadingHTTPServer):
-  """A web server.
-
-  Attributes:
-    pages: path -> content. The answer to None is not HTTP.
-    lengths: path -> a wrong Content-Length. After such a page the connection
-      stays open until `may_close` is set.
-    requests: the paths of all requests so far.
-    has_sent: is set when the first page has been sent.
-  """
-
-  daemon_threads = True
-
-  def __init__(self):
-    super().__init__(("127.0.0.1", 0), Handler)
-    self.pages, self.lengths, self.requests = {}, {}, []
-    self.has_sent, self.may_close = threading.Event(), threading.Event()
-    self.url = f"http://127.0.0.1:{self.server_port}"
-    self.archive, self.folder = f"{self.url}/ptb.tgz", f"{self.url}/data/"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-
-  def do_GET(self):  # noqa: N802
-    server = self.server
-    server.requests.append(self.path)
-    if self.path not in server.pages:
-      return self.send_error(404)
-    page = server.pages[self.path]
-    if page is None:
-      return self.wfile.write(b"junk\r\n\r\n")
-    self.send_response(200)
-    self.send_header("Content-Length", server.lengths.get(self.path, len(page)))
-    self.end_headers()
-    self.wfile.write(page)
-    server.has_sent.set()
-    if self.path in server.lengths:
-      server.may_close.wait(timeout=10)
-
-  def log_message(self, *args):
-    pass
-
-
-@pytest.fixture
-def server(monkeypatch):
-  monkeypatch.setenv("no_proxy", "127.0.0.1")
-  with Server() as server:
-    server.pages["/ptb.tgz"] = make_archive()
-    server.pages |= {f"/data/{name}": data for name, data in FILES.items()}
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.may_close.set()
-    server.shutdown()
-    thread.join()
-
-
-def make_archive(files=FILES, *extra):
-  """Returns a .tgz archive like Mikolov's, with further members."""
-  buffer = io.BytesIO()
-  with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-    for name, data in files.items():
-      member = tarfile.TarInfo(f"./simple-examples/data/{name}")
-      member.size = len(data)
-      tar.addfile(member, io.BytesIO(data))
-    for member in extra:
-      tar.addfile(member)
-  return buffer.getvalue()
-
-
-def make_member(name, kind=tarfile.REGTYPE, target=""):
-  member = tarfile.TarInfo(name)
-  member.type, member.linkname = kind, target
-  return member
+from tests.helpers.calls import on_terminal
+from tests.helpers.ptb_server import FILES, HASHES, make_archive, make_member
 
 
 def fetch(output, *sources):
@@ -203,6 +122,84 @@ def test_broken_source_leaves_no_files(server, tmp_path, break_source):
   with pytest.raises(fetch_ptb.NoSourceError, match=reason):
     fetch(tmp_path / "ptb", server.archive)
   assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("as_url", [False, True])
+@pytest.mark.parametrize("kind", ["archive", "folder"])
+def test_source_may_be_on_this_machine(tmp_path, kind, as_url):
+  """By its path, or as a file URL, in which a blank is %20."""
+  (tmp_path / "my data").mkdir()
+  source = tmp_path / "my data" / "ptb.tgz"
+  source.write_bytes(make_archive())
+  if kind == "folder":
+    source = source.parent
+    for name, data in FILES.items():
+      (source / name).write_bytes(data)
+  output = tmp_path / "ptb"
+  assert set(fetch(output, source.as_uri() if as_url else str(source))) == set(
+      FILES)
+  assert read_folder(output) == FILES
+
+
+@pytest.mark.usefixtures("no_hang")
+@pytest.mark.parametrize("source, message", [
+    ("{}/none.tgz", "No such file"), ("file://{}/none.tgz", "No such file"),
+    ("{}/pipe.tgz", "not a file"), ("file:///%00.tgz", "not a file name"),
+    ("{}", "No such file"), ("ftp://a/b.tgz", "not an http, https or file URL"),
+    ("{}/bad.tgz", "not a complete .tgz archive")])
+def test_bad_source_on_this_machine_is_reported(tmp_path, source, message):
+  os.mkfifo(tmp_path / "pipe.tgz")
+  (tmp_path / "bad.tgz").write_bytes(b"bad")
+  source = source.format(tmp_path)
+  with pytest.raises(fetch_ptb.NoSourceError,
+                     match=f"^no source worked: {source}: {message}"):
+    fetch(tmp_path / "ptb", source)
+
+
+@pytest.mark.parametrize("source", ["", " "])
+def test_empty_source_is_reported(source, tmp_path):
+  with run_script(f"--source={source}", f"--output={tmp_path}") as process:
+    _, err = process.communicate(timeout=10)
+  assert process.returncode == 2
+  assert err == ("fetch_ptb.py: --source: no name; give an archive (.tgz) or a "
+                 "folder with the three files, by URL or path\n")
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_server_does_not_control_the_terminal(server, tmp_path, is_terminal):
+  """Neither by its answer nor by its URL, at the first source or the last."""
+  server.not_found = "gone \x1b[31mred \x9b1m"
+  url = f"{server.url}/\x1b[2Jx.tgz"
+  command = [sys.executable, fetch_ptb.__file__, f"--source={url}",
+             f"--source={url}", f"--output={tmp_path}/ptb"]
+  if is_terminal:
+    status, text = on_terminal(*command)
+    assert not re.search("\x1b|\x9b", text) and "ptb.tgz" not in text
+    assert f"Downloading {server.url}/\\x1b[2Jx.tgz" in text
+    assert f"trying {server.url}/\\x1b[2Jx.tgz" in text
+  else:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    status, text = done.returncode, done.stderr
+    assert f"Downloading {url}\n" in text and f"trying {url}\n" in text
+  assert "404 Client Error: gone \\x1b[31mred \\x9b1m" in text
+  assert status == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_names_that_cannot_be_printed_are_escaped(tmp_path):
+  output = os.fsencode(tmp_path) + b"/caf\xc3\xa9\xff"
+  os.mkdir(output)
+  for name, data in FILES.items():
+    with open(os.path.join(output, name.encode()), "wb") as file:
+      file.write(data)
+  done = subprocess.run(
+      [sys.executable, "-c", "import fetch_ptb, sys\n"
+       f"fetch_ptb.HASHES = {HASHES}\nsys.exit(fetch_ptb.main(sys.argv[1:]))",
+       b"--output=" + output], cwd=os.path.dirname(fetch_ptb.__file__),
+      env=os.environ | {"PYTHONIOENCODING": "ascii"}, capture_output=True)
+  assert (done.returncode, done.stderr) == (0, b"")
+  assert done.stdout.endswith(
+      b"/caf\\xe9\\udcff: all there already, verified\n")
 
 
 def test_wrong_file_in_a_folder_is_refused(server, tmp_path):

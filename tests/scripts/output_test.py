@@ -1,21 +1,23 @@
 """Where the script's output goes: a terminal, a closed pipe, a full disk."""
 
 import contextlib
-import fcntl
 import math
 import os
-import pty
 import re
-import struct
 import subprocess
 import sys
-import termios
 
 import pytest
 
 import configs
 from rnn.training import progress
-from tests.helpers.calls import ROOT, run_script, start_script, wait_for
+from tests.helpers.calls import (
+  ROOT,
+  on_terminal,
+  run_script,
+  start_script,
+  wait_for,
+)
 
 
 def test_the_summary_compares_with_the_published_figures():
@@ -36,23 +38,13 @@ def test_the_summary_compares_with_the_published_figures():
 
 @pytest.mark.slow
 def test_a_terminal_shows_a_progress_bar():
-  ours, theirs = pty.openpty()
-  rows_and_columns = struct.pack("HHHH", 24, 100, 0, 0)
-  fcntl.ioctl(theirs, termios.TIOCSWINSZ, rows_and_columns)
-  process = subprocess.Popen(
-      [sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), "--model=test"],
-      stdout=theirs, stderr=theirs)
-  os.close(theirs)
-  text = b""
-  try:
-    while piece := os.read(ours, 1 << 16):
-      text += piece
-  except OSError:  # raised at the end of a terminal's output
-    pass
-  assert process.wait(60) == 0
-  assert re.search(rb"Epoch 1: +\d+%\|.*<.*perplexity \d+\.\d+, \d+ words/s",
+  status, text = on_terminal(
+      sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), "--model=test")
+  assert status == 0
+  assert re.search(r"Epoch 1: +\d+%\|.*<.*perplexity \d+\.\d+, \d+ words/s",
                    text)
-  assert b"Test:" in text and b"speed:" not in text
+  assert max(map(len, re.split("[\r\n]", text))) == 99  # of 100 columns
+  assert "Test:" in text and "speed:" not in text
 
 
 @pytest.mark.slow
