@@ -25,7 +25,7 @@ from absl import flags
 
 import reader
 from rnn import terminal
-from rnn.errors import DataError, UserError
+from rnn.errors import DataError, UserError, escaped
 from rnn.text.vocabulary import UNK, Characters
 from trained import adaptation, model_flags
 from trained.model import TrainedModel
@@ -57,7 +57,8 @@ class Output:
 
   def __init__(self, columns: Sequence[str], unk: int, base: float = math.e,
                as_json: bool = False, per_word: bool = False,
-               with_ids: bool = False, header: bool = True) -> None:
+               with_ids: bool = False, header: bool = True,
+               escapes: bool = False) -> None:
     """Prints nothing yet.
 
     Args:
@@ -67,11 +68,14 @@ class Output:
       per_word: whether to print the scores of each word.
       with_ids: whether the key of a line is an id.
       header: whether TSV starts with the names of the columns.
+      escapes: whether words may hold tabs, as characters may. In TSV, what
+        cannot be printed is then escaped as in Python, and a backslash is two.
     """
     self._columns, self._unk, self._scale = columns, unk, 1 / math.log(base)
     self._json, self._per_word = as_json, per_word
     self._key = "id" if with_ids else "line"
     self._header = header and not as_json
+    self._escapes = escapes
 
   def write(self, line: Line, log_probs: np.ndarray) -> None:
     """Prints a line as `score_sentences` or `score_stream` yields it."""
@@ -89,8 +93,10 @@ class Output:
             _without_nan(word) for word in self._words(line, log_probs)]
       print(json.dumps(record, ensure_ascii=False))
     elif self._per_word:
-      for word in self._words(line, log_probs):
-        self._print_row(line.key, *word.values())
+      for columns in self._words(line, log_probs):
+        if self._escapes:
+          columns["word"] = escaped(columns["word"].replace("\\", "\\\\"))
+        self._print_row(line.key, *columns.values())
     else:
       self._print_row(*self._sums(line, log_probs).values())
 
@@ -199,7 +205,8 @@ def main(argv: Sequence[str]) -> None:
     output = Output(
         [estimate.column for estimate in estimates], vocabulary.unk,
         math.e if FLAGS.log_base == "e" else int(FLAGS.log_base),
-        FLAGS.output == "json", FLAGS.per_word, FLAGS.with_ids, FLAGS.header)
+        FLAGS.output == "json", FLAGS.per_word, FLAGS.with_ids, FLAGS.header,
+        escapes=isinstance(vocabulary, Characters))
     totals = Totals(vocabulary, len(estimates))
     start = time.perf_counter()
     with tqdm.tqdm(unit=" words", unit_scale=True, leave=False,

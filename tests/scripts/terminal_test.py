@@ -1,6 +1,7 @@
 """Words that control a terminal: the scripts show them escaped there."""
 
 import io
+import json
 import re
 import sys
 
@@ -83,6 +84,30 @@ def test_scores(run, call_script, capsys):
       assert call_script(score, *flags, f"--output={output}") == 0
     assert not re.search("[\x1b\x9b\u202e\r]", screen.text)
     assert "\\x9b1m" in screen.text
+
+
+def test_characters_are_columns_of_their_own(
+    tmp_path, call_script, capsys):
+  """Also a tab, and line ends of all kinds; they can be read back."""
+  odd = "a\tb\v\f\x1c\x85\u2028\u00a0\\\\t\u00e9\u0416\U0001f989\x1b\0\"' "
+  path = tmp_path / "text"
+  path.write_bytes(f"{odd}\n".encode() * 60)
+  assert call_script(char_lm, f"--data_path={path}",
+                     f"--save_path={tmp_path}/run", SMALL +
+                     ",num_layers=1,batch_size=2,num_steps=3") == 0
+  capsys.readouterr()
+  flags = [f"--save_path={tmp_path}/run", f"--text={path}", "--per_word"]
+  assert call_script(score, *flags) == 0
+  rows = [row.split("\t") for row in capsys.readouterr().out.splitlines()]
+  assert {len(row) for row in rows} == {4}
+  assert all(row[1].isprintable() for row in rows)
+  assert "".join(
+      row[1].encode("latin-1", "backslashreplace").decode("unicode_escape")
+      for row in rows[1:]) == f"{odd}<eos>" * 60
+  assert call_script(score, *flags, "--output=json") == 0
+  for line in capsys.readouterr().out.split("\n")[:-1]:
+    assert [word["word"] for word in json.loads(line)["words"]] == [
+        *odd, "<eos>"]
 
 
 @pytest.mark.slow
