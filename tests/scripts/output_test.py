@@ -4,7 +4,6 @@ import contextlib
 import math
 import os
 import re
-import subprocess
 import sys
 
 import pytest
