@@ -11,8 +11,8 @@ import tarfile
 import fetch_ptb
 import pytest
 
-from tests.helpers.calls import on_terminal
 from tests.helpers.ptb_server import FILES, HASHES, make_archive, make_member
+from tests.helpers.screens import on_terminal
 
 
 def fetch(output, *sources):

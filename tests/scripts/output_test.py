@@ -10,13 +10,8 @@ import pytest
 
 import configs
 from rnn.training import progress
-from tests.helpers.calls import (
-  ROOT,
-  on_terminal,
-  run_script,
-  start_script,
-  wait_for,
-)
+from tests.helpers.calls import ROOT, run_script, start_script, wait_for
+from tests.helpers.screens import on_terminal
 
 
 def test_the_summary_compares_with_the_published_figures():

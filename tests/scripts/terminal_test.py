@@ -13,6 +13,7 @@ import ptb_word_lm
 import score
 from tasks import char_lm
 from tests.helpers import calls
+from tests.helpers.screens import Screen, on_terminal
 from tests.helpers.texts import write_corpus
 
 ESCAPES = "\x1b[2J \x9b1m \u202eb \u00a0 \\x"
@@ -43,7 +44,7 @@ def test_generated_words_and_prompts(run, call_script, capsys):
   assert out.startswith(flags[2].removeprefix("--prompt="))
   assert set(out.split(" ")) >= {"\x1b[2J", "\x9b1m", "\u202eb"}
   assert "\x1b]0;unknown\x07 is not in the vocabulary" in err
-  with calls.Screen() as screen:
+  with Screen() as screen:
     assert call_script(generate, *flags) == 0
   assert_safe(screen.text)
   assert "\\x1b]0;unknown\\x07 is not in the vocabulary" in screen.text
@@ -54,7 +55,7 @@ def test_generated_words_and_prompts(run, call_script, capsys):
 
 def test_probable_words(run, call_script, monkeypatch):
   monkeypatch.setattr(sys, "stdin", io.StringIO("\x1b[2J a\n"))
-  with calls.Screen() as screen:
+  with Screen() as screen:
     assert call_script(generate, f"--save_path={run}/run", "--interactive",
                        "--num_words=9") == 0
   assert_safe(screen.text)
@@ -66,7 +67,7 @@ def test_neighbors(run, call_script, capsys):
   assert call_script(neighbors, *flags) == 0
   out = capsys.readouterr().out
   assert out.startswith("\x1b[2J\n") and " \x9b1m\n" in out
-  with calls.Screen() as screen:
+  with Screen() as screen:
     assert call_script(neighbors, *flags) == 0
   assert_safe(screen.text)
   assert " \\x9b1m\n" in screen.text
@@ -80,7 +81,7 @@ def test_scores(run, call_script, capsys):
     out = capsys.readouterr().out
     assert "\x9b1m" in out and (output == "json") == ('"\\u001b[2J"' in out)
     assert (output == "tsv") == ("\t\x1b[2J\t" in out)
-    with calls.Screen() as screen:
+    with Screen() as screen:
       assert call_script(score, *flags, f"--output={output}") == 0
     assert not re.search("[\x1b\x9b\u202e\r]", screen.text)
     assert "\\x9b1m" in screen.text
@@ -113,7 +114,7 @@ def test_characters_are_columns_of_their_own(
 @pytest.mark.slow
 def test_a_prompt_that_is_typed(run):
   """In a process of its own: the terminal edits the line."""
-  status, text = calls.on_terminal(
+  status, text = on_terminal(
       sys.executable, generate.__file__, f"--save_path={run}/run",
       "--interactive", "--num_words=9", typed="a b\n\x04")
   assert status == 0
