@@ -229,7 +229,7 @@ def test_stopped_anywhere_it_ends_in_the_same_bits(path, tmp_path):
 @pytest.mark.parametrize("args, message", [
     ([], "--data_path: name a text, or pages-articles"),
     (["--data_path=/absent"], "/absent: No such file"),
-    (["--data_path=/"], "/: not a file"),
+    (["--data_path=/"], "/: no reviews with names such as train/pos/0_9.txt"),
     (["--data_path=x", "--questions=/absent"], "/absent: No such file"),
     (["--data_path=x", "--config_override=num_layers=2"], "num_layers"),
     (["--data_path=x", "--config_override=num_noise=0"], "num_noise"),

@@ -192,15 +192,15 @@ def test_bad_arrays_get_one_line(prefix, data, message):
 
 
 def test_a_damaged_array_gets_one_line(prefix):
-  """880 changes of one byte in the header, 26 files that are cut short."""
+  """640 changes of one byte in the header, 26 files that are cut short."""
   path = f"{prefix}.npy"
   with open(path, "rb") as file:
     whole = file.read()
-  others = [bytes([byte]) for byte in b"\0\n'(-09:e{\xff"]
+  others = [bytes([byte]) for byte in b"\0\n'(-9{\xff"]
   damaged = [whole[:i] + other + whole[i + 1:]
              for i in range(80) for other in others]
   damaged += [whole[:size] for size in range(1, 128, 5)]
-  assert len(damaged) == 880 + 26
+  assert len(damaged) == 640 + 26
   expected, refused = vectors_of(len(WORDS)), 0
   for content in damaged:
     with open(path, "wb") as file:
@@ -212,7 +212,7 @@ def test_a_damaged_array_gets_one_line(prefix):
       assert str(error).startswith(f"{path}: ") and "again" in str(error) or (
           "save it with numpy.save" in str(error))
       refused += 1
-  assert refused > 800  # a changed blank does no harm
+  assert refused > 600  # a changed blank does no harm
 
 
 @pytest.mark.usefixtures("no_hang")
