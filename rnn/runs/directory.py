@@ -13,6 +13,7 @@
     events.out.*        for TensorBoard, with projector_config.pbtxt and its
                         metadata.tsv; `checkpoint` names the newest checkpoint
     lock                held by the process that writes here; has its pid
+    NAME.????????.partial  half-written, see `files.atomic_write`
 
 `RunDirectory` reads all this. `training_run.TrainingRun` writes it.
 """
