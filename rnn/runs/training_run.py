@@ -323,9 +323,14 @@ class TrainingRun(RunDirectory):
         shutil.copy(os.path.join(by_epoch[best].path, file), partial)
 
   def _name_newest(self, checkpoint: Checkpoint) -> None:
-    """Writes the file `checkpoint`, which names the newest to TensorFlow."""
+    """Writes the file `checkpoint`, which names the newest to TensorFlow.
+
+    The file has its path relative to the run, so the run can be moved.
+    """
     path = os.path.relpath(checkpoint.variables, self._folder)
-    state = str(tf.train.generate_checkpoint_state_proto(self.path, path))
+    # Given a relative path of the run, TensorFlow would make `path` relative
+    # to it once more.
+    state = str(tf.train.generate_checkpoint_state_proto(self._folder, path))
     with files.atomic_write(self._join("checkpoint")) as partial:
       with open(partial, "w") as file:
         file.write(state)

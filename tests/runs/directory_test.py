@@ -4,6 +4,7 @@ import dataclasses
 import glob
 import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import reader
 from rnn.runs.directory import RunDirectory
 from rnn.tf1 import tf
 from tests.helpers.calls import run_script
-from tests.helpers.run_folders import rows_of
+from tests.helpers.run_folders import rows_of, training_run
 
 
 @pytest.mark.slow
@@ -61,3 +62,31 @@ def test_the_newest_checkpoints_are_kept(run_flags, tmp_path, call_main):
   assert kept_epochs(epochs=4, keep=4) == [4, 3, 2, 1]
   assert kept_epochs(epochs=5, keep=2) == [5, 4]  # the flag may change
   assert kept_epochs(epochs=6, keep=1) == [6]
+
+
+@pytest.mark.parametrize("path", ["run", "runs/../runs/small", "{}/run"])
+def test_tensorflow_finds_the_newest_checkpoint(tmp_path, monkeypatch, path):
+  """From any working folder, and after the run has been moved."""
+  monkeypatch.chdir(tmp_path)
+  path = path.format(tmp_path)
+  run = training_run(path, None)
+  with tf.Graph().as_default(), tf.Session() as session, run.open():
+    tf.get_variable("x", initializer=1.0)
+    session.run(tf.global_variables_initializer())
+    run.begin(0)
+    for step in 1, 2:
+      run.save(session, tf.train.Saver(), step, {"rows": []})
+
+  def assert_found(path):
+    newest = os.path.join(path, "checkpoints", "step-000000002", "model.ckpt")
+    found = tf.train.latest_checkpoint(path)
+    assert found and os.path.abspath(found) == os.path.abspath(newest)
+
+  assert_found(path)
+  path = os.path.abspath(path)
+  (tmp_path / "elsewhere").mkdir()
+  monkeypatch.chdir("elsewhere")
+  assert_found(path)
+  assert_found(os.path.relpath(path))
+  os.rename(path, "moved")
+  assert_found("moved")
