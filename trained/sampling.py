@@ -11,9 +11,9 @@ from trained.model import Windows
 
 _log = logging.getLogger(__name__)
 
-# Samples whose next words are drawn at a time. A float64 distribution of all
-# samples at once would take too much memory.
-_BLOCK = 256
+# Probabilities that are computed at a time, in float64: those of all samples at
+# once would take too much memory.
+_BLOCK_SIZE = 1 << 22
 
 
 def distribution(logits: np.ndarray, temperature: float = 1.0, top_k: int = 0,
@@ -38,7 +38,9 @@ def distribution(logits: np.ndarray, temperature: float = 1.0, top_k: int = 0,
   logits[:, list(banned)] = -np.inf
   logits -= logits.max(axis=1, keepdims=True)
   if temperature == 0:
-    return np.eye(logits.shape[1])[logits.argmax(axis=1)]
+    p = np.zeros_like(logits)
+    np.put_along_axis(p, logits.argmax(axis=1, keepdims=True), 1, axis=1)
+    return p
   # A tiny temperature gives -inf, which exp turns into 0, as it should be.
   with np.errstate(over="ignore"):
     p = np.exp(logits / temperature)
@@ -122,12 +124,13 @@ class Writer:
     rngs = rng.spawn(self._num_samples)
     samples = []
     ended = np.zeros(self._num_samples, bool)
+    block = max(_BLOCK_SIZE // self._logits.shape[1], 1)  # samples at a time
     for _ in range(num_words):
       u = np.array([sample_rng.random() for sample_rng in rngs])
       ids = np.concatenate([
-          draw(distribution(self._logits[i:i + _BLOCK], **kwargs),
-               u[i:i + _BLOCK])
-          for i in range(0, self._num_samples, _BLOCK)])
+          draw(distribution(self._logits[i:i + block], **kwargs),
+               u[i:i + block])
+          for i in range(0, self._num_samples, block)])
       samples.append(ids)
       ended |= ids == self._vocabulary.eos
       if stop_at_eos and ended.all():

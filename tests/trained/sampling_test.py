@@ -1,5 +1,7 @@
 """Sampling: the distribution of the words that are drawn."""
 
+import tracemalloc
+
 import hypothesis
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import strategies
 
 from rnn.text.vocabulary import Vocabulary
 from tests.helpers.trained_models import next_word_probabilities
+from trained import sampling
 from trained.model import load
 from trained.sampling import Writer, distribution, draw, split_prompt
 
@@ -93,6 +96,50 @@ def test_temperature_0_takes_the_most_probable_word():
     p = distribution(LOGITS, temperature)
     np.testing.assert_array_equal(
         p, np.eye(len(VOCABULARY))[LOGITS.argmax(axis=1)])
+
+
+@pytest.mark.parametrize("case", [{"temperature": 0}, *CASES], ids=str)
+def test_memory_is_proportional_to_the_vocabulary(case):
+  """It holds a few arrays [B, V] at a time, but nothing of [V, V]."""
+  logits = np.random.default_rng(0).normal(size=[2, 50_000])
+  tracemalloc.start()
+  try:
+    p = distribution(logits, **case)
+    words = draw(p, np.array([0.3, 0.6]))
+    _, peak = tracemalloc.get_traced_memory()
+  finally:
+    tracemalloc.stop()
+  assert peak < 10 * logits.nbytes
+  assert (p[[0, 1], words] > 0).all()
+  if case == {"temperature": 0}:
+    np.testing.assert_array_equal(words, logits.argmax(axis=1))
+
+
+def test_many_samples_are_drawn_in_blocks(monkeypatch):
+  """Their distributions are never in memory all at once."""
+  size, logits = 300, np.random.default_rng(0).normal(size=20_000)
+  vocabulary = Vocabulary((*VOCABULARY.words, *map(str, range(6, 20_000))))
+
+  class Windows:
+    def run(self, names, inputs, state=None):
+      return {"final_state": None,
+              "logits": np.broadcast_to(logits, [1, size, len(logits)])}
+
+  writer = Writer(Windows(), vocabulary, size)
+
+  def write():
+    tracemalloc.start()
+    try:
+      return (writer.write(1, np.random.default_rng(1)),
+              tracemalloc.get_traced_memory()[1])
+    finally:
+      tracemalloc.stop()
+
+  texts, peak = write()
+  assert len({text for text, in texts}) > size / 2
+  monkeypatch.setattr(sampling, "_BLOCK_SIZE", 30 * len(logits))
+  texts_in_blocks, lower = write()
+  assert texts_in_blocks == texts and lower < 0.3 * peak
 
 
 @hypothesis.given(
