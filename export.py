@@ -93,7 +93,8 @@ def _build(model: TrainedModel) -> tuple[dict[str, Any], list[tf.Variable]]:
   # "dynamic" allows any number of steps, on a machine with or without a GPU.
   graph = PTBModel(
       model.config, len(model.vocabulary), tf.transpose(words),
-      tf.transpose(words), state, options=Options("dynamic"))
+      tf.transpose(words), state,
+      options=Options("dynamic", precision=model.precision))
   log_probs = tf.transpose(
       tf.nn.log_softmax(graph.logits), [1, 0, 2])  # (B, T, V)
   k = tf.placeholder(tf.int32, [], "k")

@@ -120,8 +120,8 @@ class _WindowScorer:
     log_probs = -result["losses"][:size, 0].astype(np.float64)
     if not self._cache:
       return log_probs[None]
-    return np.array([log_probs, self._cache.mix(
-        log_probs, result["outputs"][:size, 0], ids[1:])])
+    hidden = result["outputs"][:size, 0].astype(np.float32)
+    return np.array([log_probs, self._cache.mix(log_probs, hidden, ids[1:])])
 
 
 class NeuralCache:

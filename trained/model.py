@@ -19,6 +19,7 @@ from ptb_word_lm import PTBModel
 from rnn.errors import SettingError
 from rnn.files import DamagedError
 from rnn.layers import cells
+from rnn.options import Options
 from rnn.runs import checkpoints
 from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory
@@ -34,12 +35,15 @@ class TrainedModel:
   Attributes:
     name: the origin of the model, as shown to the user.
     values: a dict, variable name -> array.
+    precision: the precision that the model was trained in, and computes in;
+      one of `options.PRECISIONS`.
   """
 
   name: str
   config: configs.Config
   vocabulary: Vocabulary
   values: Mapping[str, np.ndarray]
+  precision: str = "float32"
 
   @contextlib.contextmanager
   def open(self, num_steps: int,
@@ -79,7 +83,8 @@ class Windows:
       self._model = PTBModel(
           config, len(model.vocabulary), self._inputs, self._targets,
           state_placeholders(config), is_training=learning_rate is not None,
-          learning_rate=learning_rate)
+          learning_rate=learning_rate,
+          options=Options(precision=model.precision))
       initialize = tf.global_variables_initializer()
       self._session = repeatable_session()
     graph.finalize()
@@ -169,8 +174,8 @@ def load(path: str, checkpoint: str = "last", average_last: int = 1,
 def _load_run(run: RunDirectory, checkpoint: str, average_last: int
               ) -> TrainedModel:
   """Loads the model of a run."""
-  config = run.settings().config
-  vocabulary = run.vocabulary()
+  settings = run.settings()
+  config, vocabulary = settings.config, run.vocabulary()
   if not isinstance(vocabulary, Vocabulary):
     raise RunError(f"{run.path}: the tokens in its config.json are neither "
                    "words nor characters; restore it from a copy")
@@ -178,8 +183,8 @@ def _load_run(run: RunDirectory, checkpoint: str, average_last: int
   used, values = _read(run, variables, checkpoint, average_last)
   name = ", ".join(f"epoch {c.epoch}" if c.epoch else f"step {c.step}"
                    for c in used)
-  return _check_finite(
-      TrainedModel(f"{run.path} ({name})", config, vocabulary, values))
+  return _check_finite(TrainedModel(
+      f"{run.path} ({name})", config, vocabulary, values, settings.precision))
 
 
 def _read(run: RunDirectory, variables: Sequence[tf.Variable], checkpoint: str,
