@@ -244,8 +244,9 @@ def train(config: configs.Config, corpus: reader.RawData,
         make_pass("Valid", config, ids=valid_ids),
         make_pass("Test", one_stream, ids=test_ids)]
 
-  return loop.run_training(make_passes, config.max_max_epoch, metric, run,
-                           save_secs, check_stop)
+  return loop.run_training(
+      make_passes, config.max_max_epoch, metric.among(len(vocabulary)), run,
+      save_secs, check_stop)
 
 
 def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
@@ -351,7 +352,8 @@ def _train_as_flags_say() -> None:
     rows, tests = train(
         config, (train_ids, valid_ids, test_ids, vocabulary), run, options,
         initial_values, save_secs=FLAGS.save_secs, check_stop=check_stop)
-  print(progress.summary(rows, tests, published), flush=True)
+  print(progress.summary(rows, tests, published,
+                         PERPLEXITY.among(len(vocabulary))), flush=True)
 
 
 def _evaluate_as_flags_say() -> None:

@@ -209,7 +209,8 @@ def main(argv: Sequence[str]) -> None:
       rows, tests = ptb_word_lm.train(
           config, (train, valid, test, vocabulary), run, options, metric=BITS,
           save_secs=FLAGS.save_secs, check_stop=check_stop)
-    print(progress.summary(rows, tests, metric=BITS), flush=True)
+    print(progress.summary(rows, tests, metric=BITS.among(len(vocabulary))),
+          flush=True)
 
 
 if __name__ == "__main__":

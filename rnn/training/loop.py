@@ -156,17 +156,20 @@ class Trainer:
     result = self._run_steps(number, rate)
     grad_norm = result.sums["grad_norm"] / size
     clip_rate = result.sums["clipped"] / size
-    figures = {f"train_{self._metric.name}": self._metric.compute(result.sums)}
-    self._print(number, "Train", self._metric.compute(result.sums))
+    figures = {"train": self._metric.compute(result.sums)}
+    self._print(number, "Train", figures["train"])
     print(f"Epoch: {number} Gradient norm: {grad_norm:.3f}, clipped in "
           f"{clip_rate:.1%} of steps", flush=True)
     if self._validation:
-      figures[f"valid_{self._metric.name}"] = self._validate(
-          number, self._validation)
+      figures["valid"] = self._validate(number, self._validation)
+    if warning := self._metric.worse_than_uniform(figures):
+      _log.warning("epoch %d: %s", number, warning)
     self._after_epoch(self._session, self._training.model)
     now = time.perf_counter()
     self.rows.append({
-        "epoch": number, "learning_rate": float(str(rate)), **figures,
+        "epoch": number, "learning_rate": float(str(rate)),
+        **{f"{split}_{self._metric.name}": figure
+           for split, figure in figures.items()},
         "grad_norm": grad_norm, "clip_rate": clip_rate,
         f"{self._metric.unit}_per_second": result.per_second,
         "seconds": now - self._times["epoch"]})

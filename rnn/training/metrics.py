@@ -22,12 +22,14 @@ class Metric:
     compute: a function, the sums of a `SplitPass` -> the metric.
     unit: the targets in the plural, such as "letters".
     speed: the unit of speed as printed; if empty, `unit` followed by "/s".
+    uniform: the metric of guessing uniformly, see `among`; infinite if unknown.
   """
 
   name: str
   compute: Callable[[Mapping[str, float]], float]
   unit: str
   speed: str = ""
+  uniform: float = math.inf
 
   @property
   def label(self) -> str:
@@ -42,6 +44,31 @@ class Metric:
   def format_speed(self, per_second: float) -> str:
     """Returns a speed in targets per second as text."""
     return f"{per_second:.0f} {self.speed or f'{self.unit}/s'}"
+
+  def among(self, size: int) -> "Metric":
+    """Returns the metric for targets that are one of `size` words.
+
+    Guessing uniformly gives each of them the probability 1 / size, so a target
+    costs log(size) nats.
+    """
+    return dataclasses.replace(self, uniform=self.compute(
+        {"nats": math.log(size), "targets": 1}))
+
+  def worse_than_uniform(
+      self, figures: Mapping[str, float | None]) -> str | None:
+    """Returns a warning if some figures are worse than guessing uniformly.
+
+    Args:
+      figures: a dict, name of a split -> metric on it; None stands for unknown.
+    """
+    worse = [name for name, figure in figures.items()
+             if figure is not None and figure > self.uniform]
+    if not worse:
+      return None
+    advice = ("change learning_rate or max_grad_norm" if "train" in worse
+              else "train for fewer epochs, or lower keep_prob or hidden_size")
+    return (f"{self.label} above {round(self.uniform, 2):,.10g} on "
+            f"{', '.join(worse)}: worse than guessing uniformly; {advice}")
 
 
 PERPLEXITY = Metric(

@@ -8,6 +8,7 @@ from typing import Any
 
 import tqdm
 
+from reader import SPLITS
 from rnn import terminal
 from rnn.tf1 import tf
 from rnn.training import passes
@@ -73,7 +74,7 @@ def run_with_progress(session: tf.Session, title: str,
 def summary(rows: Sequence[Mapping[str, Any]], tests: Mapping[int, float],
             published: Mapping[str, Sequence[float | None]] | None = None,
             metric: Metric = PERPLEXITY) -> str:
-  """Returns the closing lines: this run, then published results.
+  """Returns the closing lines: warnings, this run, published results.
 
   Args:
     rows, tests: as `loop.run_training` returns them.
@@ -86,12 +87,16 @@ def summary(rows: Sequence[Mapping[str, Any]], tests: Mapping[int, float],
             else f"this run, epoch {number}, best by valid")
     figures[name] = (row[f"train_{metric.name}"],
                      row.get(f"valid_{metric.name}"), tests.get(number))
+  warnings = [f"{name}: {warning}" for name, row in figures.items()
+              if (warning := metric.worse_than_uniform(
+                  dict(zip(SPLITS, row, strict=True))))]
   figures.update(published or {})
   speeds = [row[f"{metric.unit}_per_second"] for row in rows
             if not math.isnan(row[f"{metric.unit}_per_second"])]
   minutes, seconds = divmod(round(sum(row["seconds"] for row in rows)), 60)
   return "\n".join([
-      *table(("train", "valid", "test"), figures, metric),
+      *warnings,
+      *table(SPLITS, figures, metric),
       f"{statistics.median(speeds or [math.nan]):.0f} {metric.unit}/s in "
       f"training (median of {len(speeds)} epochs), {minutes} min {seconds} s "
       f"in all {len(rows)} epochs"])

@@ -10,6 +10,7 @@ import pytest
 
 import configs
 from rnn.training import progress
+from tasks import char_lm
 from tests.helpers.calls import ROOT, run_script, start_script, wait_for
 from tests.helpers.screens import on_terminal
 
@@ -28,6 +29,38 @@ def test_the_summary_compares_with_the_published_figures():
   assert lines[2].startswith("this run, epoch 1, best by valid")
   assert lines[5] == ("5000 words/s in training (median of 1 epochs), "
                       "62 min 5 s in all 2 epochs")
+
+
+def test_a_model_worse_than_guessing_uniformly_is_warned_about(
+    corpus_folder, call_main, tmp_path, capsys):
+  """After each epoch, and in the summary, also of a finished run."""
+  flags = ["--model=test", f"--data_path={corpus_folder}",
+           f"--save_path={tmp_path}/run", "--config_override=num_steps=20,"
+           "learning_rate=100,max_max_epoch=2,epoch_size=3"]
+  assert call_main(*flags) == 0
+  out, err = capsys.readouterr()
+  advice = ("worse than guessing uniformly; change learning_rate or "
+            "max_grad_norm\n")
+  assert err == "".join(
+      f"ptb_word_lm.py: warning: epoch {number}: perplexity above 9 on train, "
+      f"valid: {advice}" for number in (1, 2))
+  warning = f"\nthis run: perplexity above 9 on train, valid, test: {advice}"
+  assert warning in out
+  assert call_main(*flags) == 0
+  out, err = capsys.readouterr()
+  assert warning in out and not err
+
+
+def test_bits_worse_than_guessing_uniformly_are_warned_about(
+    corpus_folder, call_script, capsys):
+  assert call_script(
+      char_lm, f"--data_path={corpus_folder}/train.txt",
+      "--config_override=hidden_size=4,num_steps=5,batch_size=4,epoch_size=3,"
+      "max_max_epoch=1,learning_rate=9,num_layers=1") == 0
+  out, err = capsys.readouterr()
+  warning = r"bits per character above 4\.\d+ on train, valid"
+  assert re.match(f"char_lm.py: warning: epoch 1: {warning}: ", err), err
+  assert re.search(f"\nthis run: {warning}, test: ", out), out
 
 
 @pytest.mark.slow
