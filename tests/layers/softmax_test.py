@@ -38,3 +38,19 @@ def test_large_logits_stay_finite(size):
   expected = np.logaddexp(0, [-2 * size, 2 * size])
   np.testing.assert_allclose(cost, expected, rtol=1e-6, atol=1e-6)
   assert np.isfinite(grad).all()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_the_gradient_of_the_bias_is_float32(dtype):
+  """With logits of zero all probabilities are exact, so the oracle is, too."""
+  rng = np.random.default_rng(2)
+  d_cost, targets = rng.normal(size=400), rng.integers(0, 7, 400)
+  _, d_logits = oracle.cross_entropy(np.zeros([400, 7]), targets)
+  with tf.Graph().as_default(), tf.Session() as session:
+    hidden, weights = (tf.zeros(shape, dtype) for shape in ([400, 5], [5, 7]))
+    bias = tf.zeros([7])
+    cost = softmax.softmax_cross_entropy(
+        hidden, weights, bias, tf.constant(targets))
+    (grad,) = tf.gradients(cost, bias, tf.constant(d_cost, tf.float32))
+    value = session.run(grad)
+  np.testing.assert_allclose(value, d_cost @ d_logits, rtol=1e-4, atol=1e-5)

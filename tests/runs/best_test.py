@@ -46,6 +46,7 @@ def test_after_damage_the_best_of_the_remaining_models_is_kept(
   assert call_main(*flags, override) == 0
   run = RunDirectory(f"{tmp_path}/run")
   assert run.best().epoch == 3
+  stale = run.tests()[3]
   for checkpoint in run.checkpoints():
     if checkpoint.epoch == 3:
       truncate(f"{checkpoint.path}/journal.json")
@@ -54,3 +55,4 @@ def test_after_damage_the_best_of_the_remaining_models_is_kept(
   figures = [float(row["valid_perplexity"]) for row in rows_of(run.path)]
   assert figures[1] < min(figures[0], figures[2])
   assert run.best().epoch == 2 and set(run.tests()) == {2, 3}
+  assert run.tests()[3] > 1.1 * stale  # measured again

@@ -70,6 +70,32 @@ def test_steps_are_near_float32(precision, error):
     assert sums[precision][name] == pytest.approx(value, rel=error)
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_dropout_scales_in_float32(precision):
+  """Rounding 1 / keep_prob to 16 bits would scale all units a bit wrongly.
+
+  The parameters open the gates i and o and close f, so h is tanh(1), whatever
+  the layer reads.
+  """
+  config = dataclasses.replace(TINY, num_steps=1, keep_prob=0.85)
+  with tf.Graph().as_default(), tf.Session() as session:
+    model = ptb_word_lm.PTBModel(
+        config, 50, *2 * [tf.zeros([1, 10], tf.int32)], is_training=True,
+        step=tf.constant(0, tf.int64), options=Options(precision=precision))
+    session.run(tf.global_variables_initializer())
+    for variable in model.variables:
+      value = np.zeros(variable.shape)
+      if variable.op.name.endswith("/bias"):
+        value = np.repeat([99, 99, -99, 99], 16)
+      variable.load(value, session)
+    outputs = session.run(model.outputs)
+  dtype = outputs.dtype.type
+  h, scale = (np.float32(dtype(x)) for x in (np.tanh(1), 1 / 0.85))
+  expected = dtype(dtype(np.tanh(1)).astype("f") / np.float32(0.85))
+  assert expected != dtype(h * scale)  # so this test would notice
+  assert set(np.unique(outputs)) == {dtype(0), expected}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_learns_like_float32(corpus_folder, precision):
