@@ -34,6 +34,7 @@ class Range:
 
 
 COUNT = Range(lambda x: 1 <= x <= 10**6, "from 1 to 1,000,000")
+LAYERS = Range(lambda x: 1 <= x <= 100, "from 1 to 100")
 COUNT_OR_0 = Range(lambda x: 0 <= x <= 10**6, "from 0 to 1,000,000")
 POSITIVE = Range(lambda x: 1e-30 <= x <= 1e30, "above 0, from 1e-30 to 1e30")
 SHARE = Range(lambda x: 1e-6 <= x <= 1, "above 0 (from 1e-6) and at most 1")
@@ -139,7 +140,7 @@ class Config(Settings):
       POSITIVE, "the step size in the first max_epoch epochs", may_change=True)
   max_grad_norm: float = setting(
       POSITIVE, "the gradient is clipped to this global norm", may_change=True)
-  num_layers: int = setting(COUNT, "L, recurrent layers")
+  num_layers: int = setting(LAYERS, "L, recurrent layers")
   num_steps: int = setting(
       COUNT, "T, words per window: the length of backpropagation")
   hidden_size: int = setting(COUNT, "H, units per layer")
@@ -163,6 +164,12 @@ class Config(Settings):
       OPTIMIZER, "see rnn/training/optimizers.py", "sgd")
   epoch_size: int = setting(
       COUNT_OR_0, "windows per epoch; 0: all windows of the text", 0)
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if self.hidden_sizes and not LAYERS.contains(len(self.hidden_sizes)):
+      raise ConfigError(f"hidden_sizes: has {len(self.hidden_sizes):,} sizes; "
+                        f"there must be {LAYERS.text} layers")
 
   @property
   def layer_sizes(self) -> tuple[int, ...]:

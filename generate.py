@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from absl import flags
 
+from rnn import memory
 from rnn.errors import UserError
 from rnn.text.vocabulary import Vocabulary
 from trained import model_flags
@@ -65,6 +66,11 @@ def main(argv: Sequence[str]) -> None:
                       "of the two")
     model = model_flags.load()
     vocabulary = model.vocabulary
+    # The logits of the words before and after each step, in float32.
+    memory.check([memory.Part(
+        2 * 4 * FLAGS.num_samples * len(vocabulary),
+        f"{FLAGS.num_samples:,} samples from {len(vocabulary):,} words",
+        "lower --num_samples")])
     rng = np.random.default_rng(FLAGS.seed)
     with model.open(num_steps=1) as windows:
       writer = Writer(windows, vocabulary, FLAGS.num_samples)

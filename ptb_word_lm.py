@@ -35,7 +35,7 @@ from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text.vocabulary import Characters, Vocabulary
 from rnn.tf1 import repeatable_session, tf
-from rnn.training import loop, progress
+from rnn.training import footprint, loop, progress
 from rnn.training.metrics import PERPLEXITY, Metric
 from rnn.training.passes import StreamPass
 from rnn.training.trainable import Trainable
@@ -61,6 +61,9 @@ class PTBModel(Trainable):
     logits: [T, B, V].
     output_words: [T, B], the most probable next word at each position.
     variables, lr, grad_norm, max_grad_norm, train_op: see `Trainable`.
+
+  Raises:
+    UserError: it needs more memory than is available.
   """
 
   def __init__(self, config: configs.Config, vocab_size: int,
@@ -82,6 +85,8 @@ class PTBModel(Trainable):
       learning_rate: scalar; by default the config's.
       options: implementation of the layers, seed and precision.
     """
+    footprint.check_language_model(
+        config, vocab_size, inputs.shape, is_training, options)
     parameters = seeded.Parameters(config.init_scale, options.seed)
     self.initial_state = (
         cells.zero_state(config, inputs.shape[1])

@@ -13,7 +13,6 @@ from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 import json
 import logging
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ import tqdm
 from absl import flags
 
 import reader
-from rnn import terminal
+from rnn import memory, terminal
 from rnn.errors import DataError, UserError, escaped
 from rnn.text.vocabulary import UNK, Characters
 from trained import adaptation, model_flags
@@ -277,19 +276,14 @@ def _parse_cache(text: str | None) -> adaptation.Cache | None:
 
 def _check_memory(models: Sequence[TrainedModel], dynamic: float | None,
                   cache: adaptation.Cache | None) -> None:
-  """Raises a UserError if the caches do not fit in this machine's memory."""
+  """Raises a UserError if the caches need more memory than is available."""
   if not cache:
     return
   # Dynamic evaluation fills a second cache, with its own hidden states.
-  needed = (2 if dynamic else 1) * sum(
-      adaptation.cache_bytes(cache, model.config) for model in models)
-  if not hasattr(os, "sysconf"):
-    return  # Windows does not tell
-  memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-  if needed > memory:
-    raise UserError(
-        f"--cache: {cache.size:,} words take {needed / 1e9:,.1f} GB, but this "
-        f"machine has {memory / 1e9:,.1f} GB of memory; lower SIZE")
+  memory.check([memory.Part(
+      (2 if dynamic else 1) * sum(
+          adaptation.cache_bytes(cache, model.config) for model in models),
+      f"{cache.size:,} words in the cache", "lower SIZE of --cache")])
 
 
 if __name__ == "__main__":

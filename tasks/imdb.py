@@ -212,6 +212,7 @@ class Batches:
   Attributes:
     lengths: the length of each review, after it was cut.
     size: batches per epoch.
+    largest: see `ragged.Order`.
     inputs: the dtype and shape of each array of a batch.
   """
 
@@ -232,7 +233,7 @@ class Batches:
     self._max_length = max_length
     self.lengths = np.minimum(reviews.ids.lengths[indices], max_length)
     self._order = ragged.Order(self.lengths, batch_size, seed)
-    self.size = self._order.size
+    self.size, self.largest = self._order.size, self._order.largest
 
   def __call__(self, step: int) -> Sequence[np.ndarray]:
     """Returns the arrays of a step."""

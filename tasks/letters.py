@@ -128,6 +128,7 @@ class Batches:
 
   Attributes:
     size: batches per epoch.
+    largest: see `ragged.Order`.
     inputs: the dtype and shape of each array of a batch.
   """
 
@@ -148,7 +149,7 @@ class Batches:
     """
     self._pixels, self._labels, self._indices = pixels, labels, indices
     self._order = ragged.Order(labels.lengths[indices], batch_size, seed)
-    self.size = self._order.size
+    self.size, self.largest = self._order.size, self._order.largest
 
   def __len__(self) -> int:
     return len(self._indices)

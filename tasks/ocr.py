@@ -27,7 +27,7 @@ from rnn.layers.softmax import softmax_cross_entropy
 from rnn.options import Options
 from rnn.runs.directory import RunDirectory
 from rnn.tf1 import repeatable_session, tf
-from rnn.training import loop, passes, progress
+from rnn.training import footprint, loop, passes, progress
 from rnn.training.metrics import Metric
 from rnn.training.trainable import Trainable
 from tasks import letters, ragged
@@ -169,7 +169,16 @@ def make_passes(config: configs.Config, splits: Mapping[str, letters.Batches],
   Args:
     splits: as `read` returns them.
     bidirectional, options: see `OCRModel`.
+
+  Raises:
+    UserError: the model needs more memory than is available.
   """
+  cell = cells.CELLS[config.cell]
+  footprint.check(
+      [footprint.layers(cell, letters.PIXELS, config.layer_sizes,
+                        times=1 + bidirectional)],
+      [footprint.batch(config, letters.PIXELS, splits["train"].largest,
+                       times=1 + bidirectional)], config.optimizer)
   make_model = functools.partial(
       OCRModel, config, bidirectional=bidirectional, options=options)
   return passes.batch_passes(config, splits, make_model)

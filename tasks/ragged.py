@@ -149,6 +149,7 @@ class Order:
 
   Attributes:
     size: batches per epoch.
+    largest: T and B of the batch with the longest row, B rounded down.
   """
 
   def __init__(self, lengths: np.ndarray, batch_size: int,
@@ -164,6 +165,7 @@ class Order:
       return batches_by_length(lengths, batch_size, rng)
 
     self.size = -(-len(lengths) // batch_size)
+    self.largest = int(lengths.max()), len(lengths) // self.size
     self._order = EpochOrder(self.size, cut_epoch)
 
   def __call__(self, step: int) -> np.ndarray:

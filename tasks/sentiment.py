@@ -32,7 +32,7 @@ from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.text.vocabulary import EOS, Vocabulary
 from rnn.tf1 import repeatable_session, tf
-from rnn.training import loop, passes, progress
+from rnn.training import footprint, loop, passes, progress
 from rnn.training.metrics import Metric
 from rnn.training.trainable import Trainable
 from tasks import imdb, ragged
@@ -143,6 +143,18 @@ class SentimentModel(Trainable):
                      parameters.variables, is_training, learning_rate)
 
 
+def _parameters(config: configs.Config,
+                vocab_size: int) -> list[footprint.Parameters]:
+  """Returns the parameters of a SentimentModel, except for its softmax."""
+  return [
+      footprint.Parameters(
+          vocab_size * config.input_size, 0, f"{vocab_size:,} words with "
+          f"vectors of {config.input_size:,} numbers",
+          "lower --vocab_size or embedding_size"),
+      footprint.layers(cells.CELLS[config.cell], config.input_size,
+                       config.layer_sizes)]
+
+
 # Passes
 
 
@@ -156,7 +168,14 @@ def make_passes(config: configs.Config, splits: Mapping[str, imdb.Batches],
     splits: as `read` returns them.
     initial_values: see `passes.SplitPass`.
     options: see `SentimentModel`.
+
+  Raises:
+    UserError: the model needs more memory than is available.
   """
+  footprint.check(
+      _parameters(config, vocab_size), [footprint.batch(
+          config, config.input_size, splits["train"].largest)],
+      config.optimizer)
   make_model = functools.partial(
       SentimentModel, config, vocab_size, options=options)
   return passes.batch_passes(config, splits, make_model, initial_values)
@@ -175,11 +194,13 @@ def predict(run: RunDirectory, lines: Iterable[str],
 
   Raises:
     RunError: this is no run of sentiment, or no checkpoint is readable.
+    UserError: the model needs more memory than is available.
   """
   config = run.settings(TASK).config
   vocabulary = run.vocabulary()
   if not isinstance(vocabulary, Vocabulary):
     raise RunError(f"{run.path}: its vocabulary is not one of words")
+  footprint.check(_parameters(config, len(vocabulary)), [])
   with tf.Graph().as_default(), repeatable_session() as session:
     words, lengths, labels = (
         tf.placeholder(*spec) for spec in imdb.Batches.inputs)

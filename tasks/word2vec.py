@@ -24,6 +24,7 @@ import numpy as np
 from absl import flags
 
 import configs
+from rnn import memory
 from rnn.cli import training_flags
 from rnn.layers import seeded
 from rnn.options import Options
@@ -31,7 +32,7 @@ from rnn.runs import config_file
 from rnn.runs.training_run import TrainingRun
 from rnn.text import word_vectors
 from rnn.tf1 import tf
-from rnn.training import loop, passes, progress
+from rnn.training import footprint, loop, passes, progress
 from rnn.training.metrics import Metric
 from rnn.training.trainable import Trainable
 from tasks import skip_grams, wikipedia
@@ -131,7 +132,9 @@ def train_vectors(config: configs.Word2Vec, corpus: skip_grams.Corpus,
 
   Raises:
     DivergedError, Stopped, RunError: see `loop.run_training`.
+    UserError: the model needs more memory than is available.
   """
+  _check_memory(config, len(corpus.words), pairs)
   vectors = np.zeros([len(corpus.words), config.embedding_size], np.float32)
 
   def fetch(session: tf.Session, model: Any) -> None:
@@ -149,6 +152,23 @@ def train_vectors(config: configs.Word2Vec, corpus: skip_grams.Corpus,
       config.max_max_epoch, LOSS, run, save_secs, check_stop, after_epoch,
       at_end=fetch)
   return rows, vectors
+
+
+def _check_memory(config: configs.Word2Vec, vocab_size: int,
+                  pairs: skip_grams.Batches) -> None:
+  """Compares the memory of a SkipGramModel, see `footprint.check`."""
+  words, contexts, noise = pairs(0)
+  # The log-odds of each word of a batch with each context; later those with
+  # each noise word, and their gradient.
+  log_odds = len(np.unique(words)) * max(
+      len(np.unique(contexts)), 2 * len(noise))
+  footprint.check([footprint.Parameters(
+      vocab_size * (2 * config.embedding_size + 1), 0, f"{vocab_size:,} words "
+      f"with two vectors of {config.embedding_size:,} numbers",
+      "lower --vocab_size or embedding_size")], [memory.Part(
+          4 * log_odds, f"pairs of batch_size={config.batch_size:,} words and "
+          f"num_noise={config.num_noise:,}", "lower batch_size or num_noise")],
+          config.optimizer)
 
 
 def show_nearest(words: Sequence[str], vectors: np.ndarray) -> None:

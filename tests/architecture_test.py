@@ -14,7 +14,7 @@ MAX_FUNCTION_LINES = 60
 
 _BASE = ("rnn.errors", "rnn.terminal", "rnn.files", "rnn.archives",
          "rnn.text.vocabulary")
-_DATA = (*_BASE, "rnn.options", "rnn.tf1", "configs", "reader")
+_DATA = (*_BASE, "rnn.memory", "rnn.options", "rnn.tf1", "configs", "reader")
 _RNN = (*_DATA, "rnn.text", "rnn.layers", "rnn.runs", "rnn.training", "rnn.cli")
 _MODELS = (*_RNN, "ptb_word_lm", "trained")
 
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "rnn.terminal": ("rnn.errors",),
     "rnn.files": ("rnn.errors",),
     "rnn.archives": ("rnn.errors",),
+    "rnn.memory": ("rnn.errors",),
     "rnn.text.vocabulary": ("rnn.errors", "rnn.files"),
     "configs": _BASE,
     "reader": _BASE,

@@ -1,16 +1,21 @@
 """Checkpoints of TensorFlow's classic script: files, variables, vocabulary."""
 
+import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from rnn import memory
 from rnn.files import DamagedError
 from rnn.runs import checkpoints
 from rnn.runs.checkpoints import RunError
 from rnn.text.vocabulary import Vocabulary
 from rnn.tf1 import tf
+
+# Of a word in a vocabulary: its text, and its entries in a list and in a dict.
+_WORD_BYTES = 100
 
 
 def find(path: str) -> str | None:
@@ -44,16 +49,35 @@ def find(path: str) -> str | None:
   return by_step[max(by_step)] if by_step else None
 
 
-def pad_vocabulary(vocabulary: Vocabulary, prefix: str) -> Vocabulary:
+def pad_vocabulary(vocabulary: Vocabulary, width: int,
+                   prefix: str) -> Vocabulary:
   """Adds words that never occur, one per surplus row of the embedding.
 
   The classic script's embedding has 10,000 rows even if the text has fewer
   words.
 
+  Args:
+    width: of the embedding. If the checkpoint's has another width, it is of
+      another model, and nothing is added.
+
   Raises:
     DamagedError, RunError: the checkpoint has no readable embedding.
+    UserError: so many words need more memory than is available.
   """
-  size = checkpoints.shape_of(prefix, "Model/embedding")[0]
+  shape = checkpoints.shape_of(prefix, "Model/embedding")
+  if shape[1:] != [width]:
+    return vocabulary
+  size = shape[0]
+  stored = sum(map(os.path.getsize, glob.glob(
+      f"{glob.escape(prefix)}.data-*")))
+  if 2 * size * width > stored:  # a number has at least 16 bits
+    raise DamagedError(f"Model/embedding has the shape {shape}, for which the "
+                       f"files of the checkpoint are too short: {stored:,} "
+                       "bytes; restore them from a copy")
+  memory.check([memory.Part(
+      _WORD_BYTES * (size - len(vocabulary)),
+      f"{size:,} words, as many as Model/embedding in {prefix} has rows,",
+      "restore the checkpoint from a copy")])
   unused = (f"<unused-{i}>" for i in range(len(vocabulary), size))
   return Vocabulary((*vocabulary.words, *unused))
 

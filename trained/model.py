@@ -164,7 +164,8 @@ def load(path: str, checkpoint: str = "last", average_last: int = 1,
           f"run; leave it out", value)
   config, vocabulary = classic
   try:
-    vocabulary = classic_checkpoint.pad_vocabulary(vocabulary, prefix)
+    vocabulary = classic_checkpoint.pad_vocabulary(
+        vocabulary, config.input_size, prefix)
     values = classic_checkpoint.read(prefix, _variables(config, vocabulary))
   except (DamagedError, RunError) as error:
     raise RunError(f"{prefix}: {error}") from None

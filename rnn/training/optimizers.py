@@ -1,16 +1,30 @@
 """A training step: gradients, clipped by their global norm, and applied."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from rnn.tf1 import tf
 from rnn.training import mixed_precision
 
+
+class Optimizer(NamedTuple):
+  """A way to apply gradients.
+
+  Attributes:
+    make: a function, learning rate -> TensorFlow's optimizer.
+    slots: the variables of the optimizer for each parameter, of its shape.
+  """
+
+  make: Callable[[tf.Tensor], tf.train.Optimizer]
+  slots: int
+
+
 # As in the classic scripts. "sgd" is plain gradient descent.
 OPTIMIZERS = {
-    "sgd": tf.train.GradientDescentOptimizer,
-    "adagrad": tf.train.AdagradOptimizer,
-    "adam": tf.train.AdamOptimizer,
-    "rmsprop": tf.train.RMSPropOptimizer,
+    "sgd": Optimizer(tf.train.GradientDescentOptimizer, 0),
+    "adagrad": Optimizer(tf.train.AdagradOptimizer, 1),
+    "adam": Optimizer(tf.train.AdamOptimizer, 2),
+    "rmsprop": Optimizer(tf.train.RMSPropOptimizer, 2),
 }
 
 
@@ -53,7 +67,7 @@ def step(cost: tf.Tensor, counts: Mapping[str, tf.Tensor],
   global_step = tf.train.get_or_create_global_step()
 
   def apply() -> tf.Operation:
-    return tf.group(OPTIMIZERS[optimizer](learning_rate).apply_gradients(
+    return tf.group(OPTIMIZERS[optimizer].make(learning_rate).apply_gradients(
         zip(gradients, variables, strict=True), global_step=global_step))
 
   with tf.control_dependencies(counts.values()):

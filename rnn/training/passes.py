@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 import reader
+from rnn import memory
 from rnn.layers import cells
 from rnn.runs import checkpoints
 from rnn.tf1 import on_host, tf
@@ -162,7 +163,13 @@ class StreamPass(SplitPass):
 
     Raises:
       DataError: the split is too short.
+      UserError: a window needs more memory than is available.
     """
+    # A short text fills up the rows of one window.
+    memory.check([memory.Part(
+        4 * (config.num_steps + 1) * config.batch_size,
+        f"windows of batch_size={config.batch_size:,} x "
+        f"num_steps={config.num_steps:,}", "lower batch_size or num_steps")])
     cut = reader.training_streams if is_training else reader.evaluation_streams
     try:
       self._host_streams = cut(ids, config.batch_size, config.num_steps)

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import score
+from rnn import memory
 from rnn.runs.directory import RunDirectory
+from rnn.training import footprint
 from tests.helpers.calls import ROOT, assert_one_line
 from tests.helpers.trained_models import oracle_probabilities
 from trained import adaptation
@@ -272,7 +274,7 @@ def test_bad_texts_get_one_line(
     ("--state=carry --cache=1,1,1", "must be SIZE,THETA,LAMBDA"),
     ("--state=carry --cache=1,1,nan", "must be SIZE,THETA,LAMBDA"),
     ("--state=carry --cache=10000000000,1,0.1",
-     r"--cache: 10,000,000,000 words take [\d,.]+ GB, but this .*lower"),
+     r"10,000,000,000 words in the cache take [\d,.]+ GB; lower SIZE of"),
     ("--state=carry --cache=1" + 400 * "0" + ",1,0.1", "SIZE,THETA,LAMBDA"),
     ("--state=carry --cache=1,1e300,0.1", "must be SIZE,THETA,LAMBDA"),
     ("--state=carry --dynamic=1e300", "must be a learning rate above 0 and at"),
@@ -295,16 +297,15 @@ def test_bad_flags_get_one_line(
 def test_dynamic_evaluation_needs_memory_for_a_second_cache(
     trained_runs, model, call_script, capsys, monkeypatch):
   one = adaptation.cache_bytes(adaptation.CACHE, model.config)
-  memory = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": one}
-  sysconf = os.sysconf
-  monkeypatch.setattr(
-      os, "sysconf", lambda name: memory.get(name) or sysconf(name))
+  monkeypatch.setattr(footprint, "check", lambda *_: None)
+  monkeypatch.setattr(memory, "available", lambda: one)
   flags = [f"--save_path={trained_runs}/a", "--state=carry", "--cache=default",
            f"--text={trained_runs}/text/test.txt"]
   assert call_script(score, *flags) == 0
   capsys.readouterr()
   assert call_script(score, *flags, "--dynamic=default") == 1
-  assert_one_line(capsys.readouterr().err, "score.py", "--cache: 700 words")
+  assert_one_line(capsys.readouterr().err, "score.py",
+                  "700 words in the cache take .*; lower SIZE of --cache")
 
 
 @pytest.mark.slow

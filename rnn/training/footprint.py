@@ -1,0 +1,137 @@
+"""The memory that a model needs, compared before its graph is built.
+
+Every figure is a lower bound: tensors that are certainly in memory at the same
+time. TensorFlow also makes copies, and runs ops side by side. So a model that
+is refused cannot work, but one that is not refused may still be too large.
+
+With a GPU nothing is compared. The model is in the memory of the GPU then,
+whose lack is an error that TensorFlow reports.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import configs
+from rnn import memory
+from rnn.layers import cells, recurrent
+from rnn.memory import Part
+from rnn.options import Options
+from rnn.tf1 import tf
+from rnn.training.optimizers import OPTIMIZERS
+
+# Layers that add ops to the graph for every step, and the bytes of these ops
+# per step and layer, in evaluation and in training. Measured were at least
+# 60,000 and 340,000.
+_UNROLLED = ("basic", "fused")
+_STEP_BYTES = {False: 50_000, True: 200_000}
+
+
+class Parameters(NamedTuple):
+  """A group of parameters.
+
+  Attributes:
+    number: how many there are.
+    dense: how many of them have a gradient in every step. An embedding has one
+      only for the words of the window.
+    what, advice: see `memory.Part`.
+  """
+
+  number: int
+  dense: int
+  what: str
+  advice: str
+
+
+def check(parameters: Sequence[Parameters], others: Sequence[Part],
+          optimizer: str | None = None, item_size: int = 4) -> None:
+  """Compares the memory that a model needs with what is available.
+
+  Args:
+    others: tensors that are in memory while a window runs.
+    optimizer: one of OPTIMIZERS, in training.
+    item_size: bytes of a number in the precision of the model.
+
+  Raises:
+    UserError: less is available.
+  """
+  if recurrent.has_gpu():
+    return
+  copies = 1 + (OPTIMIZERS[optimizer].slots if optimizer else 0)
+  kept = [Part(4 * copies * p.number, p.what, p.advice) for p in parameters]
+  moments = [[*kept, *others]]
+  if optimizer:
+    # The update needs the norm of all gradients, so they exist together.
+    moments.append([part._replace(size=part.size + item_size * p.dense)
+                    for part, p in zip(kept, parameters, strict=True)])
+  memory.check(max(moments, key=lambda parts: sum(p.size for p in parts)))
+
+
+def check_language_model(
+    config: configs.Config, vocab_size: int, shape: Sequence[int | None],
+    is_training: bool, options: Options) -> None:
+  """Compares the memory of a PTBModel, see `check`.
+
+  Args:
+    shape: T and B of a window; None if it varies.
+  """
+  cell, (width, *sizes) = cells.CELLS[config.cell], (
+      config.input_size, *config.layer_sizes)
+  item_size = tf.as_dtype(options.precision).size
+  steps, batch_size = shape[0] or 1, shape[1] or 1
+  # The window runs in halves. Logits and probabilities of one half are float32,
+  # and both are kept until the cost of the half is known.
+  half = max(steps // 2, 1) * batch_size
+  window = 2 * 4 * half * vocab_size + item_size * half * sizes[-1]
+  if is_training:  # inputs and gates are kept for the gradient
+    window += item_size * steps * batch_size * (
+        width + cell.columns * sum(sizes))
+  others = [Part(
+      window, f"windows of batch_size={batch_size:,} x num_steps={steps:,}",
+      "lower batch_size or num_steps")]
+  if shape[0] and cell.resolve(options.rnn_mode) in _UNROLLED:
+    others.append(Part(
+        _STEP_BYTES[is_training] * steps * len(sizes),
+        f"the ops of num_steps={steps:,}", "lower num_steps"))
+  softmax = vocab_size * (sizes[-1] + 1)
+  check([
+      Parameters(
+          vocab_size * width + softmax, softmax, f"{vocab_size:,} words with "
+          f"vectors of {width:,} and {sizes[-1]:,} numbers",
+          "limit the vocabulary (data/prepare.py --vocab_size), or lower "
+          "hidden_size or embedding_size"),
+      layers(cell, width, sizes)],
+      others, config.optimizer if is_training else None, item_size)
+
+
+def layers(cell: cells.Cell, width: int, sizes: Sequence[int],
+           times: int = 1) -> Parameters:
+  """Returns the parameters of recurrent layers, one on top of the other.
+
+  Args:
+    width: of the input.
+    sizes: units of each layer.
+    times: how many of each there are.
+  """
+  number = times * sum(
+      math.prod(shape) for pair in itertools.pairwise((width, *sizes))
+      for shape in cell.shapes(*pair).values())
+  return Parameters(
+      number, number, f"layers of hidden_size={max(sizes):,}",
+      "lower hidden_size" + " or num_layers" * (len(sizes) > 1))
+
+
+def batch(config: configs.Config, input_size: int, shape: tuple[int, int],
+          times: int = 1) -> Part:
+  """Returns the tensors of a batch that one layer keeps for its gradient.
+
+  Args:
+    shape: T and B.
+    times: the number of layers with the same input.
+  """
+  steps, rows = shape
+  gates = cells.CELLS[config.cell].columns * config.layer_sizes[0]
+  return Part(
+      4 * steps * rows * (input_size + times * gates),
+      f"batches of batch_size={rows:,} x {steps:,} steps", "lower batch_size")
