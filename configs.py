@@ -326,14 +326,7 @@ PUBLISHED = {
     "large": {"Zaremba et al. 2014, large on PTB": (None, 82.2, 78.4),
               "classic script, large on PTB": (37.87, 82.62, 78.29)},
 }
-# Valid and test perplexity of averages of models: table 1 of the paper, by
-# config and number of models.
-PUBLISHED_AVERAGES = {
-    ("small", 2): (100.4, 96.1),
-    ("small", 5): (87.9, 84.1),
-    ("small", 10): (83.5, 80.0),
-    ("medium", 2): (80.6, 77.0),
-}
+
 
 
 def parse(settings: str, record: type[Settings] = Config) -> dict[str, Any]:
