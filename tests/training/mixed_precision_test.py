@@ -225,6 +225,6 @@ def test_a_run_with_an_unknown_precision_is_refused(
   path = tmp_path / "run" / "config.json"
   path.write_text(path.read_text().replace("float32", "float31"))
   assert call_main(run, "--mode=eval") == 1
-  assert ("config.json cannot be used: precision=float31: must be one of "
-          "float32, bfloat16, float16\n"
+  assert ("config.json: precision=float31: must be one of float32, bfloat16, "
+          "float16\n"
           in capsys.readouterr().err)
