@@ -21,15 +21,15 @@ from tests.helpers.run_folders import rows_of, training_run
 def test_the_run_directory_has_all_documented_files(corpus_folder, tmp_path):
   flags = ["--model=small", f"--data_path={corpus_folder}", "--seed=3",
            f"--save_path={tmp_path}/deep/run",
-           "--config_override=hidden_size=8,max_max_epoch=5"]
+           "--config_override=hidden_size=8,max_max_epoch=5,num_steps=4"]
   done = run_script(*flags)
   assert (done.returncode, done.stderr) == (0, "")
   folder = tmp_path / "deep" / "run"
   config = json.loads((folder / "config.json").read_text())
   assert (config["model"], config["seed"]) == ("small", 3)
-  assert config["overrides"] == "hidden_size=8,max_max_epoch=5"
+  assert config["overrides"] == "hidden_size=8,max_max_epoch=5,num_steps=4"
   assert configs.Config(**config["settings"]) == dataclasses.replace(
-      configs.SMALL, hidden_size=8, max_max_epoch=5)
+      configs.SMALL, hidden_size=8, max_max_epoch=5, num_steps=4)
   with open(f"{corpus_folder}/valid.txt", "rb") as file:
     text = file.read()
   assert config["data"]["valid"] == {
