@@ -328,7 +328,6 @@ PUBLISHED = {
 }
 
 
-
 def parse(settings: str, record: type[Settings] = Config) -> dict[str, Any]:
   """Parses settings into the types of their fields.
 

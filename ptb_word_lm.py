@@ -272,7 +272,7 @@ def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
     DataError: a text is too short.
     RunError: the folder is not a run, or no checkpoint is readable.
   """
-  settings = run.settings()
+  settings, vocab_size = run.settings(), len(run.vocabulary())
   config = settings.config
   one_stream = dataclasses.replace(config, batch_size=1)
   halves.set_threads(config)
@@ -280,7 +280,7 @@ def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
     passes = {
         name: stream_pass(
             name.capitalize(), config if name == "valid" else one_stream,
-            len(run.vocabulary()), ids,
+            vocab_size, ids,
             options=Options(rnn_mode, precision=settings.precision))
         for name, ids in texts.items()}
     session.run(tf.local_variables_initializer())
@@ -295,7 +295,7 @@ def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
       if not checkpoint or checkpoint.step in [c.step for c in results]:
         continue
       if checkpoint is best and not loop.load_best(
-          session, tf.trainable_variables(), best):
+          session, tf.trainable_variables(), run, best):
         continue
       print(f"{checkpoint.path}:")
       results[checkpoint] = {}

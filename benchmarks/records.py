@@ -11,6 +11,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import shlex
@@ -170,13 +171,14 @@ def read(path: str, log: str | None = None) -> Record:
     raise RunError(f"{path}: the model in its config.json must be one of "
                    + ", ".join(configs.CONFIGS))
   try:
-    with open(os.path.join(path, "metrics.csv"), newline="") as file:
+    with files.open_regular(os.path.join(path, "metrics.csv")) as file:
       rows = [{key: float(value) for key, value in row.items()}
-              for row in csv.DictReader(file)]
+              for row in csv.DictReader(io.TextIOWrapper(file, newline=""))]
   except FileNotFoundError:  # no epoch has ended
     rows = []
-  except (OSError, ValueError) as error:
-    raise UserError(f"{path}/metrics.csv: cannot be read: {error}") from None
+  except (OSError, TypeError, ValueError, csv.Error) as error:
+    raise UserError(f"{path}/metrics.csv: cannot be read ({error}); restore it "
+                    "from a copy") from None
   return Record(path, config, rows, run.tests(),
                 read_log(os.path.join(path, LOG) if log is None else log))
 

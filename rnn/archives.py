@@ -123,6 +123,9 @@ class _Stream:
   def read(self, size: int) -> bytes:
     """Reads a part of the headers of a member."""
     self._header_bytes += size  # also at the end, where some readers wait
+    if size < 0:
+      raise ArchiveError(f"the headers of its member number {self.members:,} "
+                         "have a negative size")
     if self._header_bytes > MAX_HEADER_BYTES:
       raise ArchiveError(f"the headers of its member number {self.members:,} "
                          f"take more than {MAX_HEADER_BYTES:,} bytes")
@@ -144,5 +147,3 @@ class _Stream:
     while self._position < position and self.read_content(
         min(position - self._position, _BLOCK_BYTES)):
       pass
-
-

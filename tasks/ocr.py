@@ -247,7 +247,7 @@ def main(argv: Sequence[str]) -> None:
     print(progress.summary(rows, tests, metric=LETTER_ERROR), flush=True)
     if run:
       path = os.path.join(run.path, "page.png")
-      with run.writing(), files.atomic_write(path) as partial:
+      with run.adding(), files.atomic_write(path) as partial:
         draw_page(RunDirectory(run.path), config, splits["test"], partial,
                   FLAGS.bidirectional, options)
       print(f"{path}: test words as they were read", flush=True)

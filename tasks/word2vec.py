@@ -245,7 +245,7 @@ def main(argv: Sequence[str]) -> None:
     print(progress.summary(rows, {}, metric=LOSS), flush=True)
     if run:
       prefix = os.path.join(run.path, "vectors")
-      with run.writing():
+      with run.adding():
         word_vectors.save(prefix, corpus.words.words, vectors)
       print(f"{prefix}.npy, {prefix}.txt: the vectors", flush=True)
     if questions:

@@ -191,20 +191,19 @@ def _load_run(run: RunDirectory, checkpoint: str, average_last: int
 def _read(run: RunDirectory, variables: Sequence[tf.Variable], checkpoint: str,
           average_last: int) -> tuple[list[Checkpoint], dict[str, np.ndarray]]:
   """Returns the checkpoints to use, and the average of their parameters."""
-  tried = None
-  while used := _select(run, checkpoint, average_last):
+  used = _select(run, checkpoint, average_last)
+  while used:
     try:
       return used, checkpoints.average(
           [run.read(c, variables)[1] for c in used])
     except DamagedError as error:
-      # If training has replaced them in the meantime, the new ones are read.
-      if used == tried:
+      before, used = used, _select(run, checkpoint, average_last)
+      if used == before:  # else training has replaced them in the meantime
         setting, value = (("average_last", average_last) if average_last > 1
                           else ("checkpoint", checkpoint))
         raise SettingError(
             setting, f"damaged checkpoint: {error}; leave it out to use the "
             "newest readable checkpoint", value) from None
-      tried = used
   newest = run.read_newest(variables)
   if not newest:
     raise RunError(f"{run.path}: has no checkpoint yet")

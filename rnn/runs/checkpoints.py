@@ -55,7 +55,13 @@ class Checkpoint:
     Raises:
       DamagedError: the file is unreadable, or not what was written.
     """
-    return files.read_sealed(os.path.join(self.path, "journal.json"))
+    path = os.path.join(self.path, "journal.json")
+    journal = files.read_sealed(path)
+    if not (isinstance(journal, dict)
+            and isinstance(journal.get("config"), dict)
+            and isinstance(journal.get("rows"), list)):
+      raise DamagedError(f"{path}: garbled")
+    return journal
 
   def read(self, variables: Iterable[tf.Variable]) -> dict[str, np.ndarray]:
     """Reads the values of variables, see `read_variables`."""
@@ -65,15 +71,6 @@ class Checkpoint:
       raise DamagedError(f"{self.path}: {error}") from None
     except RunError as error:
       raise RunError(f"{self.path}: {error}") from None
-
-  def load(self, session: tf.Session,
-           variables: Sequence[tf.Variable]) -> None:
-    """Loads the values of variables into a session: all of them, or none.
-
-    Raises:
-      DamagedError, RunError: as in `read_variables`.
-    """
-    assign(session, variables, self.read(variables))
 
 
 def read_variables(
@@ -124,7 +121,11 @@ def shape_of(prefix: str, name: str) -> list[int]:
     DamagedError: the checkpoint cannot be read.
     RunError: it has no such variable.
   """
-  shapes = _open(prefix).get_variable_to_shape_map()
+  saved = _open(prefix)
+  try:
+    shapes = saved.get_variable_to_shape_map()
+  except _READ_ERRORS as error:
+    raise DamagedError(error_cause(error)) from None
   if not shapes.get(name):
     raise RunError(f"holds another model, which has no {name}")
   return shapes[name]

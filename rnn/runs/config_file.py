@@ -25,8 +25,6 @@ FORMAT = 2
 # The properties of a run whose config.json is older than the property.
 _OLDER = {"format": 1, "precision": "float32", "tokens": "words",
           "init_embeddings": None, "task": LANGUAGE_MODEL, "vocabulary": None}
-# Properties that say nothing in an older config.json.
-_UNKNOWN_IN_OLDER = ("format", "vocabulary")
 # The types of properties, or of one of their parts.
 _TYPES: dict[str, tuple[type, ...]] = {
     "format": (int,), "model": (str,), "overrides": (str,), "seed": (int,),
@@ -80,11 +78,13 @@ def read(folder: str, path: str) -> dict:
 
 def _check_types(name: str, config: dict) -> None:
   """Raises a RunError if a property has another type than the trainer's."""
-  content = config | _flatten(config)
   for key, types in _TYPES.items():
-    value = content.get(key)
-    if key in content and (
-        not isinstance(value, types) or isinstance(value, bool)):
+    place, _, last = key.rpartition(".")
+    parent = config.get(place, {}) if place else config
+    if last not in parent:
+      continue
+    value = parent[last]
+    if not isinstance(value, types) or isinstance(value, bool):
       raise RunError(
           f"{name}: {key}={json.dumps(value)[:99]}: must be "
           + " or ".join(map(_NAMES.__getitem__, types))
@@ -116,8 +116,13 @@ def differences(there: dict, here: dict,
   refused: list[str] = []
   changed: list[str] = []
   there, here = _flatten(with_defaults(there)), _flatten(with_defaults(here))
-  for name in _UNKNOWN_IN_OLDER:
-    there.pop(name), here.pop(name)
+  # An older run does not say which vocabulary it has.
+  unknown = any(config["format"] == 1 and config["vocabulary"] is None
+                for config in (there, here))
+  for config in there, here:
+    del config["format"]
+    if unknown:
+      del config["vocabulary"]
   for name in dict.fromkeys([*there, *here]):
     if there.get(name) != here.get(name):
       may = any(fnmatch.fnmatch(name, pattern) for pattern in may_change)

@@ -18,7 +18,6 @@
 `RunDirectory` reads all this. `training_run.TrainingRun` writes it.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import logging
@@ -120,8 +119,7 @@ class RunDirectory:
       RunError: the file does not exist, is unreadable, or has other words than
         the run.
     """
-    config = self.config()
-    tokens, digest = config["tokens"], config["vocabulary"]
+    tokens, digest = self.config()["tokens"], self.vocabulary_digest()
     if tokens not in reader.VOCABULARIES:
       raise RunError(f"{self._join('config.json')}: tokens {tokens!s:.99}: "
                      "must be one of " + ", ".join(reader.VOCABULARIES))
@@ -130,13 +128,19 @@ class RunDirectory:
       vocabulary = reader.VOCABULARIES[tokens].load(path)
     except reader.DataError as error:
       raise RunError(error) from None
-    if not digest:  # an older run has it only where it may be deleted
-      with contextlib.suppress(DamagedError, KeyError, TypeError):
-        digest = files.read_sealed(self._join("ids.json"))["vocabulary"]
     if digest and digest != files.json_digest(vocabulary.words):
       raise RunError(f"{path}: not as training wrote it; restore it from a "
                      "copy, or repeat the command that trained the run")
     return vocabulary
+
+  def vocabulary_digest(self) -> str | None:
+    """Returns the digest of the run's words; None if an older run has none."""
+    if digest := self.config()["vocabulary"]:
+      return digest
+    try:  # an older run has it only where it may be deleted
+      return files.read_sealed(self._join("ids.json"))["vocabulary"]
+    except (DamagedError, *_MALFORMED):
+      return None
 
   def checkpoints(self) -> list[Checkpoint]:
     """Returns the checkpoints, newest first.
@@ -205,9 +209,9 @@ class RunDirectory:
         _log.warning("damaged checkpoint: %s; using %s", reason,
                      checkpoint.path)
       return checkpoint, journal, values
-    if tried:
+    if damage := _damage(tried):
       raise RunError(f"{self.path}: no checkpoint is readable; tried "
-                     + "; ".join(_damage(tried)))
+                     + "; ".join(damage))
     return None
 
   def read(self, checkpoint: Checkpoint, variables: Iterable[tf.Variable]

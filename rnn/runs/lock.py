@@ -35,8 +35,8 @@ class Lock:
       RunError: another process holds it, or it is not a regular file.
       OSError: the file cannot be written.
     """
-    self._take()
     try:
+      self._take()
       yield
     finally:
       self._release()
@@ -60,7 +60,10 @@ class Lock:
       self._take()
       _log.warning("%s: deleted during training; written again", self._path)
       return
-    if not os.path.samestat(os.fstat(self._file.fileno()), there):
+    # On some network file systems the numbers by which files are compared may
+    # change, but not the content.
+    if not os.path.samestat(os.fstat(self._file.fileno()), there) and (
+        self._holder() != str(os.getpid())):
       raise RunError(
           f"{self._path}: replaced, so another process has trained in this "
           "folder; see that it has ended, then resume")
@@ -68,14 +71,18 @@ class Lock:
   def _take(self) -> None:
     file = self._open()
     if not try_lock(file):
-      with file:
-        holder = file.read(99).decode(errors="replace").strip()
+      file.close()
       raise RunError(
-          f"{self._folder}: in use by process {holder or '?'}; wait until it "
-          "ends, or choose another folder for the run", "save_path")
+          f"{self._folder}: in use by process {self._holder() or '?'}; wait "
+          "until it ends, or choose another folder for the run", "save_path")
     self._file = file
     file.truncate(0)
     file.write(f"{os.getpid()}\n".encode())
+
+  def _holder(self) -> str:
+    """Returns the process id in the file."""
+    with self._open() as file:
+      return file.read(99).decode(errors="replace").strip()
 
   def _release(self) -> None:
     if self._file:
@@ -87,17 +94,11 @@ class Lock:
     # A link is not followed: the file that it names is not a run's.
     flags = (os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
              | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if os.path.islink(self._path):
-      raise self._not_a_file()
-    file = open(self._path, "r+b", buffering=0,
+    if os.path.lexists(self._path) and not stat.S_ISREG(
+        os.stat(self._path, follow_symlinks=False).st_mode):
+      raise RunError(f"{self._path}: not a regular file; remove it")
+    return open(self._path, "r+b", buffering=0,
                 opener=lambda name, _: os.open(name, flags, 0o666))
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-      file.close()
-      raise self._not_a_file()
-    return file
-
-  def _not_a_file(self) -> RunError:
-    return RunError(f"{self._path}: not a regular file; remove it")
 
 
 def try_lock(file: IO[bytes]) -> bool:

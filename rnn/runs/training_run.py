@@ -8,7 +8,6 @@ import contextlib
 import csv
 import errno
 import functools
-import glob
 import io
 import itertools
 import json
@@ -22,18 +21,14 @@ import numpy as np
 
 import reader
 from rnn import files
-from rnn.runs import config_file, learning_curve
+from rnn.files import DamagedError
+from rnn.runs import cleanup, config_file, learning_curve
 from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory, describe_ids
 from rnn.runs.events import EventFile
 from rnn.runs.lock import Lock
 from rnn.text.vocabulary import Words
 from rnn.tf1 import error_cause, tf
-
-# What `_partials` finds leftovers of.
-_FILES = ("config.json", "vocab.txt", "metadata.tsv", "projector_config.pbtxt",
-          "metrics.csv", "learning_curve.png", "tests.json", "checkpoint",
-          "ids.int32", "ids.json")
 
 _log = logging.getLogger(__name__)
 
@@ -98,8 +93,16 @@ class TrainingRun(RunDirectory):
         elif os.path.exists(self._join("metrics.csv")):
           raise RunError(f"{self.path}: holds metrics.csv but no checkpoint; "
                          "choose another folder for the run", "save_path")
-        for path in self._partials():
-          files.remove(path)
+        cleanup.delete_leftovers(self._folder)
+      yield
+
+  @contextlib.contextmanager
+  def adding(self) -> Iterator[None]:
+    """A context in which to write other files after training.
+
+    No other process trains in the folder meanwhile.
+    """
+    with self.writing(), self._lock.hold():
       yield
 
   def restore(self, session: tf.Session, variables: Sequence[tf.Variable]
@@ -121,7 +124,7 @@ class TrainingRun(RunDirectory):
     with self.writing():
       for newer in itertools.takewhile(
           lambda other: other != checkpoint, self.checkpoints()):
-        _move_aside(newer)
+        cleanup.move_aside(newer)
       self._keep_best(journal["rows"])
       self._name_newest(checkpoint)
       self._show(journal["rows"])
@@ -187,7 +190,7 @@ class TrainingRun(RunDirectory):
     with self.writing():
       for checkpoint in self.checkpoints():
         if checkpoint.step == step and not checkpoint.epoch:
-          _move_aside(checkpoint)
+          cleanup.move_aside(checkpoint)
 
   def keep_tests(self, tests: Mapping[int, float]) -> None:
     """Saves the metric on the test split: a dict by epoch."""
@@ -225,24 +228,22 @@ class TrainingRun(RunDirectory):
 
   def _compare(self) -> None:
     """Refuses to resume if the folder holds a different run."""
-    there = self.config()
-    refused, changed = self._differences(there)
-    if self._vocabulary:
-      refused += self._compare_words(self._vocabulary, there["vocabulary"])
+    refused, changed = self._differences(self.config())
+    if self._vocabulary and not refused:
+      refused = self._compare_words(self._vocabulary)
     self._refuse(self.path, refused)
     if changed:
       _log.info("changed since the run was started: %s", ", ".join(changed))
 
-  def _compare_words(self, ours: Words, digest: str | None) -> list[str]:
+  def _compare_words(self, ours: Words) -> list[str]:
     """Returns the difference in words to the run in the folder.
 
-    Args:
-      digest: of the words there; None in an older run, whose vocab.txt counts.
+    If the words are the same, but vocab.txt is damaged, it is written again.
     """
-    same = digest == self._config["vocabulary"]
+    same = self.vocabulary_digest() == self._config["vocabulary"]
     try:
       number = len(words := self.vocabulary().words)
-      same = same or not digest and words == ours.words
+      same = same or words == ours.words
     except RunError as error:
       if not same:
         raise
@@ -252,7 +253,9 @@ class TrainingRun(RunDirectory):
                             f"{len(ours)} here, not the same)"]
 
   def _differences(self, there: dict) -> tuple[list[str], list[str]]:
-    return config_file.differences(there, self._config, self._may_change)
+    # `_compare_words` compares the vocabularies.
+    return config_file.differences(
+        there, self._config, [*self._may_change, "vocabulary"])
 
   def _refuse(self, path: str, differences: Sequence[str]) -> None:
     if differences:
@@ -264,25 +267,17 @@ class TrainingRun(RunDirectory):
 
   def _refuse_other_content(self) -> None:
     """Refuses a folder that is neither empty nor a run directory."""
-    names = {self._join(name) for name in os.listdir(self.path)}
-    names -= {self._join("lock"), *self._partials()}
+    names = {name for name in os.listdir(self.path)
+             if name != "lock" and not cleanup.is_leftover(name)}
     if names and self._fresh:
       raise RunError(f"{self.path}: not empty, but a fresh run needs a new "
                      "folder: remove this one, or choose another",
                      "save_path")
     task = config_file.with_defaults(self._config)["task"]
-    if names and not (self._join("config.json") in names
+    if names and not ("config.json" in names
                       and self._config.keys() <= self.config(task).keys()):
       raise RunError(f"{self.path}: not empty, but holds no run; choose "
                      "another folder for the run", "save_path")
-
-  def _partials(self) -> list[str]:
-    """Returns the paths that a killed process left half-written."""
-    paths = [self._join(leftover) for leftover in os.listdir(self._folder)
-             if any(files.is_leftover(leftover, name) for name in _FILES)]
-    paths += glob.glob(os.path.join(glob.escape(self._join("checkpoints")),
-                                    "*step-*" + files.PARTIAL))
-    return paths
 
   def _show(self, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes metrics.csv and draws its curves, unless they are up to date."""
@@ -312,15 +307,17 @@ class TrainingRun(RunDirectory):
     figures = {row["epoch"]: row[name] for row in rows if name in row}
     # The best- copy of an epoch comes after the original, so it replaces it.
     by_epoch = {c.epoch: c for c in self.checkpoints() if c.epoch in figures}
-    best = min(by_epoch, key=lambda epoch: (figures[epoch], epoch),
-               default=None)
-    if best is None or by_epoch[best].best:
+    for epoch in sorted(by_epoch, key=lambda epoch: (figures[epoch], epoch)):
+      checkpoint = by_epoch[epoch]
+      if not checkpoint.best:
+        try:
+          checkpoint.journal()
+        except DamagedError as error:
+          _log.warning("damaged checkpoint: %s; it is not the best", error)
+          cleanup.move_aside(checkpoint)
+          continue
+        _copy_as_best(checkpoint)
       return
-    folder, name = os.path.split(by_epoch[best].path)
-    with files.atomic_write(os.path.join(folder, f"best-{name}")) as partial:
-      os.mkdir(partial)
-      for file in os.listdir(by_epoch[best].path):
-        shutil.copy(os.path.join(by_epoch[best].path, file), partial)
 
   def _name_newest(self, checkpoint: Checkpoint) -> None:
     """Writes the file `checkpoint`, which names the newest to TensorFlow.
@@ -340,10 +337,8 @@ class TrainingRun(RunDirectory):
     checkpoints = self.checkpoints()
     old = [c for c in checkpoints if not c.best][self._keep:]
     old += [c for c in checkpoints if c.best][1:]
-    for checkpoint in old:  # renamed first, so that no reader sees half of it
-      name = f"{checkpoint.path}-old{files.PARTIAL}"
-      os.rename(checkpoint.path, name)
-      files.remove(name)
+    for checkpoint in old:
+      cleanup.delete_checkpoint(checkpoint)
 
   @contextlib.contextmanager
   def writing(self) -> Iterator[None]:
@@ -354,7 +349,8 @@ class TrainingRun(RunDirectory):
       return
     except OSError as error:
       reason = error.strerror or str(error)
-      if isinstance(error, IsADirectoryError) and error.filename2:
+      if error.filename2 and isinstance(
+          error, (IsADirectoryError, NotADirectoryError)):
         reason = f"{os.path.basename(error.filename2)}: {reason}"
     except tf.errors.OpError as error:
       reason = error_cause(error)
@@ -370,8 +366,11 @@ class TrainingRun(RunDirectory):
         None if checkpoints else "save_path")
 
 
-def _move_aside(checkpoint: Checkpoint) -> None:
-  """Keeps a checkpoint for the user, under a name that no code reads."""
+def _copy_as_best(checkpoint: Checkpoint) -> None:
+  """Copies a checkpoint, so that it stays when it is no longer a newest one."""
   folder, name = os.path.split(checkpoint.path)
-  files.remove(os.path.join(folder, f"aside-{name}"))
-  os.rename(checkpoint.path, os.path.join(folder, f"aside-{name}"))
+  with files.atomic_write(os.path.join(folder, f"best-{name}")) as partial:
+    os.mkdir(partial)
+    for entry in os.scandir(checkpoint.path):
+      if entry.is_file():
+        shutil.copy(entry.path, partial)

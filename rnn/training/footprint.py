@@ -95,14 +95,18 @@ def check_language_model(
         _STEP_BYTES[is_training] * steps * len(sizes),
         f"the ops of num_steps={steps:,}", "lower num_steps"))
   softmax = vocab_size * (sizes[-1] + 1)
-  check([
+  parameters = [
       Parameters(
           vocab_size * width + softmax, softmax, f"{vocab_size:,} words with "
           f"vectors of {width:,} and {sizes[-1]:,} numbers",
           "limit the vocabulary (data/prepare.py --vocab_size), or lower "
           "hidden_size or embedding_size"),
-      layers(cell, width, sizes)],
-      others, config.optimizer if is_training else None, item_size)
+      layers(cell, width, sizes)]
+  if not is_training:
+    parameters = [p._replace(advice="use a machine with more memory")
+                  for p in parameters]
+  check(parameters, others, config.optimizer if is_training else None,
+        item_size)
 
 
 def layers(cell: cells.Cell, width: int, sizes: Sequence[int],

@@ -17,7 +17,8 @@ from typing import Any
 
 from rnn.errors import UserError
 from rnn.files import DamagedError
-from rnn.runs.checkpoints import Checkpoint, RunError
+from rnn.runs.checkpoints import Checkpoint, RunError, assign
+from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.tf1 import repeatable_session, tf
 from rnn.training.metrics import PERPLEXITY, Metric, perplexity
@@ -270,7 +271,10 @@ class Trainer:
     last = self._last
     before = "" if norm is None else f", {last.grad_norm:g} one step before"
     norm = last.grad_norm if norm is None else norm
-    checkpoints = self._run.checkpoints() if self._run else []
+    checkpoints: Sequence[Checkpoint] = []
+    if self._run:
+      with contextlib.suppress(RunError):  # divergence is the news
+        checkpoints = self._run.checkpoints()
     return DivergedError(
         f"diverged at {self.position()}: {what} (learning rate "
         f"{last.learning_rate:g}, gradient norm {norm:g}{before}); lower "
@@ -343,8 +347,8 @@ def _test(session: tf.Session, test: SplitPass, run: TrainingRun | None,
   for number in dict.fromkeys([last, best_epoch]):
     if number in tests:
       continue
-    if number != last and best and not load_best(
-        session, test.model.variables, best):
+    if number != last and run and best and not load_best(
+        session, test.model.variables, run, best):
       continue
     tests[number] = metric.compute(run_with_progress(
         session, "Test", test, check_stop, metric).sums)
@@ -357,10 +361,14 @@ def _test(session: tf.Session, test: SplitPass, run: TrainingRun | None,
 
 
 def load_best(session: tf.Session, variables: Sequence[tf.Variable],
-              checkpoint: Checkpoint) -> bool:
-  """Loads the best model into a session; returns False if it is damaged."""
+              run: RunDirectory, checkpoint: Checkpoint) -> bool:
+  """Loads the best model into a session; returns False if it is damaged.
+
+  Raises:
+    RunError: it is of another run.
+  """
   try:
-    checkpoint.load(session, variables)
+    assign(session, variables, run.read(checkpoint, variables)[1])
     return True
   except DamagedError as error:
     _log.warning("the best model is skipped: damaged checkpoint: %s", error)

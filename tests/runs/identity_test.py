@@ -8,6 +8,7 @@ import pytest
 import generate
 import ptb_word_lm
 import score
+from rnn import files
 from rnn.errors import UserError
 from rnn.runs import config_file
 from rnn.runs.checkpoints import RunError
@@ -49,7 +50,8 @@ def change_a_letter(words):
 def test_a_changed_vocabulary_is_refused(
     finished, tmp_path, change, has_digest):
   if not has_digest:  # as in an older run, whose ids.json has the digest
-    edit_config(tmp_path / "run", lambda config: config.pop("vocabulary"))
+    edit_config(tmp_path / "run", lambda config: (
+        config.pop("vocabulary"), config.pop("format")))
   load(str(tmp_path / "run"))
   edit_words(tmp_path / "run", change)
   with pytest.raises(RunError, match="run/vocab.txt: "):
@@ -71,6 +73,33 @@ def test_scripts_refuse_a_changed_vocabulary_and_training_restores_it(
         "repeat the command that trained the run$")
   assert call_script(ptb_word_lm, *finished) == 0
   assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("digest", [None, "0" * 64, "of the file"])
+def test_the_vocabulary_is_that_of_the_checkpoints(finished, tmp_path, digest):
+  """Even if config.json was changed together with the words."""
+  os.remove(tmp_path / "run" / "ids.json")
+  edit_words(tmp_path / "run", swap)
+  if digest == "of the file":
+    words = (tmp_path / "run" / "vocab.txt").read_text().split()
+    digest = files.json_digest(words)
+  edit_config(
+      tmp_path / "run", lambda config: config.update(vocabulary=digest))
+  with pytest.raises(RunError, match=r"vocab"):
+    load(str(tmp_path / "run"))
+
+
+def test_a_changed_vocabulary_of_an_older_run_is_restored(
+    finished, tmp_path, call_main, capsys):
+  """Its config.json has no digest of the words, but its ids.json."""
+  edit_config(tmp_path / "run", lambda config: (
+      config.pop("vocabulary"), config.pop("format")))
+  before = contents(tmp_path / "run")
+  edit_words(tmp_path / "run", swap)
+  assert call_main(*finished) == 0
+  assert "it is written again" in capsys.readouterr().err
+  path = f"{tmp_path}/run/vocab.txt"
+  assert contents(tmp_path / "run")[path] == before[path]
 
 
 @pytest.mark.parametrize("change, difference", [
@@ -132,6 +161,7 @@ def test_a_run_of_a_newer_format_is_refused(
     (lambda c: c.pop("data"), "lacks 'data'"),
     (lambda c: c["data"].pop("path"), "lacks 'path'"),
     (lambda c: c["data"].update(path=[]), r"data.path=\[\]: must be a string"),
+    (lambda c: c["data"].update(path={"a": 1}), "data.path=.*: must be a str"),
     (lambda c: c.update(data=[]), r"data=\[\]: must be an object"),
     (lambda c: c.update(settings=[]), "settings=.*: must be an object"),
     (lambda c: c.update(precision=[]), "precision=.*: must be a string"),

@@ -63,7 +63,7 @@ def test_a_lock_on_windows(locks, tmp_path, monkeypatch):
 @pytest.mark.parametrize("make", [
     lambda path: path.symlink_to(path.with_name("thesis")),
     lambda path: path.symlink_to("/nowhere/at/all"),
-    os.mkfifo], ids=["link", "dangling link", "pipe"])
+    os.mkfifo, os.mkdir], ids=["link", "dangling link", "pipe", "folder"])
 @pytest.mark.usefixtures("no_hang")
 def test_only_a_regular_file_is_written_to(locks, tmp_path, make):
   (tmp_path / "thesis").write_text("kept")
@@ -89,11 +89,33 @@ def test_a_deleted_lock_is_written_again(locks, tmp_path, caplog):
     pass
 
 
-def test_a_lock_that_another_process_took_over_stops_this_one(locks, tmp_path):
+def test_another_file_with_the_same_holder_is_no_other_lock(locks, tmp_path):
+  """Some network file systems renumber their files."""
+  with locks[0].hold():
+    os.remove(tmp_path / "lock")
+    (tmp_path / "lock").write_text(f"{os.getpid()}\n")
+    locks[0].check()
+
+
+def test_a_disk_that_is_full_leaves_no_lock(locks, tmp_path, monkeypatch):
+  one, other = locks
+  monkeypatch.setattr(os, "getpid", lambda: 1 // 0)
+  with pytest.raises(ZeroDivisionError):
+    with one.hold():
+      pass
+  monkeypatch.undo()
+  with other.hold():
+    pass
+
+
+def test_a_lock_that_another_process_took_over_stops_this_one(
+    locks, tmp_path, monkeypatch):
   one, other = locks
   with one.hold():
     os.remove(tmp_path / "lock")
+    monkeypatch.setattr(os, "getpid", lambda: 7)
     with other.hold():
+      monkeypatch.undo()
       with pytest.raises(RunError, match="another process has trained in this"):
         one.check()
     with pytest.raises(RunError, match="another process has trained in this"):

@@ -9,9 +9,12 @@ import pytest
 import generate
 import ptb_word_lm
 import score
+from rnn import files
 from rnn.errors import SettingError
-from rnn.runs.checkpoints import RunError
+from rnn.runs import cleanup
+from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory
+from rnn.runs.training_run import TrainingRun
 from tests.helpers.calls import assert_one_line
 from tests.helpers.run_folders import contents, rows_of
 from trained.model import load
@@ -205,3 +208,80 @@ def test_a_list_that_fails_once_is_no_new_run(
     left = call
     assert call_main(*finished) == 1
     assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("harm", [plain_file, os.mkdir, dangling_link])
+def test_the_best_is_taken_from_the_readable_ones(
+    finished, tmp_path, caplog, harm):
+  run = RunDirectory(f"{tmp_path}/run")
+  shutil.rmtree(run.best().path)
+  newest, middle, oldest = run.checkpoints()
+  rows = newest.journal()["rows"]
+  rows[0]["valid_perplexity"] = 1.0  # the best, and damaged
+  rows[1]["valid_perplexity"] = 2.0
+  replace(oldest.path, harm)
+  training = TrainingRun(run.path, {})
+  training._keep_best(rows)
+  assert run.best().epoch == middle.epoch == 2
+  assert oldest.path in caplog.text
+  caplog.clear()
+  training._keep_best(rows)
+  assert not caplog.messages
+
+
+def test_a_checkpoint_that_cannot_be_deleted_is_a_warning(
+    finished, tmp_path, call_main, capsys, monkeypatch):
+  """As a folder of another user."""
+  def remove(path, real=files.remove):
+    if path.endswith("-old.partial"):
+      raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    real(path)
+
+  monkeypatch.setattr(files, "remove", remove)
+  more = [*finished[:-1], finished[-1].replace("epoch=3", "epoch=4")]
+  for flags in more, more:
+    capsys.readouterr()
+    assert call_main(*flags) == 0
+    warnings = capsys.readouterr().err.splitlines()
+    assert warnings
+    for warning in warnings:
+      assert "-old.partial: cannot be deleted: Permission denied; " in warning
+
+
+def test_only_leftovers_of_the_run_are_deleted(finished, tmp_path, call_main):
+  run = tmp_path / "run"
+  kept = ["checkpoints/my-step-notes.partial", "thesis.partial",
+          "checkpoints/step-7.partial.old", "config.json.old.partial"]
+  ours = ["checkpoints/step-7.abcdefgh.partial", "config.json.abcdefgh.partial",
+          "checkpoints/best-step-000000007-epoch-2.partial",
+          "checkpoints/step-7-old.partial", "page.png.abcdefgh.partial",
+          "vectors.words.txt.abcdefgh.partial", "vocab.txt.partial"]
+  for name in kept + ours:
+    (run / name).mkdir()
+    (run / name / "file").touch()
+  assert call_main(*finished) == 0
+  assert all((run / name / "file").exists() for name in kept)
+  assert not any((run / name).exists() for name in ours)
+
+
+def test_what_was_set_aside_before_stays(finished, tmp_path):
+  run = RunDirectory(f"{tmp_path}/run")
+  newest = run.checkpoints()[0]
+  folder, name = os.path.split(newest.path)
+  for number in ["", "-2", "-3"]:
+    shutil.copytree(newest.path, f"{tmp_path}/copy{number}")
+    cleanup.move_aside(newest)
+    assert os.path.exists(f"{folder}/aside-{name}{number}/journal.json")
+    os.rename(f"{tmp_path}/copy{number}", newest.path)
+
+
+def test_checkpoints_that_vanish_are_none(finished, tmp_path, monkeypatch):
+  run = RunDirectory(f"{tmp_path}/run")
+
+  def journal(checkpoint, real=Checkpoint.journal):
+    shutil.rmtree(f"{run.path}/checkpoints", ignore_errors=True)
+    return real(checkpoint)
+
+  monkeypatch.setattr(Checkpoint, "journal", journal)
+  with pytest.raises(RunError, match="has no checkpoint yet$"):
+    load(run.path)

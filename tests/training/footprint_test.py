@@ -189,7 +189,7 @@ def test_every_script_compares_the_memory(
   assert_one_line(
       capsys.readouterr().err, f"{script.__name__}.py",
       r"needs at least .*: ([\d,]+ words with vectors of 24 and 24 numbers|"
-      r"windows of batch_size=1 x num_steps=5) take .*; (limit|lower) ")
+      r"windows of batch_size=1 x num_steps=5) take .*; (lower|use a ma)")
 
 
 def test_many_samples(trained_runs, call_script, capsys, monkeypatch):
