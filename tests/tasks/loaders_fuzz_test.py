@@ -7,7 +7,6 @@ end in a traceback, take 30 s, or take 4 GB of memory.
 """
 
 import bz2
-import contextlib
 import functools
 import gzip
 import io
@@ -15,8 +14,6 @@ import lzma
 import os
 import pathlib
 import random
-import resource
-import signal
 import tarfile
 
 import fetch_ptb
@@ -27,12 +24,12 @@ from rnn.errors import UserError
 from rnn.text import word_vectors
 from rnn.text.vocabulary import Words
 from tasks import char_lm, imdb, letters, skip_grams, wikipedia
+from tests.helpers.limits import limits
 from tests.helpers.odd_input import NOT_UTF_8, PIECES
 from tests.helpers.ptb_server import FILES, make_archive
 from tests.helpers.texts import DUMP, letter_lines
 
 CASES = int(os.environ.get("FUZZ_CASES", "60"))
-SECONDS, GIGABYTES = 30, 4
 # What damage puts in: numbers at the limits of types, and marks of the forms.
 MARKS = [b"0", b"-1", b"9" * 400, b"1e999", b"nan", b"65536", b"4294967296",
          b"9223372036854775808", b"0777", b"\xff\xff\xff\xff", b"\t", b"\r\n",
@@ -151,26 +148,6 @@ def fix_checksums(archive):
       block[148:156] = b" " * 8
       archive[start + 148:start + 156] = b"%06o\0 " % sum(block)
   return bytes(archive)
-
-
-@contextlib.contextmanager
-def limits():
-  """Fails what takes too long, or too much memory."""
-  def stop(*_):
-    pytest.fail(f"takes {SECONDS} s")
-
-  with open("/proc/self/statm") as file:
-    used = int(file.read().split()[0]) * resource.getpagesize()
-  soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-  handler = signal.signal(signal.SIGALRM, stop)
-  signal.alarm(SECONDS)
-  resource.setrlimit(resource.RLIMIT_AS, (used + GIGABYTES * 10 ** 9, hard))
-  try:
-    yield
-  finally:
-    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, handler)
 
 
 @pytest.mark.parametrize("form", FORMS)
