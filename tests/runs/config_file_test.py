@@ -1,11 +1,13 @@
 """config.json: defaults of older runs, and differences between runs."""
 
 import dataclasses
+import os
 
 import pytest
 
 import configs
 from rnn.runs import config_file
+from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 
 
@@ -36,3 +38,12 @@ def test_the_settings_of_a_run_have_names(trained_runs):
   assert settings.config.hidden_size == 24
   assert settings.data_path == str(trained_runs / "text")
   assert settings.precision == "float32"
+
+
+@pytest.mark.parametrize("make, reason", [
+    (os.mkdir, "Is a directory"), (os.mkfifo, "not a regular file")])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, make, reason):
+  path = tmp_path / "config.json"
+  make(path)
+  with pytest.raises(RunError, match=f"^{path}: {reason}$"):
+    RunDirectory(str(tmp_path)).config()

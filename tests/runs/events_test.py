@@ -13,6 +13,7 @@ import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
 from rnn.runs.directory import RunDirectory
+from rnn.runs.events import EventFile
 from tests.helpers.calls import run_script, start_script, wait_for
 from tests.helpers.run_folders import rows_of, variables_of
 
@@ -39,6 +40,18 @@ def assert_has_curves(run):
       means = np.mean([[point.value for point in points]], axis=0).reshape(
           EPOCHS, SIZE).mean(axis=1)
       assert means == pytest.approx([float(row[name]) for row in rows])
+
+
+def test_a_point_is_in_the_file_at_once(tmp_path):
+  """TensorBoard shows it during training, and a kill does not lose it."""
+  events = EventFile(str(tmp_path))
+  events.restart_at(1)
+  for number in 1, 2, 3:
+    events.add_figures(number, {"a": 0.5 * number})
+    points = event_accumulator.EventAccumulator(
+        str(tmp_path)).Reload().Scalars("a")
+    assert [(point.step, point.value) for point in points] == [
+        (n, 0.5 * n) for n in range(1, number + 1)]
 
 
 def embedding_from_server(path):

@@ -31,6 +31,12 @@ def test_only_one_process_holds_the_lock(locks, tmp_path):
     other.check()
 
 
+def test_nothing_is_left_of_a_longer_process_id(locks, tmp_path):
+  (tmp_path / "lock").write_text("4294967296\n")  # of a process that has ended
+  with locks[0].hold():
+    assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
 def test_the_holder_is_named_whatever_the_file_has(locks, tmp_path):
   one, other = locks
   with one.hold():

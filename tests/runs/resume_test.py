@@ -12,6 +12,7 @@ import ptb_word_lm
 import reader
 from rnn.layers import lstm
 from rnn.options import Options
+from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.tf1 import tf
 from rnn.training import signals
@@ -65,6 +66,27 @@ def test_a_run_stopped_anywhere_ends_in_the_same_bits(
   assert ends[0] == (3, None) and ends[-1] is None
   assert len(set(ends)) >= 4, ends
   assert_same_run(undisturbed.path, run.path)
+
+
+def test_a_number_of_epochs_below_the_one_begun_is_refused(
+    corpus_folder, tmp_path):
+  config = dataclasses.replace(SIZES["test"][0], max_max_epoch=2)
+  corpus = reader.ptb_raw_data(corpus_folder)
+  run = training_run(tmp_path / "run", corpus[-1])
+  stop = StopAfter(3)
+
+  def stop_in_epoch_2():
+    if run.checkpoints():  # that of epoch 1
+      stop()
+
+  with pytest.raises(signals.Stopped):
+    ptb_word_lm.train(config, corpus, run, check_stop=stop_in_epoch_2)
+  before = contents(run.path)
+  with pytest.raises(RunError, match=(
+      "/run: is at epoch 2, step 3 of 8; give max_max_epoch=2 or more$")):
+    ptb_word_lm.train(
+        dataclasses.replace(config, max_max_epoch=1), corpus, run)
+  assert contents(run.path) == before
 
 
 @pytest.mark.slow

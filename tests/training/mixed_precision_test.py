@@ -133,6 +133,18 @@ def test_a_step_that_overflows_is_skipped_and_the_scale_halved(float16):
   assert not any(map(np.array_equal, before, after))
 
 
+def test_the_first_scale_keeps_gradients_below_the_range_of_float16():
+  tiny = 2.0 ** -30  # a fiftieth of the smallest number in float16
+  with tf.Graph().as_default(), tf.Session() as session:
+    variable = tf.get_variable("v", initializer=1.0, use_resource=True)
+    low = tf.cast(variable.read_value(), tf.float16)
+    (gradient,), _, _ = mixed_precision.scaled_gradients(
+        tiny * tf.cast(low, tf.float32),
+        lambda cost: tf.gradients(cost, [variable]))
+    session.run(tf.global_variables_initializer())
+    assert session.run(gradient) == tiny
+
+
 def test_the_scale_doubles_after_2000_steps_without_an_overflow(float16):
   session, training, scale, steps = float16
   for before, after in [((4, 0), (4, 1)), ((4, 1998), (4, 1999)),

@@ -95,3 +95,17 @@ def test_counts_use_the_variables_before_the_step(name, precision):
     result, _ = session.run([counts, step])
     assert result["late"] == 3
     assert session.run(variable) < 3
+
+
+def test_gradients_are_added_in_a_fixed_order():
+  """Sums of more than two terms would differ from run to run."""
+  with tf.Graph().as_default() as graph:
+    variable = tf.get_variable("v", initializer=[3.0], use_resource=True)
+    value = variable.read_value()
+    cost = tf.add_n([factor * tf.reduce_sum(tf.square(value))
+                     for factor in (1.0, 2.0, 3.0, 4.0)])
+    existing = graph.get_operations()
+    optimizers.step(cost, {}, [variable], tf.constant(RATE), 1e9)
+    sums = [len(op.inputs) for op in graph.get_operations()
+            if op not in existing and op.type in ("AddN", "AccumulateNV2")]
+  assert sums == [2, 2, 2]

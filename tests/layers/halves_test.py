@@ -1,0 +1,31 @@
+"""A window in two halves."""
+
+import numpy as np
+import pytest
+
+from rnn.layers import halves, recurrent
+from rnn.tf1 import tf
+
+
+@pytest.mark.parametrize("num_steps, static, has_gpu, expected", [
+    (6, True, False, [3, 3]), (5, True, False, [3, 2]),
+    (2, True, False, [1, 1]), (1, True, False, [1]), (6, True, True, [6]),
+    (6, False, False, [6])])
+def test_the_second_half_starts_from_the_state_after_the_first(
+    monkeypatch, num_steps, static, has_gpu, expected):
+  monkeypatch.setattr(recurrent, "has_gpu", lambda: has_gpu)
+  lengths = []
+
+  def run(inputs, targets, masks, state):
+    lengths.append(tf.shape(inputs)[0])
+    return inputs + masks[0], targets * state, state + 1
+
+  x = np.arange(num_steps * 2, dtype=np.int32).reshape(num_steps, 2)
+  with tf.Graph().as_default(), tf.Session() as session:
+    inputs = tf.placeholder_with_default(x, [num_steps if static else None, 2])
+    outputs, losses, state, lengths = session.run([*halves.run_in_halves(
+        run, inputs, 10 * inputs, [100 * inputs], tf.constant(1)), lengths])
+  assert lengths == expected and state == 1 + len(expected)
+  assert (outputs == 101 * x).all()
+  states = np.repeat(np.arange(1, state), lengths)
+  assert (losses == 10 * x * states[:, None]).all()
