@@ -33,6 +33,12 @@ def test_only_named_settings_may_differ():
   assert changed == ["settings.keep_prob (0.5 there, 0.7 here)"]
 
 
+def test_a_hash_is_shown_by_its_beginning():
+  there, here = ({"data": {"train": {"sha256": digit * 64}}} for digit in "ab")
+  assert config_file.differences(there, here, []) == (
+      ["data.train.sha256 (aaaaaaaa... there, bbbbbbbb... here)"], [])
+
+
 def test_the_settings_of_a_run_have_names(trained_runs):
   settings = RunDirectory(str(trained_runs / "a")).settings()
   assert settings.config.hidden_size == 24

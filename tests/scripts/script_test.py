@@ -4,7 +4,9 @@ import csv
 import dataclasses
 import re
 
+import numpy as np
 import pytest
+from tensorboard.backend.event_processing import event_accumulator
 
 import configs
 import ptb_word_lm
@@ -18,7 +20,7 @@ LINE = r"\d\.\d{3} perplexity: \d+\.\d{3} speed: (\d+|nan) wps"
 
 
 def test_a_whole_run(corpus_folder, tmp_path):
-  """Checks its log, summary, metrics, vocabulary and checkpoint."""
+  """Checks its log, summary, metrics, curves, vocabulary and checkpoint."""
   run = tmp_path / "runs" / "first"
   done = run_script(
       "--model=test", f"--data_path={corpus_folder}", f"--save_path={run}",
@@ -44,6 +46,13 @@ def test_a_whole_run(corpus_folder, tmp_path):
       f"{last['valid_perplexity']:.2f}"]
   assert re.fullmatch(r"\d+ words/s in training \(median of 3 epochs\), "
                       r"\d+ min \d+ s in all 3 epochs", lines[-1])
+
+  curves = event_accumulator.EventAccumulator(
+      str(run), {"scalars": 0}).Reload()
+  points = curves.Scalars("steps/grad_norm")
+  assert [point.step for point in points] == list(range(1, 3 * 89 + 1))
+  assert np.mean([point.value for point in points[2 * 89:]]) == pytest.approx(
+      last["grad_norm"])
 
   vocabulary = reader.Vocabulary.load(run / "vocab.txt")
   saved = dict(tf.train.list_variables(tf.train.latest_checkpoint(run)))

@@ -13,6 +13,7 @@ import reader
 from rnn.options import Options
 from rnn.tf1 import tf
 from rnn.training import passes
+from rnn.training.trainable import Trainable
 from tests.helpers import oracle
 from tests.helpers.tiny_model import (
     TINY,
@@ -148,6 +149,42 @@ def test_epochs_need_not_end_with_the_text(session):
     assert result.sums["targets"] == 3 * 12
     assert result.perplexity == pytest.approx(
         math.exp(np.mean(epoch_nats)), rel=1e-4)
+
+
+class Numbers:
+  """Batches of numbers."""
+
+  inputs = [("float32", [None])]
+
+  def __init__(self, *batches):
+    self._batches, self.size = batches, len(batches)
+
+  def __call__(self, step):
+    return [self._batches[step % self.size]]
+
+
+def test_batches_train_from_initial_values_at_the_rate_of_the_epoch(session):
+  config = dataclasses.replace(
+      TINY, learning_rate=0.5, lr_decay=0.5, max_epoch=1, max_grad_norm=99)
+
+  def make_model(x, is_training, step, learning_rate):
+    with tf.variable_scope("model", reuse=tf.AUTO_REUSE):
+      variable = tf.get_variable("v", initializer=1.0, use_resource=True)
+    cost = tf.reduce_sum(x * variable)
+    return Trainable(config, cost, {"nats": cost, "targets": tf.size(x)},
+                     [variable], is_training, learning_rate)
+
+  training, validation, _ = passes.batch_passes(config, {
+      "train": Numbers([1, 2], [3]), "valid": Numbers([4]),
+      "test": Numbers([5])}, make_model, {"model/v": np.float32(7)})
+  initialize(session, training)
+  value = 7.0
+  for rate in 0.5, 0.25:
+    result = passes.run_pass(session, training)
+    assert result.sums["nats"] == 3 * value + 3 * (value - rate * 3)
+    assert (result.sums["targets"], result.sums["grad_norm"]) == (3, 6)
+    value -= rate * (3 + 3)
+    assert passes.run_pass(session, validation).sums["nats"] == 4 * value
 
 
 class SlowFirstWindow:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from rnn.training.progress import Progress
+from rnn.training.progress import Progress, summary, table
 
 
 @pytest.mark.parametrize("size, num_lines", [
@@ -20,3 +20,33 @@ def test_about_ten_progress_lines_are_printed(capsys, size, num_lines):
   assert all(" perplexity: 100.000 speed: " in line for line in lines)
   if size == 2323:
     assert lines[1] == "0.104 perplexity: 100.000 speed: 4521 wps"
+
+
+def test_a_table_has_small_and_large_figures():
+  lines = list(table(("train", "valid"), {
+      "small": (0.0483, 0.996), "medium": (1.0, 99999.4),
+      "large": (1e5, math.inf), "unknown": (None, 120.666)}))
+  assert [line.split() for line in lines] == [
+      ["perplexity", "train", "valid"], ["small", "0.048", "1"],
+      ["medium", "1.00", "99999.40"], ["large", "1e+05", "inf"],
+      ["unknown", "-", "120.67"]]
+  assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize("tests, names", [
+    ({3: 90.0, 2: 80.0}, ["this run", "this run, epoch 2, best by valid"]),
+    ({3: 90.0}, ["this run"]), ({}, ["this run"])])
+def test_the_summary_has_a_line_per_tested_epoch(tests, names):
+  rows = [{"train_perplexity": 100.0 - n, "valid_perplexity": 200.0 - n,
+           "words_per_second": speed, "seconds": 30.3}
+          for n, speed in enumerate([math.nan, 4000.0, 5000.0], 1)]
+  _, *lines, published, last = summary(
+      rows, tests, {"the paper": (None, 1.5, 2.5)}).splitlines()
+  assert [line[:38].rstrip() for line in lines] == names
+  for line, number in zip(lines, tests or [3], strict=True):
+    figure = f"{tests[number]:.2f}" if tests else "-"
+    assert line[38:].split() == [
+        f"{100 - number}.00", f"{200 - number}.00", figure]
+  assert published.split() == ["the", "paper", "-", "1.50", "2.50"]
+  assert last == ("4500 words/s in training (median of 2 epochs), 1 min 31 s "
+                  "in all 3 epochs")
