@@ -24,6 +24,8 @@ def test_the_picture_has_all_curves(tmp_path, monkeypatch):
       "train, 133.3 after epoch 3", "valid, 100.0 after epoch 3",
       "the paper, valid 120.7"]
   assert below.lines[0].get_ydata() == pytest.approx([1, 1 / 2, 1 / 3])
+  assert above.get_ylabel() == "perplexity"
+  assert above.get_xlim() == (0.5, 3.5)  # all epochs
   learning_curve.draw(rows[:1], tmp_path / "x.png")
   assert len(drawn[1].axes[0].lines) == 2
 

@@ -134,7 +134,7 @@ def test_a_step_that_overflows_is_skipped_and_the_scale_halved(float16):
 
 
 def test_the_first_scale_keeps_gradients_below_the_range_of_float16():
-  tiny = 2.0 ** -30  # a fiftieth of the smallest number in float16
+  tiny = 2.0 ** -24 / 2 ** 15  # 2 ** -24 is the smallest float16
   with tf.Graph().as_default(), tf.Session() as session:
     variable = tf.get_variable("v", initializer=1.0, use_resource=True)
     low = tf.cast(variable.read_value(), tf.float16)
