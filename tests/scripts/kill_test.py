@@ -76,6 +76,13 @@ MOMENTS = [kill_while_writing, kill_while_training, kill_while_writing,
            kill_whenever]
 
 
+def assert_no_error(done):
+  """Asserts that a process ended well. Some models learn little in a test."""
+  assert done.returncode == 0
+  assert all("worse than guessing uniformly" in line
+             for line in done.stderr.splitlines()), done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES if TORTURE else list(CASES)[:1])
 def test_a_run_killed_at_any_moment_ends_in_the_same_bits(
@@ -83,7 +90,7 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_bits(
   seconds, *flags = CASES[case]
   flags += [f"--data_path={corpus_folder}", "--save_secs=0.01"]
   done = run_script(*flags, f"--save_path={tmp_path}/undisturbed")
-  assert (done.returncode, done.stderr) == (0, "")
+  assert_no_error(done)
   run = RunDirectory(str(tmp_path / "run"))
   rng = random.Random(case)
   hits = within_epochs = 0
@@ -101,7 +108,7 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_bits(
           f"{newest and os.path.basename(newest.path)}, half-written "
           f"{' '.join(left) or 'nothing'}", flush=True)
   done = run_script(*flags, f"--save_path={run.path}")
-  assert (done.returncode, done.stderr) == (0, "")
+  assert_no_error(done)
   assert "resuming at epoch" in done.stdout
   assert not glob.glob(f"{run.path}/**/*.partial", recursive=True)
   assert_same_run(tmp_path / "undisturbed", run.path)
