@@ -3,8 +3,10 @@
 import csv
 import os
 
+import numpy as np
 import pytest
 
+from rnn.runs import checkpoints
 from rnn.runs.training_run import TrainingRun
 from rnn.tf1 import tf
 from tests.helpers.run_folders import contents, variables_of
@@ -48,6 +50,11 @@ def training(tmp_path):
     with training.run.open():
       training.run.begin(0)
       yield training
+
+
+def test_an_average_is_computed_in_float64():
+  values = [{"v": np.float32([x])} for x in (2 ** 24, 1, 1, 0)]
+  assert checkpoints.average(values)["v"] == (2 ** 24 + 2) / 4
 
 
 def test_the_newest_checkpoints_and_the_best_are_kept(training):

@@ -1,5 +1,9 @@
 """The training loop, with a model of one number."""
 
+import contextlib
+import functools
+import math
+import os
 import types
 
 import pytest
@@ -16,22 +20,23 @@ DISTANCE = Metric("distance", lambda sums: sums["distance"], "numbers")
 
 
 class Number:
-  """A split of one batch, a number."""
+  """A split whose batches are all the same number."""
 
-  size = 1
   inputs = [("float32", [])]
 
-  def __init__(self, number):
-    self._number = number
+  def __init__(self, number, size=1):
+    self._number, self.size = number, size
 
   def __call__(self, step):
     return [self._number]
 
 
-def make_passes():
+def make_passes(size=1, limit=99):
   """Each step adds 1 to the parameter. The metric is its distance to a number.
 
-  It is 1 to 4 after the epochs, and validation is best at 2.
+  Args:
+    size: steps per epoch.
+    limit: the parameter at which the loss is infinite.
   """
   config = types.SimpleNamespace(
       learning_rate=1.0, lr_decay=1.0, max_epoch=9, epoch_size=0,
@@ -40,13 +45,13 @@ def make_passes():
   def make_model(number, is_training, step, learning_rate):
     with tf.variable_scope("model", reuse=tf.AUTO_REUSE):
       variable = tf.get_variable("v", initializer=0.0, use_resource=True)
-    counts = {"distance": abs(number - variable), "nats": tf.constant(1.0),
-              "targets": tf.constant(1)}
+    counts = {"distance": abs(number - variable), "targets": tf.constant(1),
+              "nats": tf.where_v2(variable < limit, 1.0, math.inf)}
     return Trainable(config, -variable, counts, [variable], is_training,
                      learning_rate)
 
   return passes.batch_passes(config, {
-      "train": Number(0), "valid": Number(2.25), "test": Number(10)},
+      "train": Number(0, size), "valid": Number(2.25), "test": Number(10)},
       make_model)
 
 
@@ -69,3 +74,39 @@ def test_the_test_figures_are_those_of_the_last_and_the_best_epoch(
 
 def test_without_a_run_only_the_last_epoch_is_tested():
   assert loop.run_training(make_passes, 4, DISTANCE)[1] == {4: 6}
+
+
+def train(folder, **model):
+  """Trains for an epoch of 8 steps, and saves every 10 seconds.
+
+  A step takes 4 seconds. Returns the names of the checkpoints.
+  """
+  now = 0
+
+  def pass_time():
+    nonlocal now
+    now += 4
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(loop, "time", types.SimpleNamespace(
+        perf_counter=lambda: now))
+    run = TrainingRun(str(folder), {}, metric="distance", keep=9)
+    with contextlib.suppress(loop.DivergedError):
+      loop.run_training(functools.partial(make_passes, 8, **model), 1, DISTANCE,
+                        run, save_secs=10, check_stop=pass_time)
+  return sorted(os.listdir(folder / "checkpoints"))
+
+
+def test_checkpoints_are_saved_at_intervals(tmp_path):
+  assert train(tmp_path / "run") == [
+      "best-step-000000008-epoch-1", "step-000000004", "step-000000007",
+      "step-000000008-epoch-1"]
+
+
+@pytest.mark.parametrize("limit, names", [
+    (7, ["aside-step-000000007", "step-000000004"]),
+    (6, ["step-000000004"]), (4, ["aside-step-000000004"])])
+def test_a_checkpoint_whose_loss_is_infinite_is_set_aside(
+    tmp_path, limit, names):
+  """The loss of a step is that of the parameters before it."""
+  assert train(tmp_path / "run", limit=limit) == names
