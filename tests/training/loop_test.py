@@ -4,9 +4,11 @@ import contextlib
 import functools
 import math
 import os
+import socket
 import types
 
 import pytest
+from tensorboard.backend.event_processing import event_accumulator
 
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
@@ -74,6 +76,18 @@ def test_the_test_figures_are_those_of_the_last_and_the_best_epoch(
 
 def test_without_a_run_only_the_last_epoch_is_tested():
   assert loop.run_training(make_passes, 4, DISTANCE)[1] == {4: 6}
+
+
+def test_a_resumed_run_keeps_the_points_before_it(tmp_path, monkeypatch):
+  for epochs in 2, 4:
+    # As in another second, so that the two event files have different names.
+    monkeypatch.setattr(socket, "gethostname", functools.partial(str, epochs))
+    run = TrainingRun(str(tmp_path / "run"), {}, metric="distance")
+    loop.run_training(make_passes, epochs, DISTANCE, run)
+  curves = event_accumulator.EventAccumulator(run.path).Reload()
+  for name in "epochs/train_distance", "steps/train_distance":
+    assert [(point.step, point.value) for point in curves.Scalars(name)] == [
+        (1, 0), (2, 1), (3, 2), (4, 3)]
 
 
 def train(folder, **model):
