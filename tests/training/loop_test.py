@@ -41,15 +41,15 @@ def make_passes(size=1, limit=99):
     limit: the parameter at which the loss is infinite.
   """
   config = types.SimpleNamespace(
-      learning_rate=1.0, lr_decay=1.0, max_epoch=9, epoch_size=0,
-      max_grad_norm=9.0, optimizer="sgd")
+      learning_rate=0.1, lr_decay=1.0, max_epoch=9, epoch_size=0,
+      max_grad_norm=99.0, optimizer="sgd")
 
   def make_model(number, is_training, step, learning_rate):
     with tf.variable_scope("model", reuse=tf.AUTO_REUSE):
       variable = tf.get_variable("v", initializer=0.0, use_resource=True)
     counts = {"distance": abs(number - variable), "targets": tf.constant(1),
               "nats": tf.where_v2(variable < limit, 1.0, math.inf)}
-    return Trainable(config, -variable, counts, [variable], is_training,
+    return Trainable(config, -10 * variable, counts, [variable], is_training,
                      learning_rate)
 
   return passes.batch_passes(config, {
@@ -67,6 +67,7 @@ def test_the_test_figures_are_those_of_the_last_and_the_best_epoch(
     assert tests == {4: 6, 2: 8} == run.tests()
     (tmp_path / "run" / "tests.json").unlink()
   assert [row["valid_distance"] for row in rows] == [1.25, 0.25, 0.75, 1.75]
+  assert {row["learning_rate"] for row in rows} == {0.1}  # as it was given
   assert capsys.readouterr().out.endswith(
       "Test Distance: 6.000\n"
       "Test Distance: 8.000 (epoch 2, best by validation)\n")

@@ -151,6 +151,17 @@ def test_epochs_need_not_end_with_the_text(session):
         math.exp(np.mean(epoch_nats)), rel=1e-4)
 
 
+def test_a_pass_can_run_in_several_sessions(session):
+  test = ptb_word_lm.stream_pass(
+      "Test", TINY, VOCAB_SIZE, np.arange(30) % VOCAB_SIZE)
+  with tf.Session(graph=session.graph) as other:
+    results = []
+    for each in session, other:
+      initialize(each, test)
+      results.append(passes.run_pass(each, test))
+  assert results[0].perplexity == results[1].perplexity
+
+
 class Numbers:
   """Batches of numbers."""
 
