@@ -229,16 +229,18 @@ class TrainingRun(RunDirectory):
   def _compare(self) -> None:
     """Refuses to resume if the folder holds a different run."""
     refused, changed = self._differences(self.config())
-    if self._vocabulary and not refused:
-      refused = self._compare_words(self._vocabulary)
+    if self._vocabulary:
+      refused += self._compare_words(self._vocabulary, may_repair=not refused)
     self._refuse(self.path, refused)
     if changed:
       _log.info("changed since the run was started: %s", ", ".join(changed))
 
-  def _compare_words(self, ours: Words) -> list[str]:
+  def _compare_words(self, ours: Words, may_repair: bool) -> list[str]:
     """Returns the difference in words to the run in the folder.
 
-    If the words are the same, but vocab.txt is damaged, it is written again.
+    Args:
+      may_repair: whether to write vocab.txt again if the words are the same,
+        but the file is damaged.
     """
     same = self.vocabulary_digest() == self._config["vocabulary"]
     try:
@@ -247,8 +249,9 @@ class TrainingRun(RunDirectory):
     except RunError as error:
       if not same:
         raise
-      _log.warning("%s; it is written again", error)
-      self._save_vocabulary(ours)
+      if may_repair:
+        _log.warning("%s; it is written again", error)
+        self._save_vocabulary(ours)
     return [] if same else [f"the vocabulary ({number} words there, "
                             f"{len(ours)} here, not the same)"]
 
