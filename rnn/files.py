@@ -70,9 +70,13 @@ def atomic_write(path: str) -> Iterator[str]:
 
 
 def is_leftover(leftover: str, name: str) -> bool:
-  """Returns whether a name is one that `atomic_write` gives for a file's name.
+  """Returns whether `atomic_write` may use a name while it writes a file.
 
-  So do older versions, which add only the ending.
+  Older versions used the name of the file with the ending.
+
+  Args:
+    leftover: the name to judge.
+    name: the name of the file.
   """
   return leftover == name + PARTIAL or re.fullmatch(
       rf"{re.escape(name[:_PREFIX])}\.\w{{8}}{re.escape(PARTIAL)}",

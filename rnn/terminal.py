@@ -15,10 +15,11 @@ from typing import Any, TextIO, cast
 
 from rnn.errors import escaped
 
-# Control characters except tab and newline, marks that reverse the direction of
+# Control characters except tab and newline, marks that change the direction of
 # a text, and halves of characters.
 _CONTROL = re.compile(
-    "[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e"
+    "\u2066-\u2069\ud800-\udfff]")
 
 
 class _Escaping:

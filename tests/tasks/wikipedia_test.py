@@ -70,8 +70,8 @@ def test_blanks_and_hyphens_are_read_in_linear_time():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number, length, max_bytes", [
-    (200, 20_000, 1_000_000),  # the words of a page are many strings
-    (10_000, 10, 400_000)])
+    (200, 20_000, 800_000),  # the words of a page are many strings
+    (10_000, 10, 300_000)])
 def test_memory_holds_one_page(tmp_path, number, length, max_bytes):
   path = tmp_path / "dump.bz2"
   path.write_bytes(bz2.compress(dump(*(
