@@ -33,6 +33,7 @@ from rnn.options import Options
 from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
+from rnn.text import sources
 from rnn.text.vocabulary import Characters, Vocabulary
 from rnn.tf1 import repeatable_session, tf
 from rnn.training import footprint, loop, progress
@@ -374,14 +375,14 @@ def _evaluate_as_flags_say() -> None:
     raise RunError(f"{run.path}: does not hold a word model; to score text "
                    "with a character model, use score.py")
   if os.path.isfile(data_path):
-    paths = {"text": data_path}
+    texts = {"text": sources.of_file(data_path)}
   else:
-    paths = reader.find_corpus(data_path, ("valid", "test"))
+    texts = reader.find_corpus(data_path, ("valid", "test"))
   results = evaluate(run, {
-      name: reader.read_ids(path, vocabulary, name)
-      for name, path in paths.items()}, FLAGS.rnn_mode)
+      name: reader.read_ids(text, vocabulary, name)
+      for name, text in texts.items()}, FLAGS.rnn_mode)
   newest = next(iter(results))
-  print("\n".join(progress.table(list(paths), {
+  print("\n".join(progress.table(list(texts), {
       (f"epoch {c.epoch}" if c.epoch else f"step {c.step}")
       + (", the last" if c is newest else ", best by valid"):
           list(figures.values())

@@ -11,7 +11,6 @@ comes from the training file only, the most frequent word first.
 
 import collections
 import dataclasses
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -20,6 +19,8 @@ import numpy as np
 
 from rnn import files
 from rnn.errors import DataError
+from rnn.text import sources
+from rnn.text.corpora import SPLITS, find_corpus  # noqa: F401
 from rnn.text.vocabulary import (  # noqa: F401 (for notebooks)
   EOS,
   UNK,
@@ -34,9 +35,6 @@ RawData = tuple[np.ndarray, np.ndarray, np.ndarray, Words]
 
 NO_TARGET = -1  # fills up a stream: nothing to predict there, and no cost
 
-SPLITS = ("train", "valid", "test")
-_NAMINGS = ("ptb.{}.txt", "{}.txt", "wiki.{}.tokens")
-_FOLDERS = ("", "data", os.path.join("simple-examples", "data"))
 _CHUNK = 1 << 20  # tokens
 
 _log = logging.getLogger(__name__)
@@ -45,13 +43,15 @@ _log = logging.getLogger(__name__)
 # A corpus
 
 
-def ptb_raw_data(data_path: str) -> RawData:
+def ptb_raw_data(data_path: str, encoding: str | None = None) -> RawData:
   """Reads a corpus.
 
   Args:
     data_path: a folder with `ptb.{train,valid,test}.txt`,
-      `{train,valid,test}.txt` or `wiki.{train,valid,test}.tokens`, or the
-      folder that `simple-examples.tgz` unpacks to.
+      `{train,valid,test}.txt` or `wiki.{train,valid,test}.tokens`, which may
+      be compressed, as train.txt.gz; or the folder that `simple-examples.tgz`
+      unpacks to.
+    encoding: of the files, see `sources.find`.
 
   Returns:
     train, valid, test, vocabulary: three 1-D int32 arrays of word ids, and the
@@ -59,9 +59,10 @@ def ptb_raw_data(data_path: str) -> RawData:
     its words are unknown and become `<unk>`.
 
   Raises:
-    DataError: the folder or a file is missing, empty, or not UTF-8 text.
+    DataError: the folder or a file is missing, empty, or in another encoding.
+    SettingError: there is no such encoding.
   """
-  texts, vocabulary = read_corpus(data_path)
+  texts, vocabulary = read_corpus(data_path, encoding)
   train, valid, test = (text.ids for text in texts.values())
   return train, valid, test, vocabulary
 
@@ -75,7 +76,7 @@ class Text:
     unknown: the number of words that the vocabulary lacks, read as `<unk>`.
     fingerprint: identifies the text: a dict with "file", "bytes", "sha256" and
       "tokens".
-    stamp: the file's `files.stamp`, taken before it was read.
+    stamp: the source's `Source.stamp`, taken before it was read.
   """
 
   ids: np.ndarray
@@ -100,49 +101,25 @@ class NumberedText:
   stamp: list | None
 
 
-def read_corpus(data_path: str) -> tuple[dict[str, Text], Vocabulary]:
+def read_corpus(data_path: str, encoding: str | None = None
+                ) -> tuple[dict[str, Text], Vocabulary]:
   """Reads a corpus, each file once.
 
   Memory grows with the number of different words, and by 4 bytes per token.
+
+  Args:
+    data_path, encoding: see `ptb_raw_data`.
 
   Returns:
     texts, vocabulary: a dict, split -> Text, and the training text's
     `Vocabulary`.
 
   Raises:
-    DataError: as in `ptb_raw_data`.
+    DataError, SettingError: as in `ptb_raw_data`.
   """
   return encode_corpus({
-      split: read_text(path) for split, path in find_corpus(data_path).items()})
-
-
-def find_corpus(data_path: str,
-                splits: Sequence[str] = SPLITS) -> dict[str, str]:
-  """Returns the paths of a corpus's files: a dict, split -> path.
-
-  Raises:
-    DataError: the folder does not exist, or lacks some of the splits.
-  """
-  if not os.path.isdir(data_path):
-    what = "not a folder" if os.path.exists(data_path) else "no such folder"
-    raise DataError(f"{data_path or 'data_path'}: {what}; name the folder with "
-                    "the files train.txt, valid.txt and test.txt")
-  incomplete = None
-  for folder in _FOLDERS:
-    for naming in _NAMINGS:
-      paths = {split: os.path.join(data_path, folder, naming.format(split))
-               for split in splits}
-      missing = [p for p in paths.values() if not os.path.exists(p)]
-      if not missing:
-        return paths
-      if len(missing) < len(splits):
-        incomplete = incomplete or missing[0]
-  if incomplete:
-    raise DataError(f"{incomplete}: missing, although the rest of the corpus "
-                    "exists; restore it")
-  names = " or ".join(n.format("{train,valid,test}") for n in _NAMINGS)
-  raise DataError(f"{data_path}: no corpus in this folder; its files must be "
-                  f"named {names}")
+      split: read_text(source)
+      for split, source in find_corpus(data_path, encoding=encoding).items()})
 
 
 def encode_corpus(numbered: dict[str, NumberedText],
@@ -200,50 +177,52 @@ def _chunks(array: np.ndarray) -> Iterator[np.ndarray]:
 # One text
 
 
-def read_ids(path: str, vocabulary: Vocabulary,
-             name: str = "text") -> np.ndarray:
+def read_ids(text: str | sources.Source, vocabulary: Vocabulary,
+             name: str = "text", encoding: str | None = None) -> np.ndarray:
   """Reads a text with a given vocabulary: a 1-D int32 array of ids.
 
   A log line calls the text `name` and says how many words are unknown.
 
   Raises:
-    DataError: as in `read_text`.
+    DataError, SettingError: as in `read_text`.
   """
-  return _encode(name, read_text(path), vocabulary)[0]
+  return _encode(name, read_text(text, encoding), vocabulary)[0]
 
 
-def read_text(path: str) -> NumberedText:
-  """Splits a text file into words.
+def read_text(text: str | sources.Source,
+              encoding: str | None = None) -> NumberedText:
+  """Splits a text into words.
 
   The line "a b" becomes the words a, b, <eos>. Memory grows with the number of
   different words; the indices are in a temporary file.
 
+  Args:
+    text, encoding: see `sources.find`.
+
   Raises:
-    DataError: the file does not exist, is not a file, is empty, or not UTF-8.
+    DataError: the text does not exist, is not a file, is empty, or is in
+      another encoding.
   """
-  before = files.stamp(path)
-  digest, size = hashlib.sha256(), 0
+  source = sources.find(text, encoding)
+  before = source.stamp()
+  digest = sources.Digest()
 
   def words() -> Iterator[list[bytes]]:
-    nonlocal size
     eos, ends_in_words = EOS.encode(), False
-    for block in files.read_blocks(path):
-      digest.update(block)
-      text = block if size else block.removeprefix(files.BOM)
-      size += len(block)
+    for block in source.blocks(digest):
       # As bytes: str.split() would also split at the blanks of Unicode.
-      yield text.replace(b"\n", b" %b " % eos).split()
-      _, newline, rest = text.rpartition(b"\n")
+      yield block.replace(b"\n", b" %b " % eos).split()
+      _, newline, rest = block.rpartition(b"\n")
       ends_in_words = bool(rest.strip()) or ends_in_words and not newline
     if ends_in_words:
       yield [eos]  # the last line of the file lacks its newline
 
   distinct, indices = number_words(words())
   if not distinct:
-    raise DataError(f"{path}: the file is empty")
+    raise DataError(f"{source.name}: the file is empty")
   return NumberedText(
       [word.decode() for word in distinct], indices,
-      {"file": os.path.basename(path), "bytes": size,
+      {"file": os.path.basename(source.name), "bytes": digest.size,
        "sha256": digest.hexdigest(), "tokens": len(indices)}, before)
 
 
@@ -271,38 +250,34 @@ def number_words(
     return list(index_of), files.memory_map(file, "r+")
 
 
-def read_lines(path: str,
-               split: Callable[[str], list[str]] = Vocabulary.split
-               ) -> Iterator[list[str]]:
+def read_lines(text: str | sources.Source,
+               split: Callable[[str], list[str]] = Vocabulary.split,
+               encoding: str | None = None) -> Iterator[list[str]]:
   """Generates the words of each line of a text.
 
   Lines are split as in `read_text`, but get no `<eos>`. Memory grows with the
   longest line, not with the text.
 
   Args:
-    path: a file or a pipe; "-" is standard input.
+    text: see `sources.find`; also a pipe, or "-", standard input.
     split: splits a line into words, for instance `Characters.split`.
+    encoding: see `sources.find`.
 
   Raises:
-    DataError: the file does not exist, is not a file, is empty, or not UTF-8.
+    DataError: the text does not exist, is not a file, is empty, or is in
+      another encoding.
   """
-  name = "standard input" if path == "-" else path
-  empty, number = True, 1
-  try:
-    with files.path_errors(name), open(
-        0 if path == "-" else path, "rb", closefd=path != "-") as file:
-      for number, line in enumerate(file, 1):
-        words = split(
-            line.removeprefix(files.BOM if number == 1 else b"").decode()
-            .removesuffix("\n").removesuffix("\r"))
-        if words or line.endswith(b"\n"):
-          empty = False
-          yield words
-  except UnicodeDecodeError:
-    raise DataError(f"{name}: line {number} is not UTF-8 text; convert it to "
-                    "UTF-8") from None
+  source = (sources.standard_input(encoding) if text == "-" else
+            sources.find(text, encoding))
+  empty = True
+  with source.open_text("\n") as lines:
+    for line in lines:
+      words = split(line.removesuffix("\n").removesuffix("\r"))
+      if words or line.endswith("\n"):
+        empty = False
+        yield words
   if empty:
-    raise DataError(f"{name}: the file is empty")
+    raise DataError(f"{source.name}: the file is empty")
 
 
 # Batches

@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
       if reason:
         print(f"{name} is left out: {reason}", flush=True)
       else:
-        score(name, AVERAGES[name], list(texts.values()))
+        score(name, AVERAGES[name], [text.name for text in texts.values()])
     if all(left_out.values()):
       raise UserError("no average has all of its runs; python -m "
                       "benchmarks.reproduce trains them")

@@ -17,6 +17,7 @@ import re
 import shutil
 import stat
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
@@ -32,10 +33,10 @@ PARTIAL = ".partial"
 BOM = b"\xef\xbb\xbf"
 
 _PREFIX = 40  # characters of a file's name that its temporary name repeats
-_BLOCK_BYTES = 1 << 20
-_BLANKS = tuple(b" \t\n\r\v\f")
 _OPENERS: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_ZIP = b"PK\x03\x04", b"PK\x05\x06"  # the second: an empty archive
+_NOT_TEXT = "[Content_Types].xml", "mimetype"  # of office programs, e-books
 
 
 class DamagedError(Exception):
@@ -177,7 +178,8 @@ def path_errors(path: str) -> Iterator[None]:
   """Turns the errors of opening and reading a file into a DataError."""
   try:
     yield
-  except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+  except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error,
+          zipfile.BadZipFile) as error:
     raise DataError(f"{path}: truncated or damaged ({error}); get it again"
                     ) from None
   except OSError as error:  # an OSError from bz2 has no strerror
@@ -190,21 +192,89 @@ def path_errors(path: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def open_binary(path: str) -> Iterator[IO[bytes]]:
+def open_binary(path: str | int, member: str | None = None
+                ) -> Iterator[IO[bytes]]:
   """Yields the content of a file as a stream of bytes.
 
-  The file may be compressed by gzip, bzip2 or xz. Its first bytes show the
-  format.
+  The file may be compressed by gzip, bzip2 or xz, or be a zip archive. Its
+  first bytes show the format.
+
+  Args:
+    path: the file; 0 is standard input.
+    member: which of the files in a zip archive; without it there must be one.
 
   Raises:
     DataError: the file does not exist, or its compressed data are truncated
       or damaged. Also raised while the context reads.
   """
-  with path_errors(path), open(path, "rb") as file:
+  name = name_of(path)
+  with path_errors(name), open(path, "rb", closefd=path != 0) as file:
     start = file.peek(6)
     opener = next((opener for magic, opener in _OPENERS.items()
                    if start.startswith(magic)), None)
-    with opener(file) if opener else file as content:
+    if start.startswith(_ZIP):
+      with _open_member(name, file, member) as content:
+        yield content
+    else:
+      with opener(file) if opener else file as content:
+        yield content
+
+
+def name_of(path: str | int) -> str:
+  """Returns the name of a file for messages; 0 is standard input."""
+  return "standard input" if path == 0 else str(path)
+
+
+def zip_members(path: str | int) -> list[str] | None:
+  """Returns the names of the files in a zip archive, sorted.
+
+  Hidden files are left out. The result is None if this is no zip archive.
+
+  Raises:
+    DataError: the archive is damaged, empty, or a document.
+  """
+  if path == 0 or not os.path.isfile(path):
+    return None
+  with path_errors(str(path)), open(path, "rb") as file:
+    if not file.peek(4).startswith(_ZIP):
+      return None
+    with zipfile.ZipFile(file) as archive:
+      return _members(str(path), archive)
+
+
+def _members(name: str, archive: zipfile.ZipFile) -> list[str]:
+  """Returns the result of `zip_members` for an open archive."""
+  found = archive.namelist()
+  if any(mark in found for mark in _NOT_TEXT):
+    raise DataError(f"{name}: a document of an office program or an e-book; "
+                    "save it as plain text first")
+  visible = sorted(
+      member for member in found if not member.endswith("/") and not any(
+          part.startswith((".", "__MACOSX")) for part in member.split("/")))
+  if not visible:
+    raise DataError(f"{name}: a zip archive without files; choose another one")
+  return visible
+
+
+@contextlib.contextmanager
+def _open_member(name: str, file: IO[bytes],
+                 member: str | None) -> Iterator[IO[bytes]]:
+  """Yields a file in a zip archive; without its name there must be only one."""
+  if not file.seekable():
+    raise DataError(f"{name}: a zip archive cannot be read from a pipe; unpack "
+                    "it")
+  with zipfile.ZipFile(file) as archive:
+    members = [member] if member else _members(name, archive)
+    if len(members) > 1:
+      some = ", ".join(members[:5]) + ", ..." * (len(members) > 5)
+      raise DataError(f"{name}: the archive has {len(members):,} files: "
+                      f"{some}; unpack it, and choose one")
+    try:
+      content = archive.open(members[0])
+    except RuntimeError as error:  # a password, or an unknown compression
+      raise DataError(f"{name}: cannot be unpacked ({error}); unpack it with "
+                      "another program") from None
+    with content:
       yield content
 
 
@@ -261,40 +331,6 @@ def stamp(path: str) -> list | None:
     return None
   return [os.path.abspath(path), status.st_ino, status.st_size,
           status.st_mtime_ns, status.st_ctime_ns]
-
-
-def read_blocks(path: str) -> Iterator[bytes]:
-  """Generates a UTF-8 file in blocks of about a megabyte.
-
-  A block ends after a blank of ASCII, so no word is cut in two.
-
-  Raises:
-    DataError: the file does not exist, is not a file, or is not UTF-8.
-  """
-  check_is_file(path)
-  try:
-    with path_errors(path), open(path, "rb") as file:
-      offset = 0
-      for block in _cut_at_blanks(file):
-        block.decode()
-        yield block
-        offset += len(block)
-  except UnicodeDecodeError as error:
-    raise DataError(f"{path}: not UTF-8 text, see byte {offset + error.start}; "
-                    "convert the file, or choose another one") from None
-
-
-def _cut_at_blanks(file: IO[bytes]) -> Iterator[bytes]:
-  """Generates the blocks of `read_blocks`."""
-  word: list[bytes] = []  # the parts of a word that is not complete
-  while part := file.read(_BLOCK_BYTES):
-    end = max(map(part.rfind, _BLANKS)) + 1
-    if end:
-      yield b"".join([*word, part[:end]])
-      word = []
-    word.append(part[end:])
-  if rest := b"".join(word):
-    yield rest
 
 
 def limited_lines(file: IO[str], path: str, most: int) -> Iterator[str]:

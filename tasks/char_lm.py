@@ -29,9 +29,9 @@ from absl import flags
 import configs
 import ptb_word_lm
 import reader
-from rnn import files
 from rnn.cli import training_flags
 from rnn.errors import DataError
+from rnn.text import sources
 from rnn.text.vocabulary import EOS, Characters, Vocabulary
 from rnn.training import progress
 from rnn.training.metrics import Metric
@@ -68,27 +68,30 @@ def read_corpus(data_path: str) -> tuple[dict[str, reader.Text], Vocabulary]:
       text has too few lines to hold some out.
   """
   numbered = {}
-  for split, (path, lines) in _find_splits(data_path).items():
-    numbered[split] = _number_characters(lines, files.stamp(path))
+  for split, (source, lines) in _find_splits(data_path).items():
+    numbered[split] = _number_characters(lines, source.stamp())
     if not numbered[split].words:
-      raise DataError(f"{path}: no line is left for {split}; at least "
+      raise DataError(f"{source.name}: no line is left for {split}; at least "
                       f"{_PERIOD} lines are needed (or as many parts of "
                       f"{_MAX_LINE:,} characters)")
   return reader.encode_corpus(numbered, Characters)
 
 
-def _find_splits(data_path: str) -> dict[str, tuple[str, Iterable[str]]]:
-  """Returns a dict, split -> (path of a file, lines of the split)."""
+def _find_splits(
+    data_path: str) -> dict[str, tuple[sources.Source, Iterable[str]]]:
+  """Returns a dict, split -> (source, lines of the split)."""
   if not os.path.isdir(data_path):
-    return {split: (data_path, _select(read_lines(data_path), split))
+    source = sources.find(data_path)
+    return {split: (source, _select(read_lines(source), split))
             for split in reader.SPLITS}
   paths = {split: os.path.join(data_path, _PTB.format(split))
            for split in reader.SPLITS}
   if all(map(os.path.exists, paths.values())):
-    return {split: (path, _join_characters(read_lines(path)))
-            for split, path in paths.items()}
-  return {split: (path, read_lines(path))
-          for split, path in reader.find_corpus(data_path).items()}
+    found = {split: sources.of_file(path) for split, path in paths.items()}
+    return {split: (source, _join_characters(read_lines(source)))
+            for split, source in found.items()}
+  return {split: (source, read_lines(source))
+          for split, source in reader.find_corpus(data_path).items()}
 
 
 def _select(lines: Iterable[str], split: str) -> Iterator[str]:
@@ -106,23 +109,27 @@ def _join_characters(lines: Iterable[str]) -> Iterator[str]:
       yield line.replace(" ", "").replace("_", " ")
 
 
-def read_lines(path: str) -> Iterator[str]:
+def read_lines(text: str | sources.Source) -> Iterator[str]:
   """Generates the lines of a text, each with a newline.
 
   A table of arXiv papers (tab-separated, with a header) gives its abstracts; a
   row may have up to 1,000,000 characters. A very long line comes in parts, of
   which only the last has the newline.
 
+  Args:
+    text: see `sources.find`.
+
   Raises:
-    DataError: the file does not exist, is not a file, not UTF-8, or damaged; or
-      a row of a table is too long.
+    DataError: the text does not exist, is not a file, in another encoding, or
+      damaged; or a row of a table is too long.
   """
-  files.check_is_file(path)  # a pipe could not be read once per split
-  with files.open_text(path) as file:
+  source = sources.find(text)
+  source.check_are_files()  # a pipe could not be read once per split
+  with source.open_text() as file:
     line = file.readline(_MAX_LINE)
     columns = line.rstrip("\r\n").split("\t")
     if "abstract" in columns[1:]:
-      for abstract in _abstracts(path, file, columns):
+      for abstract in _abstracts(source.name, file, columns):
         yield " ".join(abstract.split()) + "\n"
       return
     while line:
@@ -135,7 +142,7 @@ def read_lines(path: str) -> Iterator[str]:
       line = following
 
 
-def _abstracts(path: str, file: IO[str],
+def _abstracts(name: str, file: IO[str],
                columns: Sequence[str]) -> Iterator[str]:
   """Generates the abstracts in the rows of a table, below its header."""
   length, number = 0, 1  # of a row, so far; of the line
@@ -145,7 +152,7 @@ def _abstracts(path: str, file: IO[str],
     while line := file.readline(_MAX_ROW + 1):
       length, number = length + len(line), number + 1
       if length > _MAX_ROW:
-        raise DataError(f"{path}: line {number:,} belongs to a row of more "
+        raise DataError(f"{name}: line {number:,} belongs to a row of more "
                         f"than {_MAX_ROW:,} characters; close the quote in "
                         "front of it, or shorten the row")
       yield line
@@ -157,7 +164,7 @@ def _abstracts(path: str, file: IO[str],
       if row:
         yield dict(zip(columns, row, strict=False)).get("abstract", "")
   except csv.Error as error:
-    raise DataError(f"{path}: line {number:,}: {error}; correct it") from None
+    raise DataError(f"{name}: line {number:,}: {error}; correct it") from None
 
 
 def _number_characters(lines: Iterable[str],

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import strategies
 
 import reader
-from rnn import files
+from rnn.text import sources
 from tests.helpers.odd_input import (
   ANY_NAME,
   ANY_TEXT,
@@ -94,7 +94,7 @@ def check_corpus(folder, texts):
 @hypothesis.example([BOM + b"a\nb\n\xc3\n"] * 3, 1)
 def test_any_bytes_are_read_as_their_words_or_refused(
     folder, texts, block_bytes):
-  with mock.patch.object(files, "_BLOCK_BYTES", block_bytes):
+  with mock.patch.object(sources, "_BLOCK_BYTES", block_bytes):
     check_corpus(folder / "texts", texts)
 
 
@@ -113,7 +113,7 @@ def test_any_bytes_are_read_as_their_words_or_refused(
 def test_huge_lines_and_huge_files_are_read_alike(
     folder, filler, blocks, shift, end):
   """The filler ends about where a block of the file does."""
-  fill, rest = divmod(blocks * files._BLOCK_BYTES, len(filler))
+  fill, rest = divmod(blocks * sources._BLOCK_BYTES, len(filler))
   huge = b"a" * (rest + shift) + filler * fill + end
   check_corpus(folder / "huge", [huge, b"a\n", b"b\n"])
 

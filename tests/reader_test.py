@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies
 
 import reader
-from rnn import files
+from rnn.text import sources
 from tests.helpers.texts import write_corpus
 
 
@@ -36,7 +36,7 @@ def test_line_ends_and_blanks_do_not_matter(tmp_path, monkeypatch, text):
   path = tmp_path / "text"
   path.write_bytes(text.encode())
   for block_bytes in range(1, 20):
-    monkeypatch.setattr(files, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(sources, "_BLOCK_BYTES", block_bytes)
     assert words_of(path) == ["a", "b", "<eos>", "c", "<eos>"]
 
 
@@ -59,7 +59,7 @@ def test_text_longer_than_a_block_reads_the_same(tmp_path, monkeypatch):
   path.write_bytes(text.encode())
   whole = words_of(path)
   assert whole == text.replace("\n", " <eos> ").split() + ["<eos>"]
-  monkeypatch.setattr(files, "_BLOCK_BYTES", 10)
+  monkeypatch.setattr(sources, "_BLOCK_BYTES", 10)
   assert words_of(path) == whole
 
 

@@ -9,6 +9,7 @@ import configs
 import reader
 from rnn.errors import UserError
 from rnn.runs.directory import RunDirectory
+from rnn.text import sources
 from rnn.text.vocabulary import Vocabulary
 from trained import classic_checkpoint, model
 from trained.model import TrainedModel
@@ -97,10 +98,11 @@ def _classic(path: str) -> tuple[configs.Config, Vocabulary]:
       configs.CONFIGS[FLAGS.model], FLAGS.config_override or "")
   if FLAGS.vocab_path:
     return config, Vocabulary.load(FLAGS.vocab_path)
-  path = FLAGS.data_path
-  if not os.path.isfile(path):
-    path = reader.find_corpus(path, ("train",))["train"]
-  return config, reader.build_vocabulary(reader.read_text(path))
+  if os.path.isdir(FLAGS.data_path):
+    text = reader.find_corpus(FLAGS.data_path, ("train",))["train"]
+  else:
+    text = sources.find(FLAGS.data_path)
+  return config, reader.build_vocabulary(reader.read_text(text))
 
 
 def _compare_words(first: TrainedModel, other: TrainedModel) -> None:

@@ -262,12 +262,15 @@ class RunDirectory:
     except (DamagedError, *_MALFORMED):
       return {}  # they can be measured again
 
-  def corpus(self, data_path: str
+  def corpus(self, data_path: str, encoding: str | None = None
              ) -> tuple[dict[str, reader.Text], Words] | None:
     """Returns the result of `reader.read_corpus` without reading the texts.
 
     The texts count as unchanged since an earlier process read them if their
     names, inodes, sizes and times are the same; see `files.stamp`.
+
+    Args:
+      data_path, encoding: see `reader.ptb_raw_data`.
 
     Returns:
       texts, vocabulary; None if the texts have changed, or if the run has no
@@ -276,10 +279,11 @@ class RunDirectory:
     Raises:
       DataError: as in `reader.find_corpus`.
     """
-    paths = reader.find_corpus(data_path)
+    found = reader.find_corpus(data_path, encoding=encoding)
     try:
       saved = files.read_sealed(self._join("ids.json"))
-      if saved["stamps"] != {s: files.stamp(p) for s, p in paths.items()}:
+      if saved["stamps"] != {
+          split: source.stamp() for split, source in found.items()}:
         return None
       texts = {}
       # A copy: the file itself may change under a process that maps it.

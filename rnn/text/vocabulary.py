@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from rnn import files
 from rnn.errors import DataError
+from rnn.text import sources
 
 if TYPE_CHECKING:
   import numpy as np
@@ -91,15 +92,18 @@ class Words:
       file.writelines(f"{word}{end}".encode() for word in self.words)
 
   @classmethod
-  def load(cls: type[_W], path: str) -> _W:
-    """Reads a file that `save` wrote.
+  def load(cls: type[_W], path: str, encoding: str | None = None) -> _W:
+    """Reads a file that `save` wrote, or another list of words.
+
+    Args:
+      path: the file, which may be compressed.
+      encoding: see `sources.find`.
 
     Raises:
-      DataError: the file does not exist, is not UTF-8, has an empty line, or
-        has a word twice.
+      DataError: the file does not exist, is not in the encoding, has an empty
+        line, or has a word twice.
     """
-    text = b"".join(files.read_blocks(path)).removeprefix(files.BOM).decode()
-    text = text.replace("\r\n", "\n")
+    text = sources.of_file(path, encoding).read().replace("\r\n", "\n")
     *words, rest = text.split("\n")
     words += [rest] if rest else []
     if "" in words:

@@ -130,7 +130,7 @@ def test_words_of_a_short_classic_vocabulary_keep_their_scores(
      "text/valid.txt: the vocabulary"),
     (["--model=test", "--data_path=text", "--vocab_path=a/vocab.txt"],
      "--vocab_path and --data_path: give one of them, not both"),
-    (["--model=test", "--data_path=nowhere"], "nowhere: no such folder"),
+    (["--model=test", "--data_path=nowhere"], "nowhere: No such file"),
     ([*CLASSIC_FLAGS, "--vocab_path=a/vocab.txt", "--checkpoint=best"],
      "--checkpoint=best: .* holds a checkpoint of the classic script, not a "
      "run; leave it out"),

@@ -1,0 +1,262 @@
+"""Where text comes from: files, folders, patterns, compressed, in any encoding.
+
+    source = sources.find("books/*.txt.gz", encoding="cp1252")
+    for block in source.blocks(): ...  # UTF-8, without a byte order mark
+
+All parts of a source are read as one text. A file whose last line lacks its
+newline gets one, if another file follows.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import glob
+import hashlib
+import io
+import itertools
+import os
+from collections.abc import Generator, Iterable, Iterator
+
+from rnn import files
+from rnn.errors import DataError
+from rnn.text import encodings
+
+_BLOCK_BYTES = 1 << 20
+_BLANKS = tuple(b" \t\n\r\v\f")
+
+
+class Digest:
+  """The size and the SHA-256 of a text as UTF-8.
+
+  For a plain UTF-8 file, both are the file's own, byte order mark included.
+
+  Attributes:
+    size: in bytes.
+  """
+
+  def __init__(self) -> None:
+    self.size, self._sha256 = 0, hashlib.sha256()
+
+  def update(self, part: bytes) -> None:
+    """Appends a part of the text."""
+    self.size += len(part)
+    self._sha256.update(part)
+
+  def hexdigest(self) -> str:
+    """Returns the SHA-256 in hexadecimal digits."""
+    return self._sha256.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """One text, in one or more files.
+
+  Attributes:
+    name: the name for messages: what the user named.
+    paths: the files, in order; 0 is standard input.
+    encoding: the encoding of the files, as `encodings.resolve` returns it, or
+      None. A byte order mark in a file counts more.
+  """
+
+  name: str
+  paths: tuple[str | int, ...]
+  encoding: str | None = None
+
+  def check_are_files(self) -> None:
+    """Raises a DataError if there is a pipe or a folder among the files.
+
+    Such as before a text is read twice.
+    """
+    for path in self.paths:
+      if path != 0:
+        files.check_is_file(str(path))
+
+  def parts(self, digest: Digest | None = None) -> Generator[bytes]:
+    """Generates the text as UTF-8, in parts that may end within a character.
+
+    A pipe is read as its bytes come.
+
+    Args:
+      digest: is updated with each part before it is generated.
+
+    Raises:
+      DataError: a file does not exist, is truncated or damaged, or is not in
+        the encoding. The message names the encoding if it can be told.
+    """
+    last = b""
+    for path, member in self._members():
+      if last.strip(b"\n"):  # a line without its newline
+        if digest:
+          digest.update(b"\n")
+        yield b"\n"
+      last = b""
+      name = f"{path}/{member}" if member else files.name_of(path)
+      with files.open_binary(path, member) as file:
+        read1 = file.read1  # type: ignore[attr-defined]
+        encoded = iter(functools.partial(read1, _BLOCK_BYTES), b"")
+        for part in encodings.to_utf_8(
+            encoded, name, self.encoding, digest.update if digest else None):
+          if part:
+            last = part[-1:]
+            if digest:
+              digest.update(part)
+            yield part
+
+  def blocks(self, digest: Digest | None = None) -> Iterator[bytes]:
+    """Generates the text as UTF-8, in blocks of about a megabyte.
+
+    A block ends after a blank of ASCII, so no word is cut in two. Memory grows
+    with the longest word, not with a line.
+
+    Args:
+      digest: see `parts`.
+
+    Raises:
+      DataError: as in `parts`; also if a file is a pipe.
+    """
+    self.check_are_files()
+    word: list[bytes] = []  # the parts of a word that is not complete
+    for part in self.parts(digest):
+      end = max(map(part.rfind, _BLANKS)) + 1
+      if end:
+        yield b"".join([*word, part[:end]])
+        word = []
+      word.append(part[end:])
+    if rest := b"".join(word):
+      yield rest
+
+  @contextlib.contextmanager
+  def open_text(self, newline: str = "") -> Iterator[io.TextIOWrapper]:
+    """Yields the text as a stream of characters.
+
+    Args:
+      newline: see `open`. By default a line ends at any kind of line end, which
+        stays as it is.
+
+    Raises:
+      DataError: as in `parts`, while the context reads.
+    """
+    with contextlib.closing(self.parts()) as parts:
+      yield io.TextIOWrapper(io.BufferedReader(_Stream(parts)), "utf-8",
+                             newline=newline)
+
+  def read(self) -> str:
+    """Returns the whole text.
+
+    Raises:
+      DataError: as in `blocks`.
+    """
+    return b"".join(self.blocks()).decode()
+
+  def stamp(self) -> list | None:
+    """Returns a list that changes with the files, see `files.stamp`.
+
+    It is None if a file does not exist. For a single file in UTF-8, it is the
+    file's own.
+    """
+    stamps = [files.stamp(str(path)) for path in self.paths]
+    if None in stamps:
+      return None
+    if len(stamps) == 1 and self.encoding is None:
+      return stamps[0]
+    return [self.encoding, *stamps]
+
+  def _members(self) -> Iterator[tuple[str | int, str | None]]:
+    """Generates the paths, with the name of a file within a zip archive."""
+    for path in self.paths:
+      yield from ((path, member)
+                  for member in files.zip_members(path) or (None,))
+
+
+class _Stream(io.RawIOBase):
+  """A stream of bytes from an iterator of nonempty parts."""
+
+  def __init__(self, parts: Iterator[bytes]) -> None:
+    self._parts, self._rest = parts, memoryview(b"")
+
+  def readable(self) -> bool:
+    return True
+
+  def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    if not self._rest:
+      self._rest = memoryview(next(self._parts, b""))
+    size = min(len(buffer), len(self._rest))
+    buffer[:size] = self._rest[:size]
+    self._rest = self._rest[size:]
+    return size
+
+
+def of_file(path: str, encoding: str | None = None) -> Source:
+  """Returns the source of one file, whatever its name looks like.
+
+  Raises:
+    SettingError: there is no such encoding.
+  """
+  return Source(path, (path,), encodings.resolve(encoding))
+
+
+def standard_input(encoding: str | None = None) -> Source:
+  """Returns the source that reads standard input.
+
+  Raises:
+    SettingError: there is no such encoding.
+  """
+  return Source(files.name_of(0), (0,), encodings.resolve(encoding))
+
+
+def find(name: str | Source, encoding: str | None = None) -> Source:
+  """Returns the text that a user names.
+
+  Args:
+    name: a file; a folder, whose files are read in the order of their names,
+      those in its folders too, without hidden ones; or a pattern such as
+      books/*.txt, also in the order of names, where ** is any folders. If there
+      is nothing with this name, it may be several of these, separated by
+      commas, in that order. A file named twice is read once. A Source is
+      returned as it is.
+    encoding: of the files, such as "gbk". By default they are UTF-8, or have a
+      byte order mark.
+
+  Raises:
+    DataError: nothing is found. A single name without a pattern passes: opening
+      it gives the better message.
+    SettingError: there is no such encoding.
+  """
+  if isinstance(name, Source):
+    return name
+  name = os.fspath(name)
+  return Source(name, tuple(dict.fromkeys(_find(name))),
+                encodings.resolve(encoding))
+
+
+def _find(name: str) -> Iterable[str]:
+  """Generates the files that a name, pattern or list of them stands for."""
+  if os.path.isdir(name):
+    return _inside(name)
+  if os.path.lexists(name) or not name:
+    return [name]
+  if "," in name:
+    return itertools.chain.from_iterable(
+        _find(part.strip() or part) for part in name.split(",") if part.strip())
+  if not glob.has_magic(name):
+    return [name]
+  with files.path_errors(name):
+    found = sorted(path for path in glob.glob(name, recursive=True)
+                   if not os.path.isdir(path))
+  if not found:
+    raise DataError(f"{name}: no such file, and no file fits it as a pattern")
+  return found
+
+
+def _inside(folder: str) -> list[str]:
+  """Returns the files in a folder, sorted; hidden ones are left out."""
+  found: list[str] = []
+  for parent, folders, names in os.walk(folder):
+    folders[:] = [name for name in folders if not name.startswith(".")]
+    paths = [os.path.join(parent, name) for name in names
+             if not name.startswith(".")]
+    found += filter(os.path.isfile, paths)
+  if not found:
+    raise DataError(f"{folder}: a folder without files; name a text, or a "
+                    "folder of texts")
+  return sorted(found)
