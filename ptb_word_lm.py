@@ -319,6 +319,7 @@ def define_flags() -> None:
       "The folder of the texts to train, validate and test on; by default the "
       "bundled corpus. With --mode=eval it may also be a single text file, and "
       "the default is the texts that the run was trained on.")
+  training_flags.define_encoding()
   training_flags.define_embeddings()
   training_flags.define_precision()
   flags.adopt_module_key_flags(training_flags)  # for --help
@@ -337,8 +338,9 @@ def main(argv: Sequence[str]) -> None:
 def _train_as_flags_say() -> None:
   config, settings = training_flags.config(configs.CONFIGS[FLAGS.model])
   data_path = BUNDLED_CORPUS if FLAGS.data_path is None else FLAGS.data_path
-  saved = FLAGS.save_path and RunDirectory(FLAGS.save_path).corpus(data_path)
-  texts, vocabulary = saved or reader.read_corpus(data_path)
+  saved = FLAGS.save_path and RunDirectory(FLAGS.save_path).corpus(
+      data_path, FLAGS.encoding)
+  texts, vocabulary = saved or reader.read_corpus(data_path, FLAGS.encoding)
   options = training_flags.options(config)
   initial_values, embeddings = training_flags.initial_embeddings(
       vocabulary, config)
@@ -346,8 +348,9 @@ def _train_as_flags_say() -> None:
   run = training_flags.run(
       FLAGS.model, config, settings, {
           "rnn_mode": options.rnn_mode, "precision": options.precision,
-          "data": {"path": os.path.abspath(data_path), **{
-              split: text.fingerprint for split, text in texts.items()}},
+          "data": {
+              **training_flags.describe_text(data_path),
+              **{split: text.fingerprint for split, text in texts.items()}},
           "init_embeddings": embeddings},
       vocabulary=vocabulary,
       reference=next(((name, figures[1]) for name, figures
@@ -367,17 +370,19 @@ def _evaluate_as_flags_say() -> None:
     raise UserError("--mode=eval needs --save_path, the folder of the run")
   training_flags.refuse("--mode=eval", "model")
   run = RunDirectory(FLAGS.save_path)
-  data_path = (run.settings().data_path if FLAGS.data_path is None
-               else FLAGS.data_path)
+  data_path, encoding = FLAGS.data_path, FLAGS.encoding
+  if data_path is None:
+    settings = run.settings()
+    data_path, encoding = settings.data_path, encoding or settings.encoding
   vocabulary = run.vocabulary()
   if not isinstance(vocabulary, Vocabulary) or isinstance(
       vocabulary, Characters):
     raise RunError(f"{run.path}: does not hold a word model; to score text "
                    "with a character model, use score.py")
-  if os.path.isfile(data_path):
-    texts = {"text": sources.of_file(data_path)}
+  if os.path.isdir(data_path):
+    texts = reader.find_corpus(data_path, ("valid", "test"), encoding)
   else:
-    texts = reader.find_corpus(data_path, ("valid", "test"))
+    texts = {"text": sources.find(data_path, encoding)}
   results = evaluate(run, {
       name: reader.read_ids(text, vocabulary, name)
       for name, text in texts.items()}, FLAGS.rnn_mode)

@@ -12,7 +12,6 @@ comes from the training file only, the most frequent word first.
 import collections
 import dataclasses
 import logging
-import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -222,7 +221,7 @@ def read_text(text: str | sources.Source,
     raise DataError(f"{source.name}: the file is empty")
   return NumberedText(
       [word.decode() for word in distinct], indices,
-      {"file": os.path.basename(source.name), "bytes": digest.size,
+      {"file": source.label, "bytes": digest.size,
        "sha256": digest.hexdigest(), "tokens": len(indices)}, before)
 
 

@@ -25,6 +25,7 @@ from absl import flags
 import reader
 from rnn import memory, terminal
 from rnn.errors import DataError, UserError, escaped
+from rnn.text import encodings
 from rnn.text.vocabulary import UNK, Characters
 from trained import adaptation, model_flags
 from trained.model import TrainedModel
@@ -155,9 +156,11 @@ def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
   model_flags.define(several=True)
   flags.adopt_module_key_flags(model_flags)  # for --help
-  flags.DEFINE_string("text", "-", "The text to score, one sentence per line; "
-                      "- is standard input.")
+  flags.DEFINE_string("text", "-", "The text to score, one sentence per line: "
+                      "a file, which may be compressed, a folder of files, or "
+                      "a pattern; - is standard input.")
   flags.register_validator("text", bool, "no name; - is standard input")
+  flags.DEFINE_string("encoding", None, encodings.HELP)
   flags.DEFINE_enum("state", "reset", ["reset", "carry"],
                     "reset: score each line by itself, after <eos>. carry: "
                     "score the text as one stream, as the test at the end of "
@@ -192,8 +195,9 @@ def main(argv: Sequence[str]) -> None:
     if FLAGS.with_ids and isinstance(vocabulary, Characters):
       raise UserError("--with_ids: this is a model of characters, but an id is "
                       "a word; leave it out")
-    lines = lines_of(reader.read_lines(FLAGS.text, vocabulary.split),
-                     vocabulary, FLAGS.with_ids)
+    lines = lines_of(
+        reader.read_lines(FLAGS.text, vocabulary.split, FLAGS.encoding),
+        vocabulary, FLAGS.with_ids)
     if FLAGS.state == "carry":
       estimates = list_estimates(
           models, adaptation.list_methods(**adaptations))

@@ -30,7 +30,8 @@ class UserError(ValueError):
 
   Attributes:
     status: the exit status of a script that ends with this error.
-    setting: the setting to change, such as "save_path", or None.
+    setting: the setting to change, such as "save_path", or with the value to
+      give it, such as "encoding=gbk"; or None.
   """
 
   status = 1

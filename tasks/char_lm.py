@@ -52,12 +52,14 @@ _MAX_ROW = 1_000_000  # characters
 # Data
 
 
-def read_corpus(data_path: str) -> tuple[dict[str, reader.Text], Vocabulary]:
+def read_corpus(data_path: str, encoding: str | None = None
+                ) -> tuple[dict[str, reader.Text], Vocabulary]:
   """Reads a text as characters.
 
   Args:
-    data_path: a text, of which lines are held out to validate and test on; or a
-      folder with train, valid and test.
+    data_path: a text, see `sources.find`, of which lines are held out to
+      validate and test on; or a folder with train, valid and test.
+    encoding: see `sources.find`.
 
   Returns:
     texts, vocabulary: a dict, split -> Text, and the Characters of the training
@@ -68,7 +70,7 @@ def read_corpus(data_path: str) -> tuple[dict[str, reader.Text], Vocabulary]:
       text has too few lines to hold some out.
   """
   numbered = {}
-  for split, (source, lines) in _find_splits(data_path).items():
+  for split, (source, lines) in _find_splits(data_path, encoding).items():
     numbered[split] = _number_characters(lines, source.stamp())
     if not numbered[split].words:
       raise DataError(f"{source.name}: no line is left for {split}; at least "
@@ -78,20 +80,23 @@ def read_corpus(data_path: str) -> tuple[dict[str, reader.Text], Vocabulary]:
 
 
 def _find_splits(
-    data_path: str) -> dict[str, tuple[sources.Source, Iterable[str]]]:
+    data_path: str, encoding: str | None
+) -> dict[str, tuple[sources.Source, Iterable[str]]]:
   """Returns a dict, split -> (source, lines of the split)."""
   if not os.path.isdir(data_path):
-    source = sources.find(data_path)
+    source = sources.find(data_path, encoding)
     return {split: (source, _select(read_lines(source), split))
             for split in reader.SPLITS}
   paths = {split: os.path.join(data_path, _PTB.format(split))
            for split in reader.SPLITS}
   if all(map(os.path.exists, paths.values())):
-    found = {split: sources.of_file(path) for split, path in paths.items()}
+    found = {split: sources.of_file(path, encoding)
+             for split, path in paths.items()}
     return {split: (source, _join_characters(read_lines(source)))
             for split, source in found.items()}
+  found = reader.find_corpus(data_path, encoding=encoding)
   return {split: (source, read_lines(source))
-          for split, source in reader.find_corpus(data_path).items()}
+          for split, source in found.items()}
 
 
 def _select(lines: Iterable[str], split: str) -> Iterator[str]:
@@ -193,6 +198,7 @@ def define_flags() -> None:
   training_flags.define(
       "The text: a file, which may be compressed, and may be a table of arXiv "
       "papers; or a folder with train.txt, valid.txt and test.txt.")
+  training_flags.define_encoding()
   training_flags.define_precision()
   flags.adopt_module_key_flags(training_flags)  # for --help
 
@@ -205,11 +211,12 @@ def main(argv: Sequence[str]) -> None:
         "a text, or cs.NE.tsv.xz from https://github.com/staeiou/arxiv_archive "
         "(processed_data/DATE/per_category)")
     options = training_flags.options(config)
-    texts, vocabulary = read_corpus(data_path)
+    texts, vocabulary = read_corpus(data_path, FLAGS.encoding)
     run = training_flags.run("char_lm", config, settings, {
         "rnn_mode": options.rnn_mode, "precision": options.precision,
-        "tokens": "characters", "data": {"path": os.path.abspath(data_path), **{
-            split: text.fingerprint for split, text in texts.items()}},
+        "tokens": "characters", "data": {
+            **training_flags.describe_text(data_path),
+            **{split: text.fingerprint for split, text in texts.items()}},
     }, vocabulary=vocabulary, metric=BITS.name)
     with training_flags.stopping(run) as check_stop:
       train, valid, test = (text.ids for text in texts.values())

@@ -7,16 +7,18 @@ another passage. NumPy only.
 
 import array
 import collections
+import dataclasses
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 import configs
 from rnn import archives, files
 from rnn.errors import DataError
+from rnn.text import sources
 from rnn.text.vocabulary import Words, ranked, split_blanks
 from tasks import imdb, ragged, wikipedia
 
@@ -26,28 +28,43 @@ _MAX_WORD = 250  # characters; longer words are not learned
 _MAX_LINE = 1 << 20  # characters; a longer line is read as several
 
 
-def passages(path: str) -> Iterator[list[str]]:
+def passages(path: str, encoding: str | None = None) -> Iterator[list[str]]:
   """Generates the passages of a text.
 
   Args:
-    path: a dump of Wikipedia, the archive of reviews or its folder, or plain
-      text. Each may be compressed.
+    path: dumps of Wikipedia, archives of reviews or the folder of one, or plain
+      text; see `sources.find`.
+    encoding: of plain text, see `sources.find`.
 
   Raises:
-    DataError: the file does not exist, is damaged, or exceeds a limit of its
-      kind.
+    DataError: a file does not exist, is damaged, exceeds a limit of its kind,
+      or is text in another encoding.
+    SettingError: there is no such encoding.
   """
-  if os.path.isdir(path):
-    return _reviews(path)
-  files.check_is_file(path)  # a pipe could not be read twice
+  if any(os.path.isdir(os.path.join(path, name))
+         for name in ("aclImdb", "train")):
+    yield from _reviews(path)
+    return
+  source = sources.find(path, encoding)
+  source.check_are_files()  # a pipe could not be read twice
+  for file in source.paths:
+    yield from _find_reader(str(file))(dataclasses.replace(
+        source, paths=(file,)))
+
+
+def _find_reader(
+    path: str) -> Callable[[sources.Source], Iterator[list[str]]]:
+  """Returns the function that generates the passages of a file."""
+  if len(files.zip_members(path) or ()) > 1:
+    return _lines
   with files.open_binary(path) as file:
     start = file.read(1000)
   if archives.is_archive(io.BytesIO(start)):
-    return _reviews(path)
+    return lambda source: _reviews(path)
   if start.removeprefix(files.BOM).lstrip().startswith(
       (b"<mediawiki", b"<?xml")):
-    return wikipedia.pages(path)
-  return _lines(path)
+    return lambda source: wikipedia.pages(path)
+  return _lines
 
 
 def _reviews(path: str) -> Iterator[list[str]]:
@@ -61,14 +78,14 @@ def _reviews(path: str) -> Iterator[list[str]]:
           if split == "train")
 
 
-def _lines(path: str) -> Iterator[list[str]]:
+def _lines(source: sources.Source) -> Iterator[list[str]]:
   """Generates the words of each line; a very long line comes in parts.
 
   Lines are split as in `reader`. A word that is too long to be learned may be
   cut.
   """
   rest = ""
-  with files.open_text(path) as file:
+  with source.open_text() as file:
     while part := file.readline(_MAX_LINE):
       words, rest = split_blanks(rest + part), ""
       if len(part) == _MAX_LINE and split_blanks(part[-1]):
@@ -93,11 +110,12 @@ class Corpus:
     digest: the SHA-256 of the ids.
   """
 
-  def __init__(self, path: str, vocab_size: int, min_count: int) -> None:
+  def __init__(self, path: str, vocab_size: int, min_count: int,
+               encoding: str | None = None) -> None:
     """Reads the text twice, as a stream: first to count, then for the ids.
 
     Args:
-      path: see `passages`.
+      path, encoding: see `passages`.
       vocab_size: the most words to learn.
       min_count: words that occur less often are dropped.
 
@@ -105,7 +123,7 @@ class Corpus:
       DataError: as in `passages`; too few words are left; or the temporary
         files cannot be written.
     """
-    counts = _count_words(path)
+    counts = _count_words(path, encoding)
     frequent = ranked({word: count for word, count in counts.items()
                        if count >= min_count})[:vocab_size]
     if len(frequent) < 2:
@@ -117,7 +135,7 @@ class Corpus:
     id_of_word = self.words.ids
     ends, digest = array.array("q"), hashlib.sha256()
     with files.temporary_file() as file:
-      for words in passages(path):
+      for words in passages(path, encoding):
         ids = np.array([id_of_word[word] for word in words
                         if word in id_of_word], "<i4")
         digest.update(ids.data)
@@ -131,7 +149,7 @@ class Corpus:
                       "vocab_size, or use another text")
 
 
-def _count_words(path: str) -> collections.Counter:
+def _count_words(path: str, encoding: str | None) -> collections.Counter:
   """Counts the words of a text in bounded memory.
 
   Words of more than 250 characters are not counted. Whenever there are too many
@@ -140,7 +158,7 @@ def _count_words(path: str) -> collections.Counter:
   """
   counts: collections.Counter = collections.Counter()
   bar = 1
-  for words in passages(path):
+  for words in passages(path, encoding):
     counts.update(word for word in words if len(word) <= _MAX_WORD)
     while len(counts) > _MAX_COUNTED:
       counts = collections.Counter(

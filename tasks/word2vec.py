@@ -201,8 +201,10 @@ def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
   training_flags.define(
       "The text: a dump of Wikipedia, the archive of film reviews, or plain "
-      "text with blanks between the words. It may be compressed.",
+      "text with blanks between the words. It may be compressed, and plain "
+      "text may be several files, a folder or a pattern such as books/*.txt.",
       layers=False)
+  training_flags.define_encoding()
   flags.adopt_module_key_flags(training_flags)  # for --help
   flags.DEFINE_integer("vocab_size", 10000, "The size of the vocabulary: the "
                        "most frequent words.", lower_bound=2)
@@ -227,7 +229,8 @@ def main(argv: Sequence[str]) -> None:
     data_path = training_flags.data_path(
         f"a text, or pages-articles.xml.bz2 from {wikipedia.URL}")
     questions = FLAGS.questions and word_vectors.read_questions(FLAGS.questions)
-    corpus = skip_grams.Corpus(data_path, FLAGS.vocab_size, FLAGS.min_count)
+    corpus = skip_grams.Corpus(data_path, FLAGS.vocab_size, FLAGS.min_count,
+                               FLAGS.encoding)
     print(f"{data_path}: {len(corpus.ids):,} words in {len(corpus.ends):,} "
           f"passages, {len(corpus.words):,} different", flush=True)
     pairs = skip_grams.Batches(
@@ -235,8 +238,8 @@ def main(argv: Sequence[str]) -> None:
     run = training_flags.run("word2vec", config, settings, {
         "task": config_file.WORD_VECTORS, "max_context": FLAGS.max_context,
         "subsample": FLAGS.subsample, "tokens": "names", "data": {
-            "path": os.path.abspath(data_path), "words": len(corpus.ids),
-            "sha256": corpus.digest},
+            **training_flags.describe_text(data_path),
+            "words": len(corpus.ids), "sha256": corpus.digest},
     }, vocabulary=corpus.words, metric=LOSS.name)
     with training_flags.stopping(run) as check_stop:
       rows, vectors = train_vectors(

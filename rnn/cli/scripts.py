@@ -94,7 +94,7 @@ def error_lines(
 
 def _with_flag(error: UserError) -> str:
   """Returns an error's text with the flag of its setting, if it has one."""
-  if error.setting is None or error.setting not in FLAGS:
+  if error.setting is None or error.setting.partition("=")[0] not in FLAGS:
     return str(error)
   if isinstance(error, SettingError):  # the text begins with the setting
     return f"--{error}"

@@ -17,7 +17,7 @@ from rnn.errors import UserError
 from rnn.layers import cells, recurrent
 from rnn.options import Options
 from rnn.runs.training_run import TrainingRun
-from rnn.text import word_vectors
+from rnn.text import encodings, sources, word_vectors
 from rnn.text.vocabulary import Words
 from rnn.training import signals
 
@@ -64,6 +64,20 @@ def define(data_help: str, layers: bool = True) -> None:
     flags.register_validator(
         "rnn_mode", lambda name: name is None or recurrent.runs_here(name),
         recurrent.NEEDS_GPU)
+
+
+def define_encoding() -> None:
+  """Defines the flag of the encoding of the text, for `describe_text`."""
+  flags.DEFINE_string("encoding", None, encodings.HELP)
+
+
+def describe_text(path: str) -> dict[str, str]:
+  """Returns the entries of config.json's "data" that find the text again.
+
+  They are the path from any working directory, and --encoding, if it is given.
+  """
+  return {"path": sources.absolute(path)} | (
+      {"encoding": FLAGS.encoding} if FLAGS.encoding else {})
 
 
 def define_embeddings() -> None:
@@ -200,7 +214,7 @@ def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
       fresh=FLAGS.fresh, keep=FLAGS.keep,
       # A setting that affects the result changes only if it is named.
       may_change=["model", "overrides", "rnn_mode", "data.path",
-                  "data.*.file", "settings.max_max_epoch",
+                  "data.encoding", "data.*.file", "settings.max_max_epoch",
                   *(f"settings.{name}" for name in settings
                     if name in config.schedule())],
       title=" ".join([name, *(

@@ -53,12 +53,14 @@ class RunSettings:
   Attributes:
     config: the hyperparameters.
     data_path: the folder of the texts.
+    encoding: their encoding; None if they are UTF-8.
     precision: one of `options.PRECISIONS`.
   """
 
   config: configs.Config
   data_path: str
   precision: str
+  encoding: str | None = None
 
 
 class RunDirectory:
@@ -104,7 +106,8 @@ class RunDirectory:
     content = self.config(task)
     try:
       return RunSettings(configs.Config.from_dict(content["settings"]),
-                         content["data"]["path"], content["precision"])
+                         content["data"]["path"], content["precision"],
+                         content["data"].get("encoding"))
     except KeyError as error:
       reason = f"lacks {error}"
     except configs.ConfigError as error:

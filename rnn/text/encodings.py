@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from rnn.errors import DataError, SettingError
 
 UTF_8 = "utf-8"
+HELP = ("The encoding of the text, such as gbk or cp1252; by default UTF-8, or "
+        "what a byte order mark shows.")  # of the flag --encoding
 BOM = codecs.BOM_UTF8
 
 # UTF-32 first: its mark begins with that of UTF-16.
@@ -106,8 +108,8 @@ def to_utf_8(parts: Iterable[bytes], name: str, encoding: str | None = None,
   if not (mark or encoding) and (guess := _guess_utf_16(first, 32)):
     raise DataError(
         f"{name}: not UTF-8 text, but probably UTF-16 without a byte order "
-        f"mark, see byte {first.index(0)}; name its encoding, which may be "
-        f"{guess}", f"encoding={guess}")
+        f"mark, see byte {first.index(0)}; convert the file, or name its "
+        f"encoding, which may be {guess}", f"encoding={guess}")
   decoder = codecs.getincrementaldecoder(codec)()
   offset = len(mark)  # of the text that is not decoded yet
   for part in itertools.chain([first[len(mark):]], parts, [b""]):
@@ -143,11 +145,11 @@ def _error(name: str, offset: int, codec: str, sample: bytes) -> DataError:
   guess = guess_encoding(sample)
   if guess and guess != codec:
     return DataError(
-        f"{name}: not {kind} text, see byte {offset}; name its encoding, which "
-        f"may be {guess}, or convert the file", f"encoding={guess}")
+        f"{name}: not {kind} text, see byte {offset}; convert the file, or name "
+        f"its encoding, which may be {guess}", f"encoding={guess}")
   return DataError(
-      f"{name}: not {kind} text, see byte {offset}; name its encoding, or "
-      "convert the file, or choose another one", "encoding")
+      f"{name}: not {kind} text, see byte {offset}; convert the file, choose "
+      "another one, or name its encoding", "encoding")
 
 
 def guess_encoding(sample: bytes) -> str | None:

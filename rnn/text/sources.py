@@ -62,6 +62,11 @@ class Source:
   paths: tuple[str | int, ...]
   encoding: str | None = None
 
+  @property
+  def label(self) -> str:
+    """The name without folders, if it is one file."""
+    return os.path.basename(self.name) if len(self.paths) == 1 else self.name
+
   def check_are_files(self) -> None:
     """Raises a DataError if there is a pipe or a folder among the files.
 
@@ -209,7 +214,7 @@ def find(name: str | Source, encoding: str | None = None) -> Source:
 
   Args:
     name: a file; a folder, whose files are read in the order of their names,
-      those in its folders too, without hidden ones; or a pattern such as
+      without hidden files and without its folders; or a pattern such as
       books/*.txt, also in the order of names, where ** is any folders. If there
       is nothing with this name, it may be several of these, separated by
       commas, in that order. A file named twice is read once. A Source is
@@ -250,13 +255,20 @@ def _find(name: str) -> Iterable[str]:
 
 def _inside(folder: str) -> list[str]:
   """Returns the files in a folder, sorted; hidden ones are left out."""
-  found: list[str] = []
-  for parent, folders, names in os.walk(folder):
-    folders[:] = [name for name in folders if not name.startswith(".")]
-    paths = [os.path.join(parent, name) for name in names
-             if not name.startswith(".")]
-    found += filter(os.path.isfile, paths)
+  with files.path_errors(folder):
+    found = sorted(
+        entry.path for entry in os.scandir(folder)
+        if not entry.name.startswith(".") and entry.is_file())
   if not found:
-    raise DataError(f"{folder}: a folder without files; name a text, or a "
-                    "folder of texts")
-  return sorted(found)
+    raise DataError(f"{folder}: no files in this folder; name a folder of "
+                    f"texts, or {os.path.join(folder, '**')} for the files in "
+                    "its folders")
+  return found
+
+
+def absolute(name: str) -> str:
+  """Returns what `find` finds in any working directory."""
+  if "," in name and not os.path.lexists(name):
+    return ",".join(os.path.abspath(part.strip() or part)
+                    for part in name.split(",") if part.strip())
+  return os.path.abspath(name)

@@ -241,7 +241,8 @@ def test_the_first_word_of_a_stream_does_not_count(
 BAD_TEXTS = {
     "empty": (b"", "text: the file is empty"),
     "blank": (b"  ", "text: the file is empty"),
-    "not UTF-8": (b"the\n\xe4\n", "text: line 2 is not UTF-8 text; "),
+    "not UTF-8": (b"the\n\xe4\n", "text: not UTF-8 text, see byte 4; .* its "
+                  r"encoding, which may be cp1252 \(--encoding=cp1252\)"),
 }
 
 
@@ -258,7 +259,7 @@ def test_bad_texts_get_one_line(
 
 @pytest.mark.parametrize("flags, message", [
     ("--text=nowhere", "nowhere: No such file or directory"),
-    ("--text=.", "Is a directory"),
+    ("--text=folder", "folder: no files in this folder; name a folder of"),
     ("--text=one --state=carry", "one: has no word to score"),
     ("--text=blanks --with_ids", "--with_ids: line 2 is blank, but each"),
     ("--dynamic=0.1", "--dynamic: adapts .* needs --state=carry"),
@@ -284,6 +285,7 @@ def test_bad_texts_get_one_line(
 def test_bad_flags_get_one_line(
     trained_runs, call_script, capsys, tmp_path, monkeypatch, flags, message):
   monkeypatch.chdir(tmp_path)
+  (tmp_path / "folder").mkdir()
   (tmp_path / "one").write_text("\n")
   (tmp_path / "blanks").write_text("a\n\nb\n")
   assert call_script(score, f"--save_path={trained_runs}/a",
