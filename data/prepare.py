@@ -8,7 +8,6 @@ words as <unk>. data/README.md has the rules.
 """
 
 import argparse
-import bisect
 import collections
 import contextlib
 import itertools
@@ -33,9 +32,10 @@ from sentences import split_sentences
 
 from rnn import files
 from rnn.errors import DataError
+from rnn.text import splitting
+from rnn.text.splitting import SPLITS
 from rnn.text.vocabulary import UNK, ranked
 
-SPLITS = ("train", "valid", "test")
 Corpus = Mapping[str, list[list[str]]]  # split -> sentences of words
 Lines = Mapping[str, list[str]]  # split -> sentences as text
 
@@ -156,8 +156,9 @@ def split_countries(countries: Iterable[Iterable[str]]) -> Corpus:
 def split_in_order(paragraphs: Iterable[str]) -> Corpus:
   """Splits a text after 80 % and 90 % of its words, between sentences.
 
-  Each split is contiguous, because neighboring sentences share content. If
-  sentences were assigned at random, test would have neighbors in train.
+  `rnn.text.splitting` has the rule. Each split is contiguous, because
+  neighboring sentences share content. If sentences were assigned at random,
+  test would have neighbors in train.
 
   Raises:
     DataError: the text has fewer than three sentences.
@@ -168,15 +169,11 @@ def split_in_order(paragraphs: Iterable[str]) -> Corpus:
         f"--input: {len(text)} sentence{'s' * (len(text) != 1)} cannot be "
         "split in three; give more text, and end its sentences by . ! ? or by "
         "newlines")
-  num_words = list(itertools.accumulate(map(len, text)))
-  # The last sentence of train and of valid. Each split gets at least one.
-  train_end = min(bisect.bisect_left(num_words, num_words[-1] * 8 // 10),
-                  len(text) - 3)
-  valid_end = bisect.bisect_left(num_words, num_words[-1] * 9 // 10)
-  valid_end = min(max(valid_end, train_end + 1), len(text) - 2)
-  return {"train": text[:train_end + 1],
-          "valid": text[train_end + 1:valid_end + 1],
-          "test": text[valid_end + 1:]}
+  # Sentences, unlike lines, have no paragraphs that a cut would look for.
+  valid, test = splitting.find_cuts(
+      ((len(sentence), splitting.LINE) for sentence in text),
+      sum(map(len, text)))
+  return {"train": text[:valid], "valid": text[valid:test], "test": text[test:]}
 
 
 def build_vocabulary(train: Iterable[Sequence[str]], vocab_size: int,
@@ -207,18 +204,17 @@ def to_lines(corpus: Corpus, vocabulary: Collection[str]) -> Lines:
   Raises:
     DataError: a split has no line left.
   """
-  lines: dict[str, list[str]] = {}
-  earlier: set[str] = set()
+  lines = {split: [
+      " ".join([word if word in vocabulary else UNK for word in sentence])
+      for sentence in corpus[split]] for split in SPLITS}
+  for split, repeated in splitting.repeated_lines(lines).items():
+    lines[split] = [line for line in lines[split]
+                    if splitting.line_key(line) not in repeated]
   for split in SPLITS:
-    split_lines = (
-        " ".join([word if word in vocabulary else UNK for word in sentence])
-        for sentence in corpus[split])
-    lines[split] = [line for line in split_lines if line not in earlier]
     if not lines[split]:
       raise DataError(
           f"{split}.txt would be empty: each sentence in this tenth of the "
           "text is also in an earlier split; give more text")
-    earlier.update(lines[split])
   return lines
 
 

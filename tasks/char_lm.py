@@ -8,7 +8,8 @@ differs. The text may be
 
     abstracts of arXiv papers: cs.NE.tsv.xz, a table, from
     https://github.com/staeiou/arxiv_archive (processed_data/DATE/per_category)
-    any other text, such as one with an abstract per line
+    any other text, such as one with an abstract per line: rnn/text/splitting.py
+    has the rule by which a single text is split into train, valid and test
     the Penn Treebank as characters: a folder with ptb.char.train.txt,
     ptb.char.valid.txt and ptb.char.test.txt
 """
@@ -22,7 +23,7 @@ import hashlib
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO
+from typing import IO, Any
 
 from absl import flags
 
@@ -31,7 +32,7 @@ import ptb_word_lm
 import reader
 from rnn.cli import training_flags
 from rnn.errors import DataError
-from rnn.text import sources
+from rnn.text import sources, splitting
 from rnn.text.vocabulary import EOS, Characters, Vocabulary
 from rnn.training import progress
 from rnn.training.metrics import Metric
@@ -41,9 +42,6 @@ BITS = Metric(
     "bits_per_character",
     lambda sums: sums["nats"] / sums["targets"] / math.log(2), "characters")
 
-# Of every 20 lines of a single text, these are held out.
-HELD_OUT = {"valid": 9, "test": 19}
-_PERIOD = 20
 _PTB = "ptb.char.{}.txt"
 _MAX_LINE = 10_000  # characters; a longer line is read as several
 _MAX_ROW = 1_000_000  # characters
@@ -57,8 +55,8 @@ def read_corpus(data_path: str, encoding: str | None = None
   """Reads a text as characters.
 
   Args:
-    data_path: a text, see `sources.find`, of which lines are held out to
-      validate and test on; or a folder with train, valid and test.
+    data_path: a text, see `sources.find`, which `splitting` splits; or a folder
+      with train, valid and test.
     encoding: see `sources.find`.
 
   Returns:
@@ -67,15 +65,13 @@ def read_corpus(data_path: str, encoding: str | None = None
 
   Raises:
     DataError: a file does not exist, is empty, not UTF-8, or damaged; or the
-      text has too few lines to hold some out.
+      text is too short to be split.
   """
   numbered = {}
   for split, (source, lines) in _find_splits(data_path, encoding).items():
     numbered[split] = _number_characters(lines, source.stamp())
     if not numbered[split].words:
-      raise DataError(f"{source.name}: no line is left for {split}; at least "
-                      f"{_PERIOD} lines are needed (or as many parts of "
-                      f"{_MAX_LINE:,} characters)")
+      raise DataError(f"{source.name}: the file is empty")
   return reader.encode_corpus(numbered, Characters)
 
 
@@ -85,8 +81,11 @@ def _find_splits(
   """Returns a dict, split -> (source, lines of the split)."""
   if not os.path.isdir(data_path):
     source = sources.find(data_path, encoding)
-    return {split: (source, _select(read_lines(source), split))
-            for split in reader.SPLITS}
+    try:
+      cut = splitting.Split(lambda: read_lines(source))
+    except splitting.TooShortError as error:
+      raise DataError(f"{source.name}: {error}") from None
+    return {split: (source, cut.lines(split)) for split in reader.SPLITS}
   paths = {split: os.path.join(data_path, _PTB.format(split))
            for split in reader.SPLITS}
   if all(map(os.path.exists, paths.values())):
@@ -97,14 +96,6 @@ def _find_splits(
   found = reader.find_corpus(data_path, encoding=encoding)
   return {split: (source, read_lines(source))
           for split, source in found.items()}
-
-
-def _select(lines: Iterable[str], split: str) -> Iterator[str]:
-  """Generates the lines of a single text that belong to a split."""
-  split_of = {index: name for name, index in HELD_OUT.items()}
-  for number, line in enumerate(lines):
-    if split_of.get(number % _PERIOD, "train") == split:
-      yield line
 
 
 def _join_characters(lines: Iterable[str]) -> Iterator[str]:
@@ -212,12 +203,15 @@ def main(argv: Sequence[str]) -> None:
         "(processed_data/DATE/per_category)")
     options = training_flags.options(config)
     texts, vocabulary = read_corpus(data_path, FLAGS.encoding)
+    data: dict[str, Any] = {
+        **training_flags.describe_text(data_path),
+        **{split: text.fingerprint for split, text in texts.items()}}
+    if not os.path.isdir(data_path):
+      data["split"] = splitting.RULE
     run = training_flags.run("char_lm", config, settings, {
         "rnn_mode": options.rnn_mode, "precision": options.precision,
-        "tokens": "characters", "data": {
-            **training_flags.describe_text(data_path),
-            **{split: text.fingerprint for split, text in texts.items()}},
-    }, vocabulary=vocabulary, metric=BITS.name)
+        "tokens": "characters", "data": data},
+        vocabulary=vocabulary, metric=BITS.name)
     with training_flags.stopping(run) as check_stop:
       train, valid, test = (text.ids for text in texts.values())
       rows, tests = ptb_word_lm.train(

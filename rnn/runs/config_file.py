@@ -25,6 +25,9 @@ FORMAT = 2
 # The properties of a run whose config.json is older than the property.
 _OLDER = {"format": 1, "precision": "float32", "tokens": "words",
           "init_embeddings": None, "task": LANGUAGE_MODEL, "vocabulary": None}
+# How texts are split into train, valid and test if data.split does not say it.
+_BY_FILES = "by its files"
+_OLDER_SPLIT = {"characters": "by its files, or lines 9 and 19 of every 20"}
 # The types of properties, or of one of their parts.
 _TYPES: dict[str, tuple[type, ...]] = {
     "format": (int,), "model": (str,), "overrides": (str,), "seed": (int,),
@@ -94,6 +97,9 @@ def _check_types(name: str, config: dict) -> None:
 def with_defaults(config: dict) -> dict:
   """Returns the content of config.json with what an older file lacks."""
   config = _OLDER | config
+  if isinstance(config.get("data"), dict):
+    config["data"] = {"split": _OLDER_SPLIT.get(
+        config["tokens"], _BY_FILES)} | config["data"]
   if isinstance(config.get("settings"), dict):
     record = _RECORDS.get(config["task"], configs.Config)
     # Through JSON, because a tuple in a record is a list in the file.

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import json
 import lzma
 import math
 import re
@@ -31,21 +32,16 @@ SMALL = ("--config_override=hidden_size=12,batch_size=4,num_steps=10,"
 HEADER = "\tabstract\tacm_class\ttitle\n"
 
 
-def text_of(split):
-  """Returns the lines of LINES that belong to a split, as text."""
-  indices = {"valid": [9], "test": [19],
-             "train": [i for i in range(20) if i not in (9, 19)]}[split]
-  return "".join(f"{line}\n" for i, line in enumerate(LINES)
-                 if i % 20 in indices)
-
-
 def decode(texts, vocabulary):
   """Returns a corpus as texts: a dict, split -> str."""
   return {split: vocabulary.join(vocabulary.decode(text.ids))
           for split, text in texts.items()}
 
 
-EXPECTED = {split: text_of(split) for split in reader.SPLITS}
+EXPECTED = {
+    split: "".join(f"{line}\n" for line in LINES[start:end])
+    for split, start, end in (
+        ("train", 0, 49), ("valid", 49, 54), ("test", 54, 60))}
 FORMS = {
     "text": lambda text: text.encode(),
     "without the last newline": lambda text: text.encode()[:-1],
@@ -72,14 +68,32 @@ def test_each_form_of_a_text_is_read(tmp_path, form):
       EOS, UNK, *EXPECTED["train"].replace("\n", "")}
 
 
-def test_a_text_of_one_line_is_held_out_in_parts(tmp_path):
-  parts = [f"{3 * i:5}" * 2000 for i in range(40)]
-  (tmp_path / "text").write_text("".join(parts))
-  texts, vocabulary = char_lm.read_corpus(str(tmp_path / "text"))
-  decoded = decode(texts, vocabulary)
-  assert decoded["valid"] == parts[9] + parts[29]
-  assert decoded["test"] == parts[19] + parts[39] + "\n"
-  assert decoded["train"].startswith(parts[0] + parts[1])
+def test_a_text_of_one_line_is_cut_between_words(tmp_path):
+  words = [f"w{i}" for i in range(20_000)]
+  (tmp_path / "text").write_text(" ".join(words))
+  decoded = decode(*char_lm.read_corpus(str(tmp_path / "text")))
+  assert "".join(decoded.values()) == " ".join(words) + "\n"
+  assert [word for text in decoded.values() for word in text.split()] == words
+  shares = [len(text) / 128_890 for text in decoded.values()]
+  assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.01)
+
+
+def test_a_run_split_by_the_older_rule_is_refused(
+    text, tmp_path, call_script, capsys):
+  run = f"{tmp_path}/run"
+  arguments = (char_lm, f"--data_path={text}", f"--save_path={run}",
+               SMALL.replace("epoch=2", "epoch=1"))
+  assert call_script(*arguments) == 0
+  path = tmp_path / "run" / "config.json"
+  config = json.loads(path.read_text())
+  assert config["data"].pop("split") == "in order, 80/10/10"
+  path.write_text(json.dumps(config))
+  capsys.readouterr()
+  assert call_script(*arguments) == 1
+  assert_one_line(
+      capsys.readouterr().err, "char_lm.py",
+      "differs in data.split .* lines 9 and 19 of every 20 there, "
+      "in order, 80/10/10 here")
 
 
 def test_a_folder_of_texts_is_read(tmp_path):
@@ -160,8 +174,8 @@ def test_blank_rows_are_skipped_and_short_ones_are_blank(tmp_path):
 
 
 BAD = {
-    "empty": (b"", "no line is left for train; at least 20 lines are needed"),
-    "short": (b"a\n" * 9, "no line is left for valid; at least 20 lines are"),
+    "empty": (b"", "0 lines cannot be split in train, valid and test; give"),
+    "short": (b"a\n" * 2, "2 lines cannot be split in train, valid and test"),
     "latin 1": (b"\xff\n" * 40, "not UTF-8 text"),
     "gzip": (gzip.compress(b"abc\n" * 99)[:-9], "truncated or damaged"),
     "xz": (lzma.compress(b"abc\n" * 99)[:-9], "truncated or damaged"),
