@@ -9,17 +9,24 @@ or tabs) between the words. Each line ends with the word `<eos>`. The vocabulary
 comes from the training file only, the most frequent word first.
 """
 
-import collections
-import dataclasses
-import logging
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from rnn import files
 from rnn.errors import DataError
 from rnn.text import sources
 from rnn.text.corpora import SPLITS, find_corpus  # noqa: F401
+from rnn.text.numbering import (  # noqa: F401
+  NumberedText,
+  Text,
+  build_vocabulary,
+  encode_corpus,
+  log_size,
+  number_words,
+  read_corpus,
+  read_ids,
+  read_text,
+)
 from rnn.text.vocabulary import (  # noqa: F401 (for notebooks)
   EOS,
   UNK,
@@ -33,10 +40,6 @@ from rnn.text.vocabulary import (  # noqa: F401 (for notebooks)
 RawData = tuple[np.ndarray, np.ndarray, np.ndarray, Words]
 
 NO_TARGET = -1  # fills up a stream: nothing to predict there, and no cost
-
-_CHUNK = 1 << 20  # tokens
-
-_log = logging.getLogger(__name__)
 
 
 # A corpus
@@ -66,187 +69,7 @@ def ptb_raw_data(data_path: str, encoding: str | None = None) -> RawData:
   return train, valid, test, vocabulary
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Text:
-  """A text as word ids.
-
-  Attributes:
-    ids: 1-D int32.
-    unknown: the number of words that the vocabulary lacks, read as `<unk>`.
-    fingerprint: identifies the text: a dict with "file", "bytes", "sha256" and
-      "tokens".
-    stamp: the source's `Source.stamp`, taken before it was read.
-  """
-
-  ids: np.ndarray
-  unknown: int
-  fingerprint: dict
-  stamp: list | None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class NumberedText:
-  """A text whose words are numbered by their first appearance.
-
-  Attributes:
-    words: the different words, in order of first appearance.
-    indices: 1-D int32, the index in `words` of each word of the text.
-    fingerprint, stamp: see `Text`.
-  """
-
-  words: list[str]
-  indices: np.ndarray
-  fingerprint: dict
-  stamp: list | None
-
-
-def read_corpus(data_path: str, encoding: str | None = None
-                ) -> tuple[dict[str, Text], Vocabulary]:
-  """Reads a corpus, each file once.
-
-  Memory grows with the number of different words, and by 4 bytes per token.
-
-  Args:
-    data_path, encoding: see `ptb_raw_data`.
-
-  Returns:
-    texts, vocabulary: a dict, split -> Text, and the training text's
-    `Vocabulary`.
-
-  Raises:
-    DataError, SettingError: as in `ptb_raw_data`.
-  """
-  return encode_corpus({
-      split: read_text(source)
-      for split, source in find_corpus(data_path, encoding=encoding).items()})
-
-
-def encode_corpus(numbered: dict[str, NumberedText],
-                  kind: type[Vocabulary] = Vocabulary
-                  ) -> tuple[dict[str, Text], Vocabulary]:
-  """Turns numbered texts into word ids, in place.
-
-  Args:
-    numbered: a dict, split -> NumberedText, with "train" among the splits.
-    kind: the class of the vocabulary.
-
-  Returns:
-    texts, vocabulary: as `read_corpus`.
-  """
-  vocabulary = build_vocabulary(numbered["train"], kind)
-  return {split: Text(*_encode(split, text, vocabulary), text.fingerprint,
-                      text.stamp)
-          for split, text in numbered.items()}, vocabulary
-
-
-def build_vocabulary(text: NumberedText,
-                     kind: type[Vocabulary] = Vocabulary) -> Vocabulary:
-  """Returns a text's vocabulary, its ids ranked by (-count, word)."""
-  counts = np.zeros(len(text.words), np.int64)
-  for chunk in _chunks(text.indices):
-    counts += np.bincount(chunk, minlength=len(counts))
-  return kind.from_counts(dict(zip(text.words, counts.tolist(), strict=True)))
-
-
-def _encode(name: str, text: NumberedText,
-            vocabulary: Vocabulary) -> tuple[np.ndarray, int]:
-  """Turns indices into ids in place; also returns the number of unknowns."""
-  id_of_word = vocabulary.encode(text.words)
-  is_unknown = np.array([word not in vocabulary for word in text.words])
-  unknown = 0
-  for chunk in _chunks(text.indices):
-    unknown += int(np.count_nonzero(is_unknown[chunk]))
-    chunk[:] = id_of_word[chunk]
-  log_size(name, len(text.indices), unknown)
-  return text.indices, unknown
-
-
-def log_size(name: str, tokens: int, unknown: int) -> None:
-  """Logs how many tokens a text has, and how many of them are unknown."""
-  _log.info("%s: %s tokens, %s of them unknown words, read as %s", name,
-            f"{tokens:,}", f"{unknown:,}", UNK)
-
-
-def _chunks(array: np.ndarray) -> Iterator[np.ndarray]:
-  """Generates views of a long array, to keep NumPy's temporary arrays small."""
-  for start in range(0, len(array), _CHUNK):
-    yield array[start:start + _CHUNK]
-
-
 # One text
-
-
-def read_ids(text: str | sources.Source, vocabulary: Vocabulary,
-             name: str = "text", encoding: str | None = None) -> np.ndarray:
-  """Reads a text with a given vocabulary: a 1-D int32 array of ids.
-
-  A log line calls the text `name` and says how many words are unknown.
-
-  Raises:
-    DataError, SettingError: as in `read_text`.
-  """
-  return _encode(name, read_text(text, encoding), vocabulary)[0]
-
-
-def read_text(text: str | sources.Source,
-              encoding: str | None = None) -> NumberedText:
-  """Splits a text into words.
-
-  The line "a b" becomes the words a, b, <eos>. Memory grows with the number of
-  different words; the indices are in a temporary file.
-
-  Args:
-    text, encoding: see `sources.find`.
-
-  Raises:
-    DataError: the text does not exist, is not a file, is empty, or is in
-      another encoding.
-  """
-  source = sources.find(text, encoding)
-  before = source.stamp()
-  digest = sources.Digest()
-
-  def words() -> Iterator[list[bytes]]:
-    eos, ends_in_words = EOS.encode(), False
-    for block in source.blocks(digest):
-      # As bytes: str.split() would also split at the blanks of Unicode.
-      yield block.replace(b"\n", b" %b " % eos).split()
-      _, newline, rest = block.rpartition(b"\n")
-      ends_in_words = bool(rest.strip()) or ends_in_words and not newline
-    if ends_in_words:
-      yield [eos]  # the last line of the file lacks its newline
-
-  distinct, indices = number_words(words())
-  if not distinct:
-    raise DataError(f"{source.name}: the file is empty")
-  return NumberedText(
-      [word.decode() for word in distinct], indices,
-      {"file": source.label, "bytes": digest.size,
-       "sha256": digest.hexdigest(), "tokens": len(indices)}, before)
-
-
-def number_words(
-    blocks: Iterable[Sequence[Hashable]]) -> tuple[list, np.ndarray]:
-  """Numbers words by their first appearance.
-
-  Args:
-    blocks: sequences of words.
-
-  Returns:
-    words, indices: as in `NumberedText`. The array is in a file without a
-    name, so a text need not fit in memory.
-
-  Raises:
-    DataError: that file cannot be written.
-  """
-  index_of: collections.defaultdict = collections.defaultdict()
-  index_of.default_factory = index_of.__len__  # numbers a new word
-  with files.temporary_file() as file:
-    for words in blocks:
-      file.write(np.fromiter(
-          map(index_of.__getitem__, words), "<i4", len(words)).data)
-    file.flush()
-    return list(index_of), files.memory_map(file, "r+")
 
 
 def read_lines(text: str | sources.Source,

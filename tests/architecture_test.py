@@ -14,7 +14,8 @@ MAX_FUNCTION_LINES = 60
 
 _BASE = ("rnn.errors", "rnn.terminal", "rnn.files", "rnn.archives",
          "rnn.text.scripts", "rnn.text.splitting", "rnn.text.encodings",
-         "rnn.text.sources", "rnn.text.corpora", "rnn.text.vocabulary")
+         "rnn.text.sources", "rnn.text.corpora", "rnn.text.vocabulary",
+         "rnn.text.numbering")
 _DATA = (*_BASE, "rnn.memory", "rnn.options", "rnn.tf1", "configs", "reader")
 _RNN = (*_DATA, "rnn.text", "rnn.layers", "rnn.runs", "rnn.training", "rnn.cli")
 _MODELS = (*_RNN, "ptb_word_lm", "trained")
@@ -36,6 +37,7 @@ MAY_IMPORT = {
     "rnn.text.sources": ("rnn.errors", "rnn.files", "rnn.text.encodings"),
     "rnn.text.corpora": ("rnn.errors", "rnn.text.sources"),
     "rnn.text.vocabulary": ("rnn.errors", "rnn.files", "rnn.text.sources"),
+    "rnn.text.numbering": _BASE,
     "configs": _BASE,
     "reader": _BASE,
     "rnn.text": _DATA,
