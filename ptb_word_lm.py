@@ -316,10 +316,12 @@ def define_flags() -> None:
   flags.DEFINE_enum("model", "small", list(configs.CONFIGS),
                     "The config to train.")
   training_flags.define(
-      "The folder of the texts to train, validate and test on; by default the "
-      "bundled corpus. With --mode=eval it may also be a single text file, and "
-      "the default is the texts that the run was trained on.")
+      "A folder with train.txt, valid.txt and test.txt; or one text (a file, a "
+      "folder, a pattern), which is split in order, 80/10/10. By default the "
+      "bundled corpus. --mode=eval reads one text as a whole; by default the "
+      "texts that the run was trained on.")
   training_flags.define_encoding()
+  training_flags.define_vocabulary()
   training_flags.define_embeddings()
   training_flags.define_precision()
   flags.adopt_module_key_flags(training_flags)  # for --help
@@ -338,9 +340,11 @@ def main(argv: Sequence[str]) -> None:
 def _train_as_flags_say() -> None:
   config, settings = training_flags.config(configs.CONFIGS[FLAGS.model])
   data_path = BUNDLED_CORPUS if FLAGS.data_path is None else FLAGS.data_path
+  choice = training_flags.vocabulary_choice()
   saved = FLAGS.save_path and RunDirectory(FLAGS.save_path).corpus(
-      data_path, FLAGS.encoding)
-  texts, vocabulary = saved or reader.read_corpus(data_path, FLAGS.encoding)
+      data_path, FLAGS.encoding, choice)
+  texts, vocabulary = saved or reader.read_corpus(
+      data_path, FLAGS.encoding, choice)
   options = training_flags.options(config)
   initial_values, embeddings = training_flags.initial_embeddings(
       vocabulary, config)
@@ -348,9 +352,7 @@ def _train_as_flags_say() -> None:
   run = training_flags.run(
       FLAGS.model, config, settings, {
           "rnn_mode": options.rnn_mode, "precision": options.precision,
-          "data": {
-              **training_flags.describe_text(data_path),
-              **{split: text.fingerprint for split, text in texts.items()}},
+          **training_flags.describe_corpus(data_path, texts, choice),
           "init_embeddings": embeddings},
       vocabulary=vocabulary,
       reference=next(((name, figures[1]) for name, figures

@@ -32,6 +32,7 @@ from rnn.text.vocabulary import (  # noqa: F401 (for notebooks)
   UNK,
   VOCABULARIES,
   Characters,
+  Choice,
   Vocabulary,
   Words,
 )

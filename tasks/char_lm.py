@@ -23,7 +23,7 @@ import hashlib
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Any
+from typing import IO
 
 from absl import flags
 
@@ -32,8 +32,8 @@ import ptb_word_lm
 import reader
 from rnn.cli import training_flags
 from rnn.errors import DataError
-from rnn.text import sources, splitting
-from rnn.text.vocabulary import EOS, Characters, Vocabulary
+from rnn.text import corpora, sources, splitting
+from rnn.text.vocabulary import EOS, Characters, Choice, Vocabulary
 from rnn.training import progress
 from rnn.training.metrics import Metric
 
@@ -50,7 +50,8 @@ _MAX_ROW = 1_000_000  # characters
 # Data
 
 
-def read_corpus(data_path: str, encoding: str | None = None
+def read_corpus(data_path: str, encoding: str | None = None,
+                choice: Choice = Choice()
                 ) -> tuple[dict[str, reader.Text], Vocabulary]:
   """Reads a text as characters.
 
@@ -58,6 +59,7 @@ def read_corpus(data_path: str, encoding: str | None = None
     data_path: a text, see `sources.find`, which `splitting` splits; or a folder
       with train, valid and test.
     encoding: see `sources.find`.
+    choice: how to choose the vocabulary.
 
   Returns:
     texts, vocabulary: a dict, split -> Text, and the Characters of the training
@@ -72,20 +74,13 @@ def read_corpus(data_path: str, encoding: str | None = None
     numbered[split] = _number_characters(lines, source.stamp())
     if not numbered[split].words:
       raise DataError(f"{source.name}: the file is empty")
-  return reader.encode_corpus(numbered, Characters)
+  return reader.encode_corpus(numbered, Characters, choice)
 
 
 def _find_splits(
     data_path: str, encoding: str | None
 ) -> dict[str, tuple[sources.Source, Iterable[str]]]:
   """Returns a dict, split -> (source, lines of the split)."""
-  if not os.path.isdir(data_path):
-    source = sources.find(data_path, encoding)
-    try:
-      cut = splitting.Split(lambda: read_lines(source))
-    except splitting.TooShortError as error:
-      raise DataError(f"{source.name}: {error}") from None
-    return {split: (source, cut.lines(split)) for split in reader.SPLITS}
   paths = {split: os.path.join(data_path, _PTB.format(split))
            for split in reader.SPLITS}
   if all(map(os.path.exists, paths.values())):
@@ -93,6 +88,10 @@ def _find_splits(
              for split, path in paths.items()}
     return {split: (source, _join_characters(read_lines(source)))
             for split, source in found.items()}
+  if corpora.is_single(data_path):
+    source = sources.find(data_path, encoding)
+    cut = splitting.Split(lambda: read_lines(source), source.name)
+    return {split: (source, cut.lines(split)) for split in reader.SPLITS}
   found = reader.find_corpus(data_path, encoding=encoding)
   return {split: (source, read_lines(source))
           for split, source in found.items()}
@@ -190,6 +189,7 @@ def define_flags() -> None:
       "The text: a file, which may be compressed, and may be a table of arXiv "
       "papers; or a folder with train.txt, valid.txt and test.txt.")
   training_flags.define_encoding()
+  training_flags.define_vocabulary()
   training_flags.define_precision()
   flags.adopt_module_key_flags(training_flags)  # for --help
 
@@ -202,15 +202,12 @@ def main(argv: Sequence[str]) -> None:
         "a text, or cs.NE.tsv.xz from https://github.com/staeiou/arxiv_archive "
         "(processed_data/DATE/per_category)")
     options = training_flags.options(config)
-    texts, vocabulary = read_corpus(data_path, FLAGS.encoding)
-    data: dict[str, Any] = {
-        **training_flags.describe_text(data_path),
-        **{split: text.fingerprint for split, text in texts.items()}}
-    if not os.path.isdir(data_path):
-      data["split"] = splitting.RULE
+    choice = training_flags.vocabulary_choice(Characters)
+    texts, vocabulary = read_corpus(data_path, FLAGS.encoding, choice)
     run = training_flags.run("char_lm", config, settings, {
         "rnn_mode": options.rnn_mode, "precision": options.precision,
-        "tokens": "characters", "data": data},
+        "tokens": "characters",
+        **training_flags.describe_corpus(data_path, texts, choice)},
         vocabulary=vocabulary, metric=BITS.name)
     with training_flags.stopping(run) as check_stop:
       train, valid, test = (text.ids for text in texts.values())

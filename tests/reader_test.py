@@ -100,9 +100,9 @@ def test_a_complete_corpus_is_preferred_to_an_incomplete_one(tmp_path):
 
 def bad_corpora(folder):
   """Generates pairs of a data_path and the pattern of its error message."""
-  yield str(folder / "none"), "none: no such folder"
+  yield str(folder / "none"), "none: No such file"
   (folder / "empty").mkdir()
-  yield str(folder / "empty"), "empty: no corpus in this folder"
+  yield str(folder / "empty"), "empty: no files in this folder"
   yield write_corpus(folder / "a", valid=""), "valid.txt: .* is empty"
   yield write_corpus(folder / "b", train=" \t "), "train.txt: .* is empty"
   yield (write_corpus(folder / "c", test="ab\u00e9".encode("latin-1")),
@@ -111,7 +111,6 @@ def bad_corpora(folder):
          f"train.txt: .* byte {2**21 + 2};")
   yield (write_corpus(folder / "e", train=b"\xef\xbb\xbfa\xff"),
          "train.txt: .* byte 4;")
-  yield write_corpus(folder / "f") + "/train.txt", "train.txt: not a folder"
   path = write_corpus(folder / "g")
   (folder / "g" / "valid.txt").unlink()
   yield path, "valid.txt: missing"

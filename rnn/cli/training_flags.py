@@ -17,8 +17,9 @@ from rnn.errors import UserError
 from rnn.layers import cells, recurrent
 from rnn.options import Options
 from rnn.runs.training_run import TrainingRun
-from rnn.text import encodings, sources, word_vectors
-from rnn.text.vocabulary import Words
+from rnn.text import corpora, encodings, sources, splitting, word_vectors
+from rnn.text.numbering import Text
+from rnn.text.vocabulary import Choice, Vocabulary, Words
 from rnn.training import signals
 
 FLAGS = flags.FLAGS
@@ -78,6 +79,56 @@ def describe_text(path: str) -> dict[str, str]:
   """
   return {"path": sources.absolute(path)} | (
       {"encoding": FLAGS.encoding} if FLAGS.encoding else {})
+
+
+def describe_corpus(path: str, texts: Mapping[str, Text],
+                    choice: Choice) -> dict[str, object]:
+  """Returns the entries of config.json about a corpus and its vocabulary.
+
+  Args:
+    path: the corpus.
+    texts: what `reader.read_corpus` returned.
+    choice: how the vocabulary was chosen.
+  """
+  return {"data": {
+      **describe_text(path),
+      **({"split": splitting.RULE} if corpora.is_single(path) else {}),
+      **{split: text.fingerprint for split, text in texts.items()},
+  }, "vocabulary_choice": choice.describe()}
+
+
+def define_vocabulary() -> None:
+  """Defines the flags that `vocabulary_choice` reads."""
+  flags.DEFINE_string("vocab_path", None,
+                      "The vocabulary: a list with one word (or character) per "
+                      "line, such as another run's vocab.txt. By default it is "
+                      "that of the training text.")
+  flags.DEFINE_integer("vocab_size", None,
+                       "The size of the vocabulary, <unk> and <eos> included. "
+                       "Rarer words of the training text become <unk>.",
+                       lower_bound=3)
+  flags.DEFINE_integer("min_count", 1,
+                       "How often a word must occur in the training text. "
+                       "Rarer ones become <unk>.", lower_bound=1)
+
+
+def vocabulary_choice(kind: type[Vocabulary] = Vocabulary) -> Choice:
+  """Returns the choice of the vocabulary that the flags describe.
+
+  Args:
+    kind: the class of the vocabulary.
+
+  Raises:
+    DataError: the list in --vocab_path cannot be used.
+    UserError: there are flags that exclude each other.
+  """
+  if not FLAGS.vocab_path:
+    return Choice(size=FLAGS.vocab_size, min_count=FLAGS.min_count)
+  for name in "vocab_size", "min_count":
+    if FLAGS[name].present:
+      raise UserError(
+          f"--{name}: has no effect with --vocab_path; leave it out")
+  return Choice(kind.load_list(FLAGS.vocab_path))
 
 
 def define_embeddings() -> None:
@@ -188,7 +239,8 @@ def refuse(mode: str, *names: str) -> None:
     UserError: one of the flags is given.
   """
   for name in ("config_override", "seed", "use_fp16", "use_bfloat16", "fresh",
-               "save_secs", "keep", "init_embeddings", *names):
+               "save_secs", "keep", "init_embeddings", "vocab_path",
+               "vocab_size", "min_count", *names):
     if name in FLAGS and FLAGS[name].present:
       raise UserError(f"--{name}: has no effect with {mode}; leave it out")
 

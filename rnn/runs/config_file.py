@@ -24,7 +24,8 @@ _RECORDS: dict[object, type[configs.Settings]] = {
 FORMAT = 2
 # The properties of a run whose config.json is older than the property.
 _OLDER = {"format": 1, "precision": "float32", "tokens": "words",
-          "init_embeddings": None, "task": LANGUAGE_MODEL, "vocabulary": None}
+          "init_embeddings": None, "task": LANGUAGE_MODEL, "vocabulary": None,
+          "vocabulary_choice": {}}
 # How texts are split into train, valid and test if data.split does not say it.
 _BY_FILES = "by its files"
 _OLDER_SPLIT = {"characters": "by its files, or lines 9 and 19 of every 20"}
@@ -34,7 +35,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "task": (str,), "tokens": (str,), "precision": (str,),
     "rnn_mode": (str, type(None)), "vocabulary": (str, type(None)),
     "init_embeddings": (dict, type(None)), "settings": (dict,),
-    "data": (dict,), "data.path": (str,)}
+    "vocabulary_choice": (dict,), "data": (dict,), "data.path": (str,)}
 _NAMES = {int: "a whole number", str: "a string", dict: "an object",
           type(None): "null"}
 # What a resumed run may change. A checkpoint from before the change differs in

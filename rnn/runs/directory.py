@@ -35,6 +35,7 @@ from rnn.errors import UserError
 from rnn.files import DamagedError
 from rnn.runs import config_file
 from rnn.runs.checkpoints import Checkpoint, RunError, absolute, assign
+from rnn.text import corpora
 from rnn.text.vocabulary import Words
 from rnn.tf1 import tf
 
@@ -265,7 +266,8 @@ class RunDirectory:
     except (DamagedError, *_MALFORMED):
       return {}  # they can be measured again
 
-  def corpus(self, data_path: str, encoding: str | None = None
+  def corpus(self, data_path: str, encoding: str | None = None,
+             choice: reader.Choice = reader.Choice()
              ) -> tuple[dict[str, reader.Text], Words] | None:
     """Returns the result of `reader.read_corpus` without reading the texts.
 
@@ -273,16 +275,16 @@ class RunDirectory:
     names, inodes, sizes and times are the same; see `files.stamp`.
 
     Args:
-      data_path, encoding: see `reader.ptb_raw_data`.
+      data_path, encoding, choice: see `reader.read_corpus`.
 
     Returns:
-      texts, vocabulary; None if the texts have changed, or if the run has no
-      usable ids of them.
+      texts, vocabulary; None if the texts have changed, if the vocabulary was
+      chosen in another way, or if the run has no usable ids of them.
 
     Raises:
-      DataError: as in `reader.find_corpus`.
+      DataError: as in `corpora.find`.
     """
-    found = reader.find_corpus(data_path, encoding=encoding)
+    found = corpora.find(data_path, encoding)
     try:
       saved = files.read_sealed(self._join("ids.json"))
       if saved["stamps"] != {
@@ -302,7 +304,7 @@ class RunDirectory:
       vocabulary = self.vocabulary()
     except (DamagedError, UserError, OSError, *_MALFORMED):
       return None
-    if saved != describe_ids(texts, vocabulary):
+    if saved != describe_ids(texts, vocabulary, choice.describe()):
       return None
     for split, text in texts.items():
       reader.log_size(split, len(text.ids), text.unknown)
@@ -318,8 +320,14 @@ def _damage(tried: Mapping[Checkpoint, str]) -> list[str]:
           if os.path.lexists(checkpoint.path)]
 
 
-def describe_ids(texts: Mapping[str, reader.Text], vocabulary: Words) -> dict:
-  """Returns the content of ids.json, by which the ids are checked."""
+def describe_ids(texts: Mapping[str, reader.Text], vocabulary: Words,
+                 choice: Mapping[str, object]) -> dict:
+  """Returns the content of ids.json, by which the ids are checked.
+
+  Args:
+    choice: see `Choice.describe`. If it is empty, as in older runs, the file
+      does not mention it.
+  """
   digest = hashlib.sha256()
   for text in texts.values():
     digest.update(text.ids.data)
@@ -328,4 +336,5 @@ def describe_ids(texts: Mapping[str, reader.Text], vocabulary: Words) -> dict:
       "unknown": {split: text.unknown for split, text in texts.items()},
       "stamps": {split: text.stamp for split, text in texts.items()},
       "vocabulary": files.json_digest(vocabulary.words),
-      "sha256": digest.hexdigest()}
+      "sha256": digest.hexdigest(),
+      **({"choice": choice} if choice else {})}

@@ -221,7 +221,8 @@ class TrainingRun(RunDirectory):
           for text in texts.values():
             file.write(np.asarray(text.ids, "<i4").data)
       files.write_sealed(self._join("ids.json"),
-                         describe_ids(texts, vocabulary))
+                         describe_ids(texts, vocabulary, self._config.get(
+                             "vocabulary_choice", {})))
     except OSError as error:
       _log.warning("%s: cannot save the ids: %s; a restart will read the texts "
                    "again", self.path, error.strerror)

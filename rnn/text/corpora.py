@@ -1,15 +1,49 @@
-"""Folders that hold a corpus: train, valid and test, under usual names."""
+"""Corpora: folders with train, valid and test by name, or one text."""
 
 import os
 from collections.abc import Sequence
 
 from rnn.errors import DataError
 from rnn.text import sources
+from rnn.text.splitting import SPLITS
 
-SPLITS = ("train", "valid", "test")
 _NAMINGS = ("ptb.{}.txt", "{}.txt", "wiki.{}.tokens")
+_OF_CHARACTERS = "ptb.char.{}.txt"  # only tasks.char_lm reads these
 _ENDINGS = ("", ".gz", ".bz2", ".xz", ".zip")
 _FOLDERS = ("", "data", os.path.join("simple-examples", "data"))
+
+
+def find(data_path: str, encoding: str | None = None
+         ) -> dict[str, sources.Source]:
+  """Returns the files of a corpus, or a single text: a dict, split -> Source.
+
+  A single text (see `is_single`) is the source of each split.
+
+  Args:
+    data_path: a folder, see `reader.ptb_raw_data`; or one text, see
+      `sources.find`.
+    encoding: see `sources.find`.
+
+  Raises:
+    DataError: nothing is found, or a folder lacks some of the splits.
+    SettingError: there is no such encoding.
+  """
+  if is_single(data_path):
+    return dict.fromkeys(SPLITS, sources.find(data_path, encoding))
+  return find_corpus(data_path, encoding=encoding)
+
+
+def is_single(data_path: str) -> bool:
+  """Returns whether a path names one text, which `splitting.Split` splits.
+
+  In contrast to a folder in which any file has the name of a split.
+  """
+  if not os.path.isdir(data_path):
+    return data_path != ""
+  return not any(
+      _with_ending(os.path.join(data_path, folder, naming.format(split)))
+      for folder in _FOLDERS for naming in (*_NAMINGS, _OF_CHARACTERS)
+      for split in SPLITS)
 
 
 def find_corpus(data_path: str, splits: Sequence[str] = SPLITS,

@@ -5,6 +5,7 @@
 
 import collections
 import dataclasses
+import itertools
 import logging
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
@@ -12,11 +13,11 @@ import numpy as np
 
 from rnn import files
 from rnn.errors import DataError
-from rnn.text import sources
-from rnn.text.corpora import find_corpus
-from rnn.text.vocabulary import EOS, UNK, Vocabulary
+from rnn.text import corpora, sources, splitting
+from rnn.text.vocabulary import EOS, UNK, Choice, Vocabulary
 
 _CHUNK = 1 << 20  # tokens
+_BATCH = 1 << 10  # lines
 
 _log = logging.getLogger(__name__)
 
@@ -55,14 +56,16 @@ class NumberedText:
   stamp: list | None
 
 
-def read_corpus(data_path: str, encoding: str | None = None
+def read_corpus(data_path: str, encoding: str | None = None,
+                choice: Choice = Choice()
                 ) -> tuple[dict[str, Text], Vocabulary]:
-  """Reads a corpus, each file once.
+  """Reads a corpus.
 
   Memory grows with the number of different words, and by 4 bytes per token.
 
   Args:
     data_path, encoding: see `reader.ptb_raw_data`.
+    choice: how to choose the vocabulary, such as Choice(min_count=2).
 
   Returns:
     texts, vocabulary: a dict, split -> Text, and the training text's
@@ -72,36 +75,76 @@ def read_corpus(data_path: str, encoding: str | None = None
     DataError, SettingError: as in
       `reader.ptb_raw_data`.
   """
-  return encode_corpus({
-      split: read_text(source)
-      for split, source in find_corpus(data_path, encoding=encoding).items()})
+  found = corpora.find(data_path, encoding)
+  if corpora.is_single(data_path):
+    numbered = _read_split(found["train"])
+  else:
+    numbered = {split: read_text(source) for split, source in found.items()}
+  return encode_corpus(numbered, choice=choice)
+
+
+def _read_split(source: sources.Source) -> dict[str, NumberedText]:
+  """Reads a single text that `splitting` splits."""
+  stamp = source.stamp()
+  cut = splitting.Split(lambda: _lines(source), source.name)
+  numbered = {}
+  for split in splitting.SPLITS:
+    digest = sources.Digest()
+    numbered[split] = _number(
+        source, _blocks(cut.lines(split), digest), digest, stamp)
+  return numbered
+
+
+def _lines(source: sources.Source) -> Iterator[str]:
+  """Generates the lines of a text, each with its newline.
+
+  A line of more than a megabyte comes in parts.
+  """
+  for block in _end_last_line(source.blocks()):
+    *lines, rest = block.decode().split("\n")
+    for line in lines:
+      yield line.removesuffix("\r") + "\n"
+    if rest:
+      yield rest
+
+
+def _blocks(lines: Iterable[str], digest: sources.Digest) -> Iterator[bytes]:
+  """Generates lines as UTF-8, many at a time."""
+  lines = iter(lines)
+  while block := "".join(itertools.islice(lines, _BATCH)).encode():
+    digest.update(block)
+    yield block
 
 
 def encode_corpus(numbered: dict[str, NumberedText],
-                  kind: type[Vocabulary] = Vocabulary
+                  kind: type[Vocabulary] = Vocabulary,
+                  choice: Choice = Choice()
                   ) -> tuple[dict[str, Text], Vocabulary]:
   """Turns numbered texts into word ids, in place.
 
   Args:
     numbered: a dict, split -> NumberedText, with "train" among the splits.
     kind: the class of the vocabulary.
+    choice: how to choose the vocabulary.
 
   Returns:
     texts, vocabulary: as `read_corpus`.
   """
-  vocabulary = build_vocabulary(numbered["train"], kind)
+  vocabulary = build_vocabulary(numbered["train"], kind, choice)
   return {split: Text(*_encode(split, text, vocabulary), text.fingerprint,
                       text.stamp)
           for split, text in numbered.items()}, vocabulary
 
 
 def build_vocabulary(text: NumberedText,
-                     kind: type[Vocabulary] = Vocabulary) -> Vocabulary:
+                     kind: type[Vocabulary] = Vocabulary,
+                     choice: Choice = Choice()) -> Vocabulary:
   """Returns a text's vocabulary, its ids ranked by (-count, word)."""
   counts = np.zeros(len(text.words), np.int64)
   for chunk in _chunks(text.indices):
     counts += np.bincount(chunk, minlength=len(counts))
-  return kind.from_counts(dict(zip(text.words, counts.tolist(), strict=True)))
+  return choice.vocabulary(
+      dict(zip(text.words, counts.tolist(), strict=True)), kind)
 
 
 def _encode(name: str, text: NumberedText,
@@ -161,24 +204,33 @@ def read_text(text: str | sources.Source,
   source = sources.find(text, encoding)
   before = source.stamp()
   digest = sources.Digest()
+  return _number(
+      source, _end_last_line(source.blocks(digest)), digest, before)
 
-  def words() -> Iterator[list[bytes]]:
-    eos, ends_in_words = EOS.encode(), False
-    for block in source.blocks(digest):
-      # As bytes: str.split() would also split at the blanks of Unicode.
-      yield block.replace(b"\n", b" %b " % eos).split()
-      _, newline, rest = block.rpartition(b"\n")
-      ends_in_words = bool(rest.strip()) or ends_in_words and not newline
-    if ends_in_words:
-      yield [eos]  # the last line of the file lacks its newline
 
-  distinct, indices = number_words(words())
+def _end_last_line(blocks: Iterable[bytes]) -> Iterator[bytes]:
+  """Generates blocks, and a newline if the last line has words but none."""
+  ends_in_words = False
+  for block in blocks:
+    yield block
+    _, newline, rest = block.rpartition(b"\n")
+    ends_in_words = bool(rest.strip()) or ends_in_words and not newline
+  if ends_in_words:
+    yield b"\n"
+
+
+def _number(source: sources.Source, blocks: Iterable[bytes],
+            digest: sources.Digest, stamp: list | None) -> NumberedText:
+  """Numbers the words of blocks of UTF-8, each of which ends after a blank."""
+  # As bytes: str.split() would also split at the blanks of Unicode.
+  distinct, indices = number_words(
+      block.replace(b"\n", b" %b " % EOS.encode()).split() for block in blocks)
   if not distinct:
     raise DataError(f"{source.name}: the file is empty")
   return NumberedText(
       [word.decode() for word in distinct], indices,
       {"file": source.label, "bytes": digest.size,
-       "sha256": digest.hexdigest(), "tokens": len(indices)}, before)
+       "sha256": digest.hexdigest(), "tokens": len(indices)}, stamp)
 
 
 def number_words(

@@ -47,7 +47,7 @@ _BLANK = re.compile("[ \t]")
 _log = logging.getLogger(__name__)
 
 
-class TooShortError(DataError):
+class _TooShortError(DataError):
   """A text is too short to be split."""
 
 
@@ -65,7 +65,7 @@ def find_cuts(units: Iterable[tuple[int, int]], total: int) -> tuple[int, int]:
     valid, test: the index of the first unit of each.
 
   Raises:
-    TooShortError: there are fewer than three units.
+    DataError: there are fewer than three units.
   """
   targets = total * 8 // 10, total * 9 // 10
   # The first place of each kind at or after a target, and not too far.
@@ -79,7 +79,7 @@ def find_cuts(units: Iterable[tuple[int, int]], total: int) -> tuple[int, int]:
             position - target) * 100 <= total * _WITHIN_PERCENT[k]:
           found.setdefault(k, count)
   if count < len(SPLITS):
-    raise TooShortError(
+    raise _TooShortError(
         f"{count} line{'s' * (count != 1)} cannot be split in train, valid and "
         "test; give more text")
   valid, test = (found[max(found)] for found in places)
@@ -135,7 +135,8 @@ class Split:
   The size of a text is its number of characters.
   """
 
-  def __init__(self, read_lines: Callable[[], Iterable[str]]) -> None:
+  def __init__(self, read_lines: Callable[[], Iterable[str]],
+               name: str = "the text") -> None:
     """Reads the text several times.
 
     A log line says how many lines are dropped from valid and test.
@@ -143,16 +144,20 @@ class Split:
     Args:
       read_lines: generates the lines of the text, each with its newline, anew
         at each call. A long line may come in parts.
+      name: the text's name for errors.
 
     Raises:
-      TooShortError: the text has fewer than three lines.
+      DataError: the text has fewer than three lines.
     """
     self._read_lines = read_lines
     total = sum(map(len, read_lines()))
     # A line longer than 0.5 % of the text is cut between words.
     self._longest = max(total // 200, _LONG_LINE)
-    self._cuts = find_cuts(
-        ((len(piece.text), piece.end) for piece in self._pieces()), total)
+    try:
+      self._cuts = find_cuts(
+          ((len(piece.text), piece.end) for piece in self._pieces()), total)
+    except _TooShortError as error:
+      raise DataError(f"{name}: {error}") from None
     self._dropped: dict[str, dict[bytes, int]] = {}  # as repeated_lines
     self._find_dropped()
 

@@ -53,6 +53,7 @@ class Words:
       init=False, repr=False, compare=False)
 
   MARKS: ClassVar[tuple[str, ...]] = ()
+  ONE: ClassVar[str] = "one word"  # for messages
 
   def __post_init__(self) -> None:
     object.__setattr__(self, "words", tuple(self.words))
@@ -120,6 +121,25 @@ class Vocabulary(Words):
   MARKS = (UNK, EOS)
 
   @classmethod
+  def load_list(cls: type[_V], path: str) -> _V:
+    """Reads a list of words in the order of their ids.
+
+    Marks that it lacks come last.
+
+    Raises:
+      DataError: as in `load`; also if a line is not a single word of a text,
+        so that it would never be found in one.
+    """
+    words = Words.load(path).words
+    for number, word in enumerate(words, 1):
+      if word not in cls.MARKS and cls.split(word) != [word]:
+        raise DataError(f"{path}: line {number} is not {cls.ONE}; name a list "
+                        f"with {cls.ONE} per line")
+    if not words:
+      raise DataError(f"{path}: the file is empty")
+    return cls((*words, *(mark for mark in cls.MARKS if mark not in words)))
+
+  @classmethod
   def from_counts(cls: type[_V], counts: Mapping[str, int]) -> _V:
     """Returns the vocabulary of a text, its ids ranked by (-count, word).
 
@@ -160,6 +180,8 @@ class Vocabulary(Words):
 class Characters(Vocabulary):
   """The characters of a training text; a newline is `<eos>`."""
 
+  ONE = "one character"
+
   @staticmethod
   def split(text: str) -> list[str]:
     """Splits a text into characters; a line end of any kind is `<eos>`."""
@@ -170,6 +192,59 @@ class Characters(Vocabulary):
   def join(words: Sequence[str]) -> str:
     """Joins characters to a text; `<eos>` becomes a newline."""
     return "".join("\n" if word == EOS else word for word in words)
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+  """How the vocabulary of a training text is chosen.
+
+  Attributes:
+    given: a vocabulary to take as it is, whatever the text has; it excludes the
+      other two.
+    size: the most words, `<unk>` and `<eos>` included. The most frequent stay.
+    min_count: how often a word must occur.
+  """
+
+  given: Vocabulary | None = None
+  size: int | None = None
+  min_count: int = 1
+
+  def vocabulary(self, counts: Mapping[str, int],
+                 kind: type[Vocabulary] = Vocabulary) -> Vocabulary:
+    """Returns the vocabulary of a text.
+
+    All words that are left out count as `<unk>`, so the ids are those of a text
+    in which they are `<unk>`.
+
+    Args:
+      counts: how often each word occurs.
+      kind: the class of the vocabulary.
+
+    Raises:
+      DataError: no word is frequent enough.
+    """
+    if self.given:
+      return self.given
+    words = [word for word in ranked(counts) if word not in kind.MARKS
+             and counts[word] >= self.min_count]
+    if self.size is not None:
+      words = words[:max(self.size - len(kind.MARKS), 0)]
+    if not words and counts.keys() - kind.MARKS:
+      raise DataError("no word of the training text is frequent enough for the "
+                      "vocabulary", "min_count")
+    kept = {word: counts[word] for word in (*words, *kind.MARKS)
+            if word in counts}
+    rare = sum(counts.values()) - sum(kept.values())
+    if rare:
+      kept[UNK] = kept.get(UNK, 0) + rare
+    return kind.from_counts(kept)
+
+  def describe(self) -> dict[str, object]:
+    """Returns a dict of JSON types that is empty for the default choice."""
+    return {name: value for name, value, default in (
+        ("sha256", self.given and files.json_digest(self.given.words), None),
+        ("size", self.size, None), ("min_count", self.min_count, 1))
+        if value != default}
 
 
 # The class for each value of "tokens" in config.json.

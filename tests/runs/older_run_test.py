@@ -131,7 +131,7 @@ def test_the_ids_of_an_older_run_are_used(older_run):
   text = f"{FIXTURE}/text"
   assert run.corpus(text) is None
   ids = files.read_sealed(f"{run.path}/ids.json")
-  ids["stamps"] = {split: files.stamp(path) for split, path
+  ids["stamps"] = {split: source.stamp() for split, source
                    in reader.find_corpus(text).items()}
   files.write_sealed(f"{run.path}/ids.json", ids)
   texts, vocabulary = run.corpus(text)

@@ -123,10 +123,13 @@ def bad_commands(folder, corpus):
   yield ["--sead=1"], "sead"
   yield ["small"], "small: not a flag"
   yield ["--config_override=keep_prob=0"], "keep_prob=0.0: must be"
-  yield [f"--data_path={folder}/none"], "none: no such folder"
+  yield [f"--data_path={folder}/none"], "none: No such file"
   yield ["--data_path="], "data_path: no such folder"
   yield ["--save_path="], "--save_path=: no name"
-  yield [f"--data_path={corpus}/train.txt"], "train.txt: not a folder"
+  yield ([f"--data_path={corpus}", f"--vocab_path={corpus}/train.txt"],
+         "train.txt: line 1 is not one word; name a list with one word per")
+  yield ([f"--vocab_path={folder}/list", "--min_count=2"],
+         "--min_count: has no effect with --vocab_path; leave it out")
   yield ([data, "--model=test", "--config_override=batch_size=2000",
           f"--save_path={folder}/left_alone"],
          "train: 3600 tokens are too few for batch_size=2000 x num_steps=2: "

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from rnn.errors import DataError
 from rnn.text import splitting
 
 WORDS = "old river child sees that warm green bird stone hears tree".split()
@@ -138,7 +139,7 @@ def test_each_split_gets_a_unit(sizes):
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_too_few_units_are_refused(number):
-  with pytest.raises(splitting.TooShortError, match=f"^{number} line"):
+  with pytest.raises(DataError, match=f"^{number} line"):
     splitting.find_cuts([(5, splitting.LINE)] * number, 5 * number)
 
 
