@@ -33,10 +33,10 @@ from rnn.options import Options
 from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
-from rnn.text import sources
 from rnn.text.vocabulary import Characters, Vocabulary
 from rnn.tf1 import repeatable_session, tf
 from rnn.training import footprint, loop, progress
+from rnn.training.known_words import KnownWords
 from rnn.training.metrics import PERPLEXITY, Metric
 from rnn.training.passes import StreamPass
 from rnn.training.trainable import Trainable
@@ -217,7 +217,8 @@ def train(config: configs.Config, corpus: reader.RawData,
           run: TrainingRun | None = None, options: Options = Options(),
           initial_values: Mapping[str, np.ndarray] | None = None,
           metric: Metric = PERPLEXITY, save_secs: float = 600,
-          check_stop: Callable[[], None] = lambda: None
+          check_stop: Callable[[], None] = lambda: None,
+          known: KnownWords | None = None
           ) -> tuple[list[loop.Row], dict[int, float]]:
   """Trains a model, validates it after each epoch, and tests it at the end.
 
@@ -230,6 +231,7 @@ def train(config: configs.Config, corpus: reader.RawData,
     options: see `PTBModel`.
     initial_values: see `passes.SplitPass`.
     metric, save_secs, check_stop: see `loop.run_training`.
+    known: measures the model at the end.
 
   Returns:
     rows, tests: see `loop.run_training`, which also lists the errors.
@@ -244,6 +246,10 @@ def train(config: configs.Config, corpus: reader.RawData,
   halves.set_threads(config)
 
   def make_passes() -> list[StreamPass]:
+    if known:
+      known.add_passes(
+          functools.partial(PTBModel, config, len(vocabulary), options=options),
+          {"valid": (config, valid_ids), "test": (one_stream, test_ids)})
     return [
         make_pass("Train", config, ids=train_ids, is_training=True,
                   initial_values=initial_values),
@@ -252,7 +258,7 @@ def train(config: configs.Config, corpus: reader.RawData,
 
   return loop.run_training(
       make_passes, config.max_max_epoch, metric.among(len(vocabulary)), run,
-      save_secs, check_stop)
+      save_secs, check_stop, at_end=known.measure if known else loop.no_hook)
 
 
 def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
@@ -348,6 +354,7 @@ def _train_as_flags_say() -> None:
   options = training_flags.options(config)
   initial_values, embeddings = training_flags.initial_embeddings(
       vocabulary, config)
+  known = KnownWords(texts, vocabulary)
   published = configs.PUBLISHED.get(FLAGS.model, {})
   run = training_flags.run(
       FLAGS.model, config, settings, {
@@ -362,8 +369,9 @@ def _train_as_flags_say() -> None:
     train_ids, valid_ids, test_ids = (text.ids for text in texts.values())
     rows, tests = train(
         config, (train_ids, valid_ids, test_ids, vocabulary), run, options,
-        initial_values, save_secs=FLAGS.save_secs, check_stop=check_stop)
-  print(progress.summary(rows, tests, published,
+        initial_values, save_secs=FLAGS.save_secs, check_stop=check_stop,
+        known=known)
+  print(progress.summary(rows, tests, {**known.rows(), **published},
                          PERPLEXITY.among(len(vocabulary))), flush=True)
 
 
@@ -381,19 +389,10 @@ def _evaluate_as_flags_say() -> None:
       vocabulary, Characters):
     raise RunError(f"{run.path}: does not hold a word model; to score text "
                    "with a character model, use score.py")
-  if os.path.isdir(data_path):
-    texts = reader.find_corpus(data_path, ("valid", "test"), encoding)
-  else:
-    texts = {"text": sources.find(data_path, encoding)}
-  results = evaluate(run, {
-      name: reader.read_ids(text, vocabulary, name)
-      for name, text in texts.items()}, FLAGS.rnn_mode)
-  newest = next(iter(results))
-  print("\n".join(progress.table(list(texts), {
-      (f"epoch {c.epoch}" if c.epoch else f"step {c.step}")
-      + (", the last" if c is newest else ", best by valid"):
-          list(figures.values())
-      for c, figures in results.items()})))
+  results = evaluate(run, reader.read_held_out(
+      data_path, vocabulary, encoding, whole=FLAGS.data_path is not None),
+      FLAGS.rnn_mode)
+  print(progress.by_checkpoint(results))
 
 
 if __name__ == "__main__":

@@ -24,8 +24,11 @@ from rnn.text.numbering import (  # noqa: F401
   log_size,
   number_words,
   read_corpus,
+  read_held_out,
   read_ids,
   read_text,
+  unlearned,
+  warn_of_unlearned,
 )
 from rnn.text.vocabulary import (  # noqa: F401 (for notebooks)
   EOS,

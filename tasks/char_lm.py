@@ -35,6 +35,7 @@ from rnn.errors import DataError
 from rnn.text import corpora, sources, splitting
 from rnn.text.vocabulary import EOS, Characters, Choice, Vocabulary
 from rnn.training import progress
+from rnn.training.known_words import KnownWords
 from rnn.training.metrics import Metric
 
 FLAGS = flags.FLAGS
@@ -204,6 +205,7 @@ def main(argv: Sequence[str]) -> None:
     options = training_flags.options(config)
     choice = training_flags.vocabulary_choice(Characters)
     texts, vocabulary = read_corpus(data_path, FLAGS.encoding, choice)
+    known = KnownWords(texts, vocabulary, BITS)
     run = training_flags.run("char_lm", config, settings, {
         "rnn_mode": options.rnn_mode, "precision": options.precision,
         "tokens": "characters",
@@ -213,9 +215,9 @@ def main(argv: Sequence[str]) -> None:
       train, valid, test = (text.ids for text in texts.values())
       rows, tests = ptb_word_lm.train(
           config, (train, valid, test, vocabulary), run, options, metric=BITS,
-          save_secs=FLAGS.save_secs, check_stop=check_stop)
-    print(progress.summary(rows, tests, metric=BITS.among(len(vocabulary))),
-          flush=True)
+          save_secs=FLAGS.save_secs, check_stop=check_stop, known=known)
+    print(progress.summary(rows, tests, known.rows(),
+                           BITS.among(len(vocabulary))), flush=True)
 
 
 if __name__ == "__main__":

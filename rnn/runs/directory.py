@@ -308,6 +308,7 @@ class RunDirectory:
       return None
     for split, text in texts.items():
       reader.log_size(split, len(text.ids), text.unknown)
+    reader.warn_of_unlearned(texts, vocabulary)
     return texts, vocabulary
 
   def _join(self, *names: str) -> str:

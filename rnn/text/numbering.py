@@ -7,14 +7,14 @@ import collections
 import dataclasses
 import itertools
 import logging
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from rnn import files
 from rnn.errors import DataError
 from rnn.text import corpora, sources, splitting
-from rnn.text.vocabulary import EOS, UNK, Choice, Vocabulary
+from rnn.text.vocabulary import EOS, UNK, Choice, Vocabulary, Words
 
 _CHUNK = 1 << 20  # tokens
 _BATCH = 1 << 10  # lines
@@ -83,6 +83,31 @@ def read_corpus(data_path: str, encoding: str | None = None,
   return encode_corpus(numbered, choice=choice)
 
 
+def read_held_out(data_path: str, vocabulary: Vocabulary,
+                  encoding: str | None = None,
+                  whole: bool = True) -> dict[str, np.ndarray]:
+  """Reads texts to evaluate a model on: a dict, name -> ids.
+
+  Args:
+    data_path, encoding: see `read_corpus`.
+    vocabulary: the vocabulary of the model.
+    whole: whether a single text is read as a whole, as "text". By default it
+      is. A text that the model was trained on must be split.
+
+  Raises:
+    DataError, SettingError: as in `reader.ptb_raw_data`.
+  """
+  if not corpora.is_single(data_path):
+    found = corpora.find_corpus(data_path, ("valid", "test"), encoding)
+    return {split: read_ids(source, vocabulary, split)
+            for split, source in found.items()}
+  if whole:
+    source = sources.find(data_path, encoding)
+    return {"text": read_ids(source, vocabulary)}
+  texts, _ = read_corpus(data_path, encoding, Choice(vocabulary))
+  return {split: texts[split].ids for split in ("valid", "test")}
+
+
 def _read_split(source: sources.Source) -> dict[str, NumberedText]:
   """Reads a single text that `splitting` splits."""
   stamp = source.stamp()
@@ -131,9 +156,10 @@ def encode_corpus(numbered: dict[str, NumberedText],
     texts, vocabulary: as `read_corpus`.
   """
   vocabulary = build_vocabulary(numbered["train"], kind, choice)
-  return {split: Text(*_encode(split, text, vocabulary), text.fingerprint,
-                      text.stamp)
-          for split, text in numbered.items()}, vocabulary
+  texts = {split: Text(*_encode(split, text, vocabulary), text.fingerprint,
+                       text.stamp) for split, text in numbered.items()}
+  warn_of_unlearned(texts, vocabulary)
+  return texts, vocabulary
 
 
 def build_vocabulary(text: NumberedText,
@@ -164,6 +190,37 @@ def log_size(name: str, tokens: int, unknown: int) -> None:
   """Logs how many tokens a text has, and how many of them are unknown."""
   _log.info("%s: %s tokens, %s of them unknown words, read as %s", name,
             f"{tokens:,}", f"{unknown:,}", UNK)
+
+
+def unlearned(texts: Mapping[str, Text],
+              vocabulary: Words) -> dict[str, float]:
+  """Returns the shares of unknown words, if training has none to learn from.
+
+  Returns:
+    A dict, split -> share of `<unk>` in it, for valid and test; without the
+    splits that have none.
+  """
+  def share(ids: np.ndarray) -> float:
+    return sum(int(np.count_nonzero(chunk == unk))
+               for chunk in _chunks(ids)) / len(ids)
+
+  unk = vocabulary.ids[UNK]
+  if share(texts["train"].ids):
+    return {}
+  shares = {split: share(text.ids) for split, text in texts.items()
+            if split != "train"}
+  return {split: number for split, number in shares.items() if number}
+
+
+def warn_of_unlearned(texts: Mapping[str, Text], vocabulary: Words) -> None:
+  """Logs a warning of one line if there is something `unlearned`."""
+  if shares := unlearned(texts, vocabulary):
+    _log.warning(
+        "%s is unknown words, read as %s, which train lacks, so that training "
+        "cannot learn it; --min_count=2 or --vocab_size turns rare words of "
+        "train into %s", " and ".join(
+            f"{number:.1%} of {split}" for split, number in shares.items()),
+        UNK, UNK)
 
 
 def _chunks(array: np.ndarray) -> Iterator[np.ndarray]:

@@ -32,7 +32,7 @@ Row = dict[str, Any]  # the metrics of an epoch, one line of metrics.csv
 _log = logging.getLogger(__name__)
 
 
-def _no_hook(session: tf.Session, model: Any) -> None:
+def no_hook(session: tf.Session, model: Any) -> None:
   """Does nothing after an epoch or at the end."""
 
 
@@ -72,7 +72,7 @@ class Trainer:
                save_secs: float = 600,
                check_stop: Callable[[], None] = lambda: None,
                metric: Metric = PERPLEXITY,
-               after_epoch: Hook = _no_hook) -> None:
+               after_epoch: Hook = no_hook) -> None:
     """Restores the run's newest checkpoint, if it has one.
 
     Args:
@@ -297,7 +297,7 @@ def run_training(
     make_passes: Callable[[], Sequence[Any]], num_epochs: int,
     metric: Metric = PERPLEXITY, run: TrainingRun | None = None,
     save_secs: float = 600, check_stop: Callable[[], None] = lambda: None,
-    after_epoch: Hook = _no_hook, at_end: Hook = _no_hook,
+    after_epoch: Hook = no_hook, at_end: Hook = no_hook,
 ) -> tuple[list[Row], dict[int, float]]:
   """Trains a model, validates it after each epoch, and tests it at the end.
 

@@ -13,6 +13,7 @@ import reader
 from rnn import files
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
+from rnn.text import numbering
 from tests.helpers.run_folders import (
   assert_same_run,
   contents,
@@ -43,7 +44,7 @@ def test_a_restart_reads_no_text(
                    f"--save_path={tmp_path}/at_once") == 0
   assert call_main(*run_flags) == 0
   lines = words_read()
-  monkeypatch.setattr(reader, "read_text", refuse_reading)
+  monkeypatch.setattr(numbering, "read_text", refuse_reading)
   assert call_main(*more_epochs(run_flags, 3)) == 0
   assert words_read() == lines[:3] and len(lines) == 6
   assert_same_run(tmp_path / "at_once", tmp_path / "run")
@@ -170,7 +171,7 @@ def test_an_edit_that_keeps_size_and_time_is_detected_by_the_words(
     assert call_main(*run_flags) == status
     assert ("data.train.sha256 (" in capsys.readouterr().err) == bool(status)
     assert contents(tmp_path / "run") == before
-  monkeypatch.setattr(reader, "read_text", refuse_reading)
+  monkeypatch.setattr(numbering, "read_text", refuse_reading)
   path.rename(text / "moved")
   assert call_main(*run_flags) == 1
   assert "train.txt: missing" in capsys.readouterr().err
