@@ -379,7 +379,7 @@ def _evaluate_as_flags_say() -> None:
       vocabulary, Characters):
     raise RunError(f"{run.path}: does not hold a word model; to score text "
                    "with a character model, use score.py")
-  if os.path.isdir(data_path):
+  if os.path.isdir(data_path) or not data_path:
     texts = reader.find_corpus(data_path, ("valid", "test"), encoding)
   else:
     texts = {"text": sources.find(data_path, encoding)}

@@ -240,7 +240,8 @@ def test_what_is_kept_can_be_chosen(tmp_path, capsys):
     return [" ".join(line) for line in read_corpus(tmp_path / "out")["train"]
             ][:2]
 
-  assert first_lines() == ["do n't said oil no N", "the u.s. grew by N % in oil"]
+  assert first_lines() == [
+      "do n't said oil no N", "the u.s. grew by N % in oil"]
   assert first_lines("--keep_case") == [
       "Do n't said oil no N", "The U.S. grew by N % in oil"]
   assert first_lines("--keep_numbers") == [
