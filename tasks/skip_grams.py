@@ -7,7 +7,6 @@ another passage. NumPy only.
 
 import array
 import collections
-import dataclasses
 import hashlib
 import io
 import os
@@ -47,9 +46,8 @@ def passages(path: str, encoding: str | None = None) -> Iterator[list[str]]:
     return
   source = sources.find(path, encoding)
   source.check_are_files()  # a pipe could not be read twice
-  for file in source.paths:
-    yield from _find_reader(str(file))(dataclasses.replace(
-        source, paths=(file,)))
+  for file in source.each():
+    yield from _find_reader(file.name)(file)
 
 
 def _find_reader(

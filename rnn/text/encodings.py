@@ -145,8 +145,8 @@ def _error(name: str, offset: int, codec: str, sample: bytes) -> DataError:
   guess = guess_encoding(sample)
   if guess and guess != codec:
     return DataError(
-        f"{name}: not {kind} text, see byte {offset}; convert the file, or name "
-        f"its encoding, which may be {guess}", f"encoding={guess}")
+        f"{name}: not {kind} text, see byte {offset}; convert the file, or "
+        f"name its encoding, which may be {guess}", f"encoding={guess}")
   return DataError(
       f"{name}: not {kind} text, see byte {offset}; convert the file, choose "
       "another one, or name its encoding", "encoding")

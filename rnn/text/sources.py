@@ -67,6 +67,11 @@ class Source:
     """The name without folders, if it is one file."""
     return os.path.basename(self.name) if len(self.paths) == 1 else self.name
 
+  def each(self) -> Iterator["Source"]:
+    """Generates one source for each of the files."""
+    for path in self.paths:
+      yield Source(files.name_of(path), (path,), self.encoding)
+
   def check_are_files(self) -> None:
     """Raises a DataError if there is a pipe or a folder among the files.
 

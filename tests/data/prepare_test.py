@@ -1,6 +1,7 @@
 """Tests of data/prepare.py and of the bundled corpus, which it made."""
 
 import collections
+import gzip
 import hashlib
 import itertools
 import json
@@ -16,6 +17,7 @@ import prepare
 import pytest
 
 from rnn.errors import DataError
+from rnn.text import sources
 
 BUNDLED = pathlib.Path(prepare.__file__).parent / "factbook"
 STEMS = ["oil", "trade", "island", "coast", "growth", "king", "war", "reform"]
@@ -204,8 +206,63 @@ def test_paragraphs_end_at_blank_lines_or_else_at_each_line(tmp_path):
   wrapped, lined = tmp_path / "wrapped", tmp_path / "lined"
   wrapped.write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n \r\nthree\r\n")
   lined.write_bytes(b"one\ntwo\n")
-  assert list(prepare.read_paragraphs([wrapped, lined])) == [
+  texts = [sources.find(path) for path in (wrapped, lined)]
+  assert list(prepare.read_paragraphs(texts)) == [
       "one\ntwo", "three", "one", "two"]
+  assert list(prepare.read_paragraphs(texts, line_per_sentence=True)) == [
+      "one", "two", " ", "three", "one", "two"]
+
+
+def test_a_folder_in_another_encoding_is_one_text(tmp_path, capsys):
+  folder = tmp_path / "books"
+  folder.mkdir()
+  sentences = [f"{stem} {other} d\u00e9j\u00e0" for stem in STEMS
+               for other in STEMS]
+  (folder / "1.txt.gz").write_bytes(
+      gzip.compress("\n".join(sentences[:40]).encode("latin-1")))
+  (folder / "2.txt").write_bytes("\n".join(sentences[40:]).encode("latin-1"))
+  make(capsys, "--input", folder, "--output", tmp_path / "out", "--min_count",
+       1, "--encoding", "latin-1")
+  corpus = read_corpus(tmp_path / "out")
+  assert [" ".join(line) for split in prepare.SPLITS
+          for line in corpus[split]] == sentences
+
+
+def test_what_is_kept_can_be_chosen(tmp_path, capsys):
+  path = tmp_path / "text"
+  path.write_text("".join(
+      f"\"Don't,\" said {stem} no. {i}. The U.S. grew\nby 3.5% in {stem}...\n\n"
+      for i, stem in enumerate(STEMS)))
+  flags = ["--input", path, "--output", tmp_path / "out", "--min_count", 1]
+
+  def first_lines(*options):
+    make(capsys, *flags, *options)
+    return [" ".join(line) for line in read_corpus(tmp_path / "out")["train"]
+            ][:2]
+
+  assert first_lines() == [
+      "do n't said oil no N", "the u.s. grew by N % in oil"]
+  assert first_lines("--keep_case") == [
+      "Do n't said oil no N", "The U.S. grew by N % in oil"]
+  assert first_lines("--keep_numbers") == [
+      "do n't said oil no 0", "the u.s. grew by 3.5 % in oil"]
+  assert first_lines("--keep_punctuation") == [
+      '" do n\'t , " said oil no . N .', "the u.s. grew by N % in oil ..."]
+  assert first_lines("--line_per_sentence", "--keep_numbers") == [
+      "do n't said oil no 0 the u.s. grew", "by 3.5 % in oil"]
+
+
+def test_text_without_blanks_between_words_is_refused(tmp_path, capsys):
+  path = tmp_path / "text"
+  path.write_bytes("\u5c0f\u732b\u770b\u89c1\u5927\u72d7\u3002\n".encode(
+      "gbk") * 30)
+  assert prepare.main(["--input", str(path), "--encoding", "gbk", "--output",
+                       str(tmp_path / "out")]) == 1
+  err = capsys.readouterr().err
+  assert err.count("\n") == 1 and "Chinese text without blanks" in err
+  assert (f"python -m tasks.char_lm --data_path={path} --encoding=gbk\n"
+          in err)
+  assert not (tmp_path / "out").exists()
 
 
 def make_input(name, content=None):
@@ -222,8 +279,10 @@ def make_input(name, content=None):
 
 @pytest.mark.parametrize("flag, make_in, message", [
     ("--input", lambda folder: folder / "none.txt", "none.txt"),
-    ("--input", make_input("folder"), "Is a directory"),
-    ("--input", make_input("latin.txt", b"caf\xe9 is open"), "byte 3"),
+    ("--input", make_input("folder"), "no files in this folder"),
+    ("--input", make_input("latin.txt", b"caf\xe9 is open"),
+     "byte 3; convert the file, or name its encoding, which may be cp1252 "
+     "(--encoding=cp1252)"),
     ("--input", make_input("empty.txt", b""), "--input"),
     ("--input", make_input("short.txt", b"One. Two."), "--input"),
     ("--input", make_input("same.txt", b"The same.\n" * 99), "valid.txt"),

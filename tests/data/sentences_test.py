@@ -5,7 +5,7 @@ import unicodedata
 import hypothesis
 import hypothesis.strategies as st
 import pytest
-from sentences import split_sentences
+from sentences import Style, split_line, split_sentences
 
 
 @pytest.mark.parametrize("text, sentences", [
@@ -38,6 +38,35 @@ from sentences import split_sentences
 ])
 def test_text_is_split_like_ptb(text, sentences):
   assert [" ".join(words) for words in split_sentences(text)] == sentences
+
+
+@pytest.mark.parametrize("text, sentences", [
+    ('"I can\'t," said Dr. No... \u2014 It grew (by 1,000.5%)!!!',
+     ['" I ca n\'t , " said Dr. No ... \u2014',
+      "It grew ( by 1,000.5 % ) !!!"]),
+    ("Cannot stop. AT&T's; and/or e-mail: a@b",
+     ["Can not stop .", "AT&T 's ; and / or e-mail : a @ b"]),
+    ("DON'T -- the 1990s-2009?! (II)", [
+        "DO N'T -- the 1990s-2009 ? !", "( II )"]),
+    ("* * *\n?!", []),
+    ("\u300a\u6771\u4eac\u300b\u3002", ["\u300a \u6771\u4eac \u300b \u3002"]),
+])
+def test_everything_can_be_kept(text, sentences):
+  style = Style(keep_case=True, keep_punctuation=True, keep_numbers=True)
+  assert [" ".join(words) for words in split_sentences(text, style)
+          ] == sentences
+  assert split_line(text, style) == " ".join(sentences).split()
+
+
+@hypothesis.given(st.text(st.one_of(st.characters(), st.sampled_from(
+    "aZ1.,'-&$% \u0301\u2019\"(!?"))))
+@hypothesis.example("a.\n(\nB")
+def test_marks_do_not_change_sentences_and_words(text):
+  plain, marked = (
+      [[word for word in words if any(map(str.isalnum, word))]
+       for words in split_sentences(text, Style(keep_punctuation=keep))]
+      for keep in (False, True))
+  assert marked == plain
 
 
 @hypothesis.given(st.text(st.one_of(st.characters(), st.sampled_from(

@@ -70,7 +70,7 @@ def test_bad_evaluations_get_one_line(
       ([run, "--seed=1"], "--seed: "), ([run, "--fresh"], "--fresh: "),
       ([f"--save_path={tmp_path}/none"], "/none: no such folder"),
       ([f"--save_path={tmp_path}"], f"{tmp_path}: holds no run"),
-      ([run, f"--data_path={tmp_path}/none"], "/none: no such folder"),
+      ([run, f"--data_path={tmp_path}/none"], "/none: No such file"),
       ([run, "--data_path="], "data_path: no such folder"),
       ([run, f"--data_path={tmp_path}/empty"], "/empty: the file is empty")]:
     capsys.readouterr()
