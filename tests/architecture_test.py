@@ -12,8 +12,8 @@ from tests.helpers.calls import ROOT
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
-_BASE = ("rnn.errors", "rnn.terminal", "rnn.files", "rnn.archives",
-         "rnn.text.vocabulary")
+_BASE = ("rnn.errors", "rnn.settings", "rnn.terminal", "rnn.files",
+         "rnn.archives", "rnn.text.vocabulary")
 _DATA = (*_BASE, "rnn.memory", "rnn.options", "rnn.tf1", "configs", "reader")
 _RNN = (*_DATA, "rnn.text", "rnn.layers", "rnn.runs", "rnn.training", "rnn.cli")
 _MODELS = (*_RNN, "ptb_word_lm", "trained")
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "rnn.errors": (),
     "rnn.options": (),
     "rnn.tf1": (),
+    "rnn.settings": ("rnn.errors",),
     "rnn.terminal": ("rnn.errors",),
     "rnn.files": ("rnn.errors",),
     "rnn.archives": ("rnn.errors",),
