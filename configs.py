@@ -63,6 +63,9 @@ class Config(Settings):
       OPTIMIZER, "see rnn/training/optimizers.py", "sgd")
   epoch_size: int = setting(
       COUNT_OR_0, "windows per epoch; 0: all windows of the text", 0)
+  early_stop: int = setting(
+      COUNT_OR_0, "training ends after this many epochs without improvement on "
+      "validation; 0: never", 0, may_change=True)
 
   def __post_init__(self) -> None:
     super().__post_init__()

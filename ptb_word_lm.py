@@ -251,7 +251,7 @@ def train(config: configs.Config, corpus: reader.RawData,
 
   return loop.run_training(
       make_passes, config.max_max_epoch, metric.among(len(vocabulary)), run,
-      save_secs, check_stop)
+      save_secs, check_stop, early_stop=config.early_stop)
 
 
 def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],

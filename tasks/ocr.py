@@ -243,7 +243,8 @@ def main(argv: Sequence[str]) -> None:
       rows, tests = loop.run_training(
           functools.partial(make_passes, config, splits, FLAGS.bidirectional,
                             options),
-          config.max_max_epoch, LETTER_ERROR, run, FLAGS.save_secs, check_stop)
+          config.max_max_epoch, LETTER_ERROR, run, FLAGS.save_secs, check_stop,
+          early_stop=config.early_stop)
     print(progress.summary(rows, tests, metric=LETTER_ERROR), flush=True)
     if run:
       path = os.path.join(run.path, "page.png")

@@ -263,7 +263,8 @@ def _train_as_flags_say() -> None:
     rows, tests = loop.run_training(
         functools.partial(make_passes, config, splits, len(vocabulary),
                           initial_values, options),
-        config.max_max_epoch, ERROR, run, FLAGS.save_secs, check_stop)
+        config.max_max_epoch, ERROR, run, FLAGS.save_secs, check_stop,
+        early_stop=config.early_stop)
   print(progress.summary(rows, tests, metric=ERROR))
   for epoch, error in tests.items():
     print(f"accuracy on test after epoch {epoch}: {100 - error:.2f} %",

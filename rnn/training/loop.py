@@ -19,6 +19,7 @@ from rnn.errors import UserError
 from rnn.files import DamagedError
 from rnn.runs.checkpoints import Checkpoint, RunError, assign
 from rnn.runs.directory import RunDirectory
+from rnn.runs.rows import epochs_since_best
 from rnn.runs.training_run import TrainingRun
 from rnn.tf1 import repeatable_session, tf
 from rnn.training.metrics import PERPLEXITY, Metric, perplexity
@@ -72,7 +73,7 @@ class Trainer:
                save_secs: float = 600,
                check_stop: Callable[[], None] = lambda: None,
                metric: Metric = PERPLEXITY,
-               after_epoch: Hook = _no_hook) -> None:
+               after_epoch: Hook = _no_hook, early_stop: int = 0) -> None:
     """Restores the run's newest checkpoint, if it has one.
 
     Args:
@@ -82,9 +83,11 @@ class Trainer:
       save_secs: seconds between two checkpoints within an epoch.
       check_stop: called after each window; may raise `signals.Stopped`.
       after_epoch: called with the session and the training model.
+      early_stop: training ends after this many epochs without improvement on
+        validation; 0 for never.
     """
     self._session, self._run, self._metric = session, run, metric
-    self._after_epoch = after_epoch
+    self._after_epoch, self._early_stop = after_epoch, early_stop
     self._training, self._validation = training, validation
     self._save_secs, self._check_stop = save_secs, check_stop
     self._saver = tf.train.Saver(max_to_keep=0)
@@ -116,20 +119,22 @@ class Trainer:
   def train_to_epoch(self, last: int) -> None:
     """Trains to the end of an epoch; does nothing if the run is there already.
 
+    Early stopping may end it before.
+
     Raises:
       DivergedError: a loss, a gradient or a parameter is not finite.
       Stopped: `check_stop` raised it; a checkpoint was saved.
       RunError: the run cannot be written.
     """
     if self._run and self._resumes:
-      if len(self.rows) >= last:
+      if len(self.rows) >= last or self._stops_early():
         self._check_finished(self._run.path)
         return
       print(f"resuming at {self.position()}", flush=True)
     if self._run:
       self._run.begin(self.step)
     try:
-      while len(self.rows) < last:
+      while len(self.rows) < last and not self._stops_early():
         self._run_epoch()
     except (Stopped, OSError):  # OSError: standard output was closed
       self.save()
@@ -141,11 +146,23 @@ class Trainer:
     Raises:
       RunError: it stopped within a later epoch.
     """
+    early = self._stops_early()
     if self.step > len(self.rows) * self._training.size:
-      raise RunError(f"{path}: is at {self.position()}; give max_max_epoch="
-                     f"{len(self.rows) + 1} or more")
-    print(f"{path} is finished, with {len(self.rows)} epochs; a larger "
-          "max_max_epoch goes on", flush=True)
+      advice = (f"early_stop={early + 1} or more, or 0" if early else
+                f"max_max_epoch={len(self.rows) + 1} or more")
+      raise RunError(f"{path}: is at {self.position()}; give {advice}")
+    print(f"{path} is finished, with {len(self.rows)} epochs; " + (
+        f"early_stop={self._early_stop} ended it, early_stop={early + 1} or "
+        "more, or 0, goes on" if early else
+        "a larger max_max_epoch goes on"), flush=True)
+
+  def _stops_early(self) -> int:
+    """Returns for how many epochs there was no improvement, if too many.
+
+    It follows from the rows, so it is the same in a resumed run.
+    """
+    epochs = epochs_since_best(self.rows, self._metric.name)
+    return epochs if 0 < self._early_stop <= epochs else 0
 
   def _run_epoch(self) -> None:
     """Trains to the end of the epoch, validates, and adds to `rows`."""
@@ -179,6 +196,10 @@ class Trainer:
       self._run.log(self.step, {
           f"epochs/{name}": figure for name, figure in self.rows[-1].items()})
       self.save()
+    if epochs := self._stops_early():
+      print(f"Training ends at epoch {number}, because validation has not "
+            f"improved since epoch {number - epochs} "
+            f"(early_stop={self._early_stop})", flush=True)
 
   def _print(self, number: int, split: str, figure: float) -> None:
     print(f"Epoch: {number} {split} {self._metric.title}: {figure:.3f}",
@@ -298,6 +319,7 @@ def run_training(
     metric: Metric = PERPLEXITY, run: TrainingRun | None = None,
     save_secs: float = 600, check_stop: Callable[[], None] = lambda: None,
     after_epoch: Hook = _no_hook, at_end: Hook = _no_hook,
+    early_stop: int = 0,
 ) -> tuple[list[Row], dict[int, float]]:
   """Trains a model, validates it after each epoch, and tests it at the end.
 
@@ -307,7 +329,7 @@ def run_training(
     num_epochs: in total.
     metric: measures the model.
     run: the run directory to resume from and to write to.
-    save_secs, check_stop, after_epoch: see `Trainer`.
+    save_secs, check_stop, after_epoch, early_stop: see `Trainer`.
     at_end: called once, like `after_epoch`, even if there was nothing to train.
 
   Returns:
@@ -329,7 +351,7 @@ def run_training(
       if split_pass:
         split_pass.load(session)
     trainer = Trainer(session, training, validation, run, save_secs, check_stop,
-                      metric, after_epoch)
+                      metric, after_epoch, early_stop)
     trainer.train_to_epoch(num_epochs)
     at_end(session, training.model)
     tests = _test(session, test, run, len(trainer.rows), check_stop,
