@@ -9,6 +9,7 @@ A TrainedModel is data, and needs no session. Its Windows run it in a session.
 
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,9 +24,16 @@ from rnn.options import Options
 from rnn.runs import checkpoints
 from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory
+from rnn.runs.rows import valid_figures
 from rnn.text.vocabulary import Vocabulary
 from rnn.tf1 import repeatable_session, tf
 from trained import classic_checkpoint
+
+# The last epoch gets a warning if its validation metric is worse than the best
+# by more than this share.
+_FAR_BEHIND = 0.05
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +127,8 @@ class Windows:
     self._session.close()
 
 
-def state_placeholders(config: configs.Config) -> tuple:
+def state_placeholders(config: configs.Config,
+                       batch_size: int | None = None) -> tuple:
   """Returns placeholders for the initial state of a PTBModel, [B, H] each.
 
   The name of a placeholder is the part of the state and the number of the
@@ -182,10 +191,27 @@ def _load_run(run: RunDirectory, checkpoint: str, average_last: int
                    "words nor characters; restore it from a copy")
   variables = _variables(config, vocabulary)
   used, values = _read(run, variables, checkpoint, average_last)
+  if checkpoint == "last" and average_last == 1:
+    _warn_if_behind(run, used[0])
   name = ", ".join(f"epoch {c.epoch}" if c.epoch else f"step {c.step}"
                    for c in used)
   return _check_finite(TrainedModel(
       f"{run.path} ({name})", config, vocabulary, values, settings.precision))
+
+
+def _warn_if_behind(run: RunDirectory, last: Checkpoint) -> None:
+  """Warns if the last epoch is much worse than the best by validation."""
+  with contextlib.suppress(DamagedError):  # training may have deleted it
+    figures = valid_figures(last.journal()["rows"])
+    best = run.best()
+    if not best or best.epoch not in figures:
+      return
+    epoch, lowest = max(figures), figures[best.epoch]
+    if figures[epoch] > (1 + _FAR_BEHIND) * lowest:
+      _log.warning(
+          "%s: on validation, epoch %s, the last, is far behind epoch %s, the "
+          "best (%.3f and %.3f; lower is better); --checkpoint=best uses that",
+          run.path, epoch, best.epoch, figures[epoch], lowest)
 
 
 def _read(run: RunDirectory, variables: Sequence[tf.Variable], checkpoint: str,
