@@ -136,7 +136,7 @@ def state_placeholders(config: configs.Config,
   """
   state = cells.CELLS[config.cell].state
   return tuple(
-      state(*(tf.placeholder(tf.float32, [None, size], f"{part}_{i}")
+      state(*(tf.placeholder(tf.float32, [batch_size, size], f"{part}_{i}")
               for part in state._fields))
       for i, size in enumerate(config.layer_sizes))
 

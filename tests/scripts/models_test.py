@@ -80,7 +80,7 @@ def test_all_scripts_can_use_every_cell(
   assert call_script(neighbors, run, "--words=cat") == 0
   assert call_script(export, run, f"--output={tmp_path}/saved") == 0
   signature = tf.saved_model.load_v2(
-      f"{tmp_path}/saved").signatures["serving_default"]
+      f"{tmp_path}/saved/1").signatures["stateful"]
   parts = cells.CELLS[cell].state._fields
   assert {f"{part}_{layer}" for part in parts for layer in (0, 1)} == (
       set(signature.structured_input_signature[1]) - {"words"})
