@@ -11,17 +11,24 @@ differs. The text may be
     any other text, such as one with an abstract per line
     the Penn Treebank as characters: a folder with ptb.char.train.txt,
     ptb.char.valid.txt and ptb.char.test.txt
+
+An epoch is 200 windows of 100 streams x 50 characters. If the training text has
+fewer characters than these 1,000,000, the epoch follows the text: it is one
+pass, in as many streams as make 200 windows of the text, but at least 2. Then
+training also ends after 3 epochs without improvement on validation. See
+`settings_for`.
 """
 
 from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 
+import contextlib
 import csv
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import IO
 
 from absl import flags
@@ -32,6 +39,8 @@ import reader
 from rnn import files
 from rnn.cli import training_flags
 from rnn.errors import DataError
+from rnn.runs.checkpoints import RunError
+from rnn.runs.directory import RunDirectory
 from rnn.text.vocabulary import EOS, Characters, Vocabulary
 from rnn.training import progress
 from rnn.training.metrics import Metric
@@ -44,6 +53,8 @@ BITS = Metric(
 # Of every 20 lines of a single text, these are held out.
 HELD_OUT = {"valid": 9, "test": 19}
 _PERIOD = 20
+_MIN_STREAMS = 2
+_PATIENCE = 3  # epochs
 _PTB = "ptb.char.{}.txt"
 _MAX_LINE = 10_000  # characters; a longer line is read as several
 _MAX_ROW = 1_000_000  # characters
@@ -181,6 +192,57 @@ def _number_characters(lines: Iterable[str],
 # Main. The model and its training come from ptb_word_lm.
 
 
+def settings_for(num_characters: int,
+                 num_steps: int = configs.CHAR_LM.num_steps
+                 ) -> dict[str, int]:
+  """Returns the settings by which the default epoch follows the text.
+
+  A window of 100 streams would hold all of a tiny text. So few and large steps
+  per pass learn slowly, and an epoch of 200 windows is many passes: a text of
+  6,000 characters overfits in the first epoch. Fewer streams give a short text
+  as many steps per pass as a long one has.
+
+      5,800 characters   -> 2 streams, 57 windows
+      571,000 characters -> 57 streams, 200 windows
+
+  Args:
+    num_characters: of the training text.
+    num_steps: T, characters per window and stream.
+
+  Returns:
+    A dict, name -> value; empty if the text is long enough for the config.
+  """
+  config = configs.CHAR_LM
+  streams = num_characters // (config.epoch_size * num_steps)
+  if streams >= config.batch_size:
+    return {}
+  return {"batch_size": max(streams, _MIN_STREAMS), "epoch_size": 0,
+          "early_stop": _PATIENCE}
+
+
+def _follow_text(config: configs.Config, named: Container[str],
+                 num_characters: int) -> configs.Config:
+  """Applies `settings_for` to the settings that --config_override leaves open.
+
+  A run at --save_path that began before there was this rule keeps its settings.
+  """
+  settings = {name: value for name, value
+              in settings_for(num_characters, config.num_steps).items()
+              if name not in named}
+  if FLAGS.save_path:
+    with contextlib.suppress(RunError):  # there is no run yet
+      there = RunDirectory(FLAGS.save_path).settings().config
+      if all(getattr(there, name) == getattr(config, name)
+             for name in settings):
+        return config
+  if settings:
+    print(f"the epoch follows the text of {num_characters:,} characters: "
+          + ", ".join(f"{name}={value}" for name, value in settings.items()),
+          flush=True)
+  return configs.override(config, settings)
+
+
+
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
   training_flags.define(
@@ -199,6 +261,7 @@ def main(argv: Sequence[str]) -> None:
         "(processed_data/DATE/per_category)")
     options = training_flags.options(config)
     texts, vocabulary = read_corpus(data_path)
+    config = _follow_text(config, settings, len(texts["train"].ids))
     run = training_flags.run("char_lm", config, settings, {
         "rnn_mode": options.rnn_mode, "precision": options.precision,
         "tokens": "characters", "data": {"path": os.path.abspath(data_path), **{
