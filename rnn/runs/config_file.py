@@ -17,6 +17,7 @@ from rnn.runs.checkpoints import RunError
 
 LANGUAGE_MODEL = "language model"
 WORD_VECTORS = "word vectors"
+SENTIMENT = "sentiment"
 # The records of settings by task; `Config` for all other tasks.
 _RECORDS: dict[object, type[configs.Settings]] = {
     WORD_VECTORS: configs.Word2Vec}
@@ -25,15 +26,18 @@ FORMAT = 2
 # The properties of a run whose config.json is older than the property.
 _OLDER = {"format": 1, "precision": "float32", "tokens": "words",
           "init_embeddings": None, "task": LANGUAGE_MODEL, "vocabulary": None}
+_OLDER_OF_TASK: dict[object, dict] = {SENTIMENT: {
+    "labels": ["negative", "positive"], "letters": "a-z"}}
 # The types of properties, or of one of their parts.
 _TYPES: dict[str, tuple[type, ...]] = {
     "format": (int,), "model": (str,), "overrides": (str,), "seed": (int,),
     "task": (str,), "tokens": (str,), "precision": (str,),
     "rnn_mode": (str, type(None)), "vocabulary": (str, type(None)),
-    "init_embeddings": (dict, type(None)), "settings": (dict,),
+    "init_embeddings": (dict, type(None)), "labels": (list,),
+    "letters": (str,), "settings": (dict,),
     "data": (dict,), "data.path": (str,)}
 _NAMES = {int: "a whole number", str: "a string", dict: "an object",
-          type(None): "null"}
+          list: "a list", type(None): "null"}
 # What a resumed run may change. A checkpoint from before the change differs in
 # it from config.json.
 CHANGEABLE = ("model", "overrides", "rnn_mode", "data.path", "data.*.file",
@@ -94,6 +98,8 @@ def _check_types(name: str, config: dict) -> None:
 def with_defaults(config: dict) -> dict:
   """Returns the content of config.json with what an older file lacks."""
   config = _OLDER | config
+  if isinstance(config["task"], str):
+    config = _OLDER_OF_TASK.get(config["task"], {}) | config
   if isinstance(config.get("settings"), dict):
     record = _RECORDS.get(config["task"], configs.Config)
     # Through JSON, because a tuple in a record is a list in the file.

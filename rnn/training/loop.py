@@ -320,6 +320,7 @@ def run_training(
     save_secs: float = 600, check_stop: Callable[[], None] = lambda: None,
     after_epoch: Hook = _no_hook, at_end: Hook = _no_hook,
     early_stop: int = 0,
+    after_test: Callable[[int, Sums], None] | None = None,
 ) -> tuple[list[Row], dict[int, float]]:
   """Trains a model, validates it after each epoch, and tests it at the end.
 
@@ -331,6 +332,8 @@ def run_training(
     run: the run directory to resume from and to write to.
     save_secs, check_stop, after_epoch, early_stop: see `Trainer`.
     at_end: called once, like `after_epoch`, even if there was nothing to train.
+    after_test: called with an epoch and the sums of its test. With it, epochs
+      are tested again that an earlier process has tested.
 
   Returns:
     rows, tests: see `Trainer.rows`, and a dict, epoch -> metric of the test
@@ -355,25 +358,27 @@ def run_training(
     trainer.train_to_epoch(num_epochs)
     at_end(session, training.model)
     tests = _test(session, test, run, len(trainer.rows), check_stop,
-                  metric) if test else {}
+                  metric, after_test) if test else {}
     return trainer.rows, tests
 
 
 def _test(session: tf.Session, test: SplitPass, run: TrainingRun | None,
-          last: int, check_stop: Callable[[], None],
-          metric: Metric) -> dict[int, float]:
+          last: int, check_stop: Callable[[], None], metric: Metric,
+          after_test: Callable[[int, Sums], None] | None) -> dict[int, float]:
   """Returns the metric on the test split, for the last and the best epoch."""
   tests = run.tests() if run else {}
   best = run.best() if run else None
   best_epoch = best.epoch if best and best.epoch else last
   for number in dict.fromkeys([last, best_epoch]):
-    if number in tests:
+    if number in tests and not after_test:
       continue
     if number != last and run and best and not load_best(
         session, test.model.variables, run, best):
       continue
-    tests[number] = metric.compute(run_with_progress(
-        session, "Test", test, check_stop, metric).sums)
+    sums = run_with_progress(session, "Test", test, check_stop, metric).sums
+    tests[number] = metric.compute(sums)
+    if after_test:
+      after_test(number, sums)
     which = "" if number == last else f" (epoch {number}, best by validation)"
     print(f"Test {metric.title}: {tests[number]:.3f}{which}", flush=True)
     if run:
