@@ -34,7 +34,7 @@ from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text.vocabulary import Characters, Vocabulary
-from rnn.tf1 import repeatable_session, tf
+from rnn.tf1 import integer_shapes, repeatable_session, tf
 from rnn.training import footprint, loop, progress
 from rnn.training.metrics import PERPLEXITY, Metric
 from rnn.training.passes import StreamPass
@@ -66,6 +66,7 @@ class PTBModel(Trainable):
     UserError: it needs more memory than is available.
   """
 
+  @integer_shapes()
   def __init__(self, config: configs.Config, vocab_size: int,
                inputs: tf.Tensor, targets: tf.Tensor,
                initial_state: Any = None, is_training: bool = False,

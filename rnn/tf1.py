@@ -69,6 +69,23 @@ def repeatable_session() -> tf.Session:
   return tf.Session(config=config)
 
 
+@contextlib.contextmanager
+def integer_shapes() -> Iterator[None]:
+  """A context in which the entries of static shapes are int or None.
+
+  Many notebooks of TensorFlow 1.x start with `tf.disable_v2_behavior()`, which
+  makes them Dimension objects. They are again after this context.
+  """
+  if isinstance(tf.TensorShape([1])[0], int):
+    yield
+    return
+  tf.enable_v2_tensorshape()
+  try:
+    yield
+  finally:
+    tf.disable_v2_tensorshape()
+
+
 def on_host() -> contextlib.AbstractContextManager:
   """Returns a context that places ops on the CPU.
 

@@ -30,6 +30,27 @@ STEP_CASES = {
 }
 
 
+@pytest.fixture
+def shapes_of_tensorflow_1():
+  tf.disable_v2_tensorshape()
+  yield
+  tf.enable_v2_tensorshape()
+
+
+@pytest.mark.parametrize("rnn_mode", lstm.LAYERS)
+def test_a_model_can_be_built_after_disable_v2_behavior(
+    session, shapes_of_tensorflow_1, rnn_mode):
+  """Of which the shapes are the part that matters."""
+  ids = tf.zeros([4, 3], tf.int32)
+  config = dataclasses.replace(TINY, keep_prob=0.5)
+  model = ptb_word_lm.PTBModel(config, VOCAB_SIZE, ids, ids, is_training=True,
+                               options=Options(rnn_mode))
+  initialize(session)
+  assert 0 < session.run([model.cost, model.train_op])[0] < 20
+  assert model.cost.shape.ndims == 0
+  assert ids.shape[0].value == 4  # as before
+
+
 @pytest.mark.parametrize("rnn_mode", lstm.LAYERS)
 @pytest.mark.parametrize("case", STEP_CASES)
 def test_training_step_equals_oracle(session, case, rnn_mode):
