@@ -20,7 +20,8 @@ import numpy as np
 
 from rnn import files
 from rnn.errors import DataError
-from rnn.text.vocabulary import (  # noqa: F401 (for notebooks)
+from rnn.text.producer import ptb_producer  # noqa: F401 (for notebooks)
+from rnn.text.vocabulary import (  # noqa: F401
   EOS,
   UNK,
   VOCABULARIES,
