@@ -321,6 +321,7 @@ def define_flags() -> None:
       "the default is the texts that the run was trained on.")
   training_flags.define_embeddings()
   training_flags.define_precision()
+  training_flags.define_num_gpus()
   flags.adopt_module_key_flags(training_flags)  # for --help
 
 
@@ -328,6 +329,7 @@ def main(argv: Sequence[str]) -> None:
   """Trains and tests, or evaluates, as the flags say."""
   with scripts.error_lines(argv[0], out_of_memory=(
       "out of memory; lower hidden_size or batch_size x num_steps")):
+    training_flags.hide_gpus()
     if FLAGS.mode == "eval":
       _evaluate_as_flags_say()
     else:

@@ -63,7 +63,9 @@ def repeatable_session() -> tf.Session:
   a sum starts from whichever term can lend its memory, which differs from run
   to run, and so does the last bit.
   """
-  config = tf.ConfigProto()
+  # A session by itself would also use GPUs that are hidden from TensorFlow.
+  config = tf.ConfigProto(
+      device_count={"GPU": len(tf.config.get_visible_devices("GPU"))})
   rewriting = config.graph_options.rewrite_options
   rewriting.arithmetic_optimization = rewriting.OFF
   return tf.Session(config=config)

@@ -19,6 +19,7 @@ from rnn.options import Options
 from rnn.runs.training_run import TrainingRun
 from rnn.text import word_vectors
 from rnn.text.vocabulary import Words
+from rnn.tf1 import tf
 from rnn.training import signals
 
 FLAGS = flags.FLAGS
@@ -60,7 +61,7 @@ def define(data_help: str, layers: bool = True) -> None:
     flags.DEFINE_enum("rnn_mode", None, list(dict.fromkeys(
         name for cell in cells.CELLS.values() for name in cell.layers)),
                       "The implementation of the recurrent layers; by default "
-                      "the fastest on this machine.")
+                      "the fastest on this machine.", case_sensitive=False)
     flags.register_validator(
         "rnn_mode", lambda name: name is None or recurrent.runs_here(name),
         recurrent.NEEDS_GPU)
@@ -71,6 +72,26 @@ def define_embeddings() -> None:
   flags.DEFINE_string("init_embeddings", None,
                       "Word vectors to start the embedding with: a .npy file, "
                       "or a text file in word2vec's format.")
+
+
+def define_num_gpus() -> None:
+  """Defines the flag that `hide_gpus` reads."""
+  flags.DEFINE_integer("num_gpus", 1,
+                       "1 trains on a GPU if TensorFlow sees one, 0 on the "
+                       "CPU.")
+  flags.register_validator("num_gpus", lambda number: number in (0, 1), (
+      "training uses one device; give 1 for a GPU, if there is one, or 0 for "
+      "the CPU"))
+
+
+def hide_gpus() -> None:
+  """Leaves only the CPU to TensorFlow if the flags say so.
+
+  Has to be called before the first session. The choice is no property of the
+  run, which can resume on another device.
+  """
+  if not FLAGS.num_gpus and recurrent.has_gpu():
+    tf.config.set_visible_devices([], "GPU")
 
 
 def define_precision() -> None:

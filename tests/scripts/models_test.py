@@ -27,7 +27,8 @@ def test_rnn_mode_chooses_the_layer(
       used.add(name)
       return layer(*args)
     monkeypatch.setitem(lstm.LAYERS, name, spy)
-  flag = [f"--rnn_mode={rnn_mode}"] if rnn_mode else []
+  # In upper case, as in the classic script.
+  flag = [f"--rnn_mode={rnn_mode.upper()}"] if rnn_mode else []
   assert call_main(
       "--model=test", f"--data_path={corpus_folder}", *flag) == 0
   assert used == {rnn_mode or cells.CELLS["lstm"].resolve(None)}
@@ -55,6 +56,33 @@ def test_cudnn_without_a_gpu_is_refused(call_main, capsys, monkeypatch):
   assert capsys.readouterr().err == (
       "ptb_word_lm.py: flag --rnn_mode=cudnn: needs an NVIDIA GPU that "
       "TensorFlow sees; leave it out\n")
+
+
+@pytest.mark.parametrize("number, has_gpu, hidden", [
+    (0, True, [([], "GPU")]), (1, True, []), (0, False, []), (1, False, [])])
+def test_num_gpus_0_hides_the_gpu(
+    call_main, capsys, monkeypatch, number, has_gpu, hidden):
+  calls = []
+  monkeypatch.setattr(recurrent, "has_gpu", lambda: has_gpu)
+  monkeypatch.setattr(tf.config, "set_visible_devices",
+                      lambda *args: calls.append(args))
+  assert call_main(f"--num_gpus={number}", "--data_path=none") == 1
+  assert_one_line(capsys.readouterr().err, "ptb_word_lm.py", "no such folder")
+  assert calls == hidden
+
+
+def test_num_gpus_and_rnn_mode_are_no_properties_of_a_run(
+    corpus_folder, tmp_path, call_main, capsys):
+  flags = ["--model=test", f"--data_path={corpus_folder}",
+           f"--save_path={tmp_path}/run", "--rnn_mode=Basic",
+           "--config_override=epoch_size=1"]
+  assert call_main(*flags) == 0
+  config = (tmp_path / "run/config.json").read_text()
+  assert '"rnn_mode": "basic"' in config and "gpus" not in config
+  capsys.readouterr()
+  assert call_main(*flags[:3], "--rnn_mode=BLOCK", "--num_gpus=1", flags[-1]
+                   ) == 0
+  assert not capsys.readouterr().err
 
 
 @pytest.mark.slow
