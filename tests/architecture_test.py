@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "rnn.training": (*_DATA, "rnn.text", "rnn.layers", "rnn.runs"),
     "rnn.cli": _RNN,
     "ptb_word_lm": _RNN,
+    "classic": (*_RNN, "ptb_word_lm"),
     "trained": (*_RNN, "ptb_word_lm"),
     "generate": _MODELS,
     "score": _MODELS,
