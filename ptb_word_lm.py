@@ -26,7 +26,6 @@ from absl import flags
 import configs
 import reader
 from rnn.cli import training_flags
-from rnn.errors import UserError
 from rnn.layers import cells, halves, recurrent, seeded
 from rnn.layers.softmax import softmax_cross_entropy
 from rnn.options import Options
@@ -34,8 +33,8 @@ from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text.vocabulary import Characters, Vocabulary
-from rnn.tf1 import integer_shapes, repeatable_session, tf
-from rnn.training import footprint, loop, progress
+from rnn.tf1 import integer_shapes, tf
+from rnn.training import evaluation, footprint, loop, progress
 from rnn.training.metrics import PERPLEXITY, Metric
 from rnn.training.passes import StreamPass
 from rnn.training.trainable import Trainable
@@ -256,7 +255,7 @@ def train(config: configs.Config, corpus: reader.RawData,
 
 
 def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
-             rnn_mode: str | None = None
+             rnn_mode: str | None = None, metric: Metric = PERPLEXITY
              ) -> dict[Checkpoint, dict[str, float]]:
   """Evaluates the newest and the best checkpoint of a run.
 
@@ -265,9 +264,10 @@ def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
     texts: a dict, name -> word ids. "valid" is read in the config's batch_size
       streams, as in training; any other text as one stream.
     rnn_mode: see `options.Options`.
+    metric: see `evaluation.evaluate`.
 
   Returns:
-    A dict, Checkpoint -> {name -> perplexity}, the newest first.
+    See `evaluation.evaluate`.
 
   Raises:
     DataError: a text is too short.
@@ -276,49 +276,25 @@ def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
   settings, vocab_size = run.settings(), len(run.vocabulary())
   config = settings.config
   one_stream = dataclasses.replace(config, batch_size=1)
+  options = Options(rnn_mode, precision=settings.precision)
   halves.set_threads(config)
-  with tf.Graph().as_default(), repeatable_session() as session:
-    passes = {
-        name: stream_pass(
-            name.capitalize(), config if name == "valid" else one_stream,
-            vocab_size, ids,
-            options=Options(rnn_mode, precision=settings.precision))
-        for name, ids in texts.items()}
-    session.run(tf.local_variables_initializer())
-    for split_pass in passes.values():
-      split_pass.load(session)
-    restored = run.restore(session, tf.trainable_variables())
-    if not restored:
-      raise RunError(f"{run.path}: has no checkpoint yet")
-    results: dict[Checkpoint, dict[str, float]] = {}
-    newest, best = restored[0], run.best()
-    for checkpoint in newest, best:
-      if not checkpoint or checkpoint.step in [c.step for c in results]:
-        continue
-      if checkpoint is best and not loop.load_best(
-          session, tf.trainable_variables(), run, best):
-        continue
-      print(f"{checkpoint.path}:")
-      results[checkpoint] = {}
-      for name, split_pass in passes.items():
-        result = progress.run_with_progress(
-            session, name.capitalize(), split_pass)
-        results[checkpoint][name] = result.perplexity
-        print(f"{name.capitalize()} Perplexity: {result.perplexity:.3f}",
-              flush=True)
-    return results
+
+  def make_passes() -> dict[str, StreamPass]:
+    return {name: stream_pass(
+        name.capitalize(), config if name == "valid" else one_stream,
+        vocab_size, ids, options=options) for name, ids in texts.items()}
+
+  return evaluation.evaluate(run, make_passes, metric)
 
 
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
-  flags.DEFINE_enum("mode", "train", ["train", "eval"],
-                    "Train and test, or only evaluate the run at --save_path.")
   flags.DEFINE_enum("model", "small", list(configs.CONFIGS),
                     "The config to train.")
   training_flags.define(
       "The folder of the texts to train, validate and test on; by default the "
       "bundled corpus. With --mode=eval it may also be a single text file, and "
-      "the default is the texts that the run was trained on.")
+      "the default is the texts that the run was trained on.", mode=True)
   training_flags.define_embeddings()
   training_flags.define_precision()
   training_flags.define_num_gpus()
@@ -365,10 +341,7 @@ def _train_as_flags_say() -> None:
 
 
 def _evaluate_as_flags_say() -> None:
-  if not FLAGS.save_path:
-    raise UserError("--mode=eval needs --save_path, the folder of the run")
-  training_flags.refuse("--mode=eval", "model")
-  run = RunDirectory(FLAGS.save_path)
+  run = training_flags.finished_run("--mode=eval", "model")
   data_path = (run.settings().data_path if FLAGS.data_path is None
                else FLAGS.data_path)
   vocabulary = run.vocabulary()
@@ -380,15 +353,9 @@ def _evaluate_as_flags_say() -> None:
     paths = {"text": data_path}
   else:
     paths = reader.find_corpus(data_path, ("valid", "test"))
-  results = evaluate(run, {
+  evaluate(run, {
       name: reader.read_ids(path, vocabulary, name)
       for name, path in paths.items()}, FLAGS.rnn_mode)
-  newest = next(iter(results))
-  print("\n".join(progress.table(list(paths), {
-      (f"epoch {c.epoch}" if c.epoch else f"step {c.step}")
-      + (", the last" if c is newest else ", best by valid"):
-          list(figures.values())
-      for c, figures in results.items()})))
 
 
 if __name__ == "__main__":

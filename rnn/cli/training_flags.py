@@ -16,26 +16,31 @@ import configs
 from rnn.errors import UserError
 from rnn.layers import cells, recurrent
 from rnn.options import Options
+from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text import word_vectors
 from rnn.text.vocabulary import Words
 from rnn.tf1 import tf
-from rnn.training import signals
+from rnn.training import loop, progress, signals
+from rnn.training.metrics import Metric
 
 FLAGS = flags.FLAGS
 
 _S = TypeVar("_S", bound=configs.Settings)
 
 
-def define(data_help: str, layers: bool = True) -> None:
+def define(data_help: str | None, layers: bool = True,
+           mode: bool = False) -> None:
   """Defines the flags.
 
   Args:
-    data_help: describes --data_path.
+    data_help: describes --data_path; None if the script reads no data.
     layers: whether the model has recurrent layers, for which --rnn_mode chooses
       an implementation.
+    mode: whether the script has --mode=eval, see `finished_run`.
   """
-  flags.DEFINE_string("data_path", None, data_help)
+  if data_help is not None:
+    flags.DEFINE_string("data_path", None, data_help)
   flags.DEFINE_string("save_path", None,
                       "The folder of the run: it keeps checkpoints and "
                       "metrics, and training resumes from there.")
@@ -57,6 +62,9 @@ def define(data_help: str, layers: bool = True) -> None:
                            "no name; leave out the flag to save nothing")
   flags.register_validator("save_secs", lambda seconds: not math.isnan(seconds),
                            "must be a number")
+  if mode:
+    flags.DEFINE_enum("mode", "train", ["train", "eval"], "Train and test, or "
+                      "only evaluate the run at --save_path.")
   if layers:
     flags.DEFINE_enum("rnn_mode", None, list(dict.fromkeys(
         name for cell in cells.CELLS.values() for name in cell.layers)),
@@ -185,6 +193,21 @@ def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
   return changed, settings
 
 
+def finished_run(mode: str, *names: str) -> RunDirectory:
+  """Returns the run at --save_path, for a script that does not train now.
+
+  Args:
+    mode, names: see `refuse`.
+
+  Raises:
+    UserError: --save_path is missing, or a flag of training is given.
+  """
+  if not FLAGS.save_path:
+    raise UserError(f"{mode} needs --save_path, the folder of the run")
+  refuse(mode, *names)
+  return RunDirectory(FLAGS.save_path)
+
+
 def refuse(mode: str, *names: str) -> None:
   """Refuses the flags of training, and other flags that are named.
 
@@ -227,6 +250,34 @@ def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
       title=" ".join([name, *(
           f"{setting}={value}" for setting, value in settings.items())]),
       **kwargs)
+
+
+def train(name: str, config: Any, settings: Mapping[str, Any],
+          content: Mapping[str, Any],
+          make_passes: Callable[[], Sequence[Any]], metric: Metric,
+          **kwargs: Any) -> tuple[TrainingRun | None, dict[int, float]]:
+  """Trains and tests a model of a task, and prints the summary.
+
+  Args:
+    name, config, settings, content, kwargs: see `run`.
+    make_passes, metric: see `loop.run_training`.
+
+  Returns:
+    run, tests: the run at --save_path, and the metric on the test split by
+    epoch, the last epoch first.
+
+  Raises:
+    DivergedError, RunError: see `loop.run_training`.
+    UserError: a signal stopped the script.
+  """
+  training_run = run(
+      name, config, settings, content, metric=metric.name, **kwargs)
+  with stopping(training_run) as check_stop:
+    rows, tests = loop.run_training(
+        make_passes, config.max_max_epoch, metric, training_run,
+        FLAGS.save_secs, check_stop)
+  print(progress.summary(rows, tests, metric=metric), flush=True)
+  return training_run, tests
 
 
 class _StoppedError(UserError):

@@ -31,13 +31,14 @@ _OLDER_OF_TASK: dict[object, dict] = {SENTIMENT: {
 # The types of properties, or of one of their parts.
 _TYPES: dict[str, tuple[type, ...]] = {
     "format": (int,), "model": (str,), "overrides": (str,), "seed": (int,),
-    "task": (str,), "tokens": (str,), "precision": (str,),
+    "task": (str,), "tokens": (str,), "precision": (str,), "split": (str,),
+    "bidirectional": (bool,),
     "rnn_mode": (str, type(None)), "vocabulary": (str, type(None)),
     "init_embeddings": (dict, type(None)), "labels": (list,),
     "letters": (str,), "settings": (dict,),
     "data": (dict,), "data.path": (str,)}
 _NAMES = {int: "a whole number", str: "a string", dict: "an object",
-          list: "a list", type(None): "null"}
+          bool: "true or false", list: "a list", type(None): "null"}
 # What a resumed run may change. A checkpoint from before the change differs in
 # it from config.json.
 CHANGEABLE = ("model", "overrides", "rnn_mode", "data.path", "data.*.file",
@@ -88,11 +89,19 @@ def _check_types(name: str, config: dict) -> None:
     if last not in parent:
       continue
     value = parent[last]
-    if not isinstance(value, types) or isinstance(value, bool):
+    if type(value) not in types:  # a bool is an int, too
       raise RunError(
           f"{name}: {key}={json.dumps(value)[:99]}: must be "
           + " or ".join(map(_NAMES.__getitem__, types))
           + "; restore the file from a copy")
+  if config.get("seed", 0) < 0:
+    raise RunError(f"{name}: seed={config['seed']}: must not be negative; "
+                   "restore the file from a copy")
+
+
+def record(task: object) -> type[configs.Settings]:
+  """Returns the class of a task's settings."""
+  return _RECORDS.get(task, configs.Config)
 
 
 def with_defaults(config: dict) -> dict:
@@ -101,9 +110,8 @@ def with_defaults(config: dict) -> dict:
   if isinstance(config["task"], str):
     config = _OLDER_OF_TASK.get(config["task"], {}) | config
   if isinstance(config.get("settings"), dict):
-    record = _RECORDS.get(config["task"], configs.Config)
     # Through JSON, because a tuple in a record is a list in the file.
-    defaults = json.loads(json.dumps(record.defaults()))
+    defaults = json.loads(json.dumps(record(config["task"]).defaults()))
     config["settings"] = defaults | config["settings"]
   return config
 
