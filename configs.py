@@ -216,6 +216,10 @@ OCR = Config(
     cell="gru",
     optimizer="rmsprop")
 
+ECHO = dataclasses.replace(
+    SMALL, init_scale=0.3, learning_rate=0.01, num_layers=3, num_steps=15,
+    hidden_size=16, max_max_epoch=3, batch_size=5, optimizer="adam")
+
 CONFIGS = {"small": SMALL, "medium": MEDIUM, "large": LARGE, "test": TEST}
 
 # Train, valid and test perplexity on the Penn Treebank: table 1 of the paper,
