@@ -275,7 +275,9 @@ def train(name: str, config: Any, settings: Mapping[str, Any],
   with stopping(training_run) as check_stop:
     rows, tests = loop.run_training(
         make_passes, config.max_max_epoch, metric, training_run,
-        FLAGS.save_secs, check_stop)
+        FLAGS.save_secs, check_stop,
+        # Word vectors have no validation, and so no such setting.
+        early_stop=getattr(config, "early_stop", 0))
   print(progress.summary(rows, tests, metric=metric), flush=True)
   return training_run, tests
 
