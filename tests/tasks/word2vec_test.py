@@ -178,6 +178,16 @@ def test_end_to_end(path, tmp_path, call_script, capsys):
       word_vectors.load(f"{run}/vectors.npy")[1], values)
   assert call_script(word2vec, *args[:-1], "--subsample=0.4") == 1
   assert_one_line(capsys.readouterr().err, "word2vec.py", "holds another run")
+  # Evaluation needs no text, and prints the same neighbors and analogies.
+  assert call_script(word2vec, "--mode=eval", *args[1:2], args[3]) == 0
+  newest, *lines = capsys.readouterr().out.splitlines()
+  assert newest.startswith(f"{run}/checkpoints/step-")
+  assert lines[:4] == [line for line in out.splitlines() if re.match(
+      r"\w+: \w+, ", line)][-4:]
+  assert lines[4:] == out.splitlines()[-3:]
+  assert call_script(word2vec, "--mode=eval", *args[:2]) == 1
+  assert_one_line(capsys.readouterr().err, "word2vec.py",
+                  "--data_path: has no effect with --mode=eval")
   # The run is not one of a language model.
   assert call_script(generate, f"--save_path={run}") == 1
   assert_one_line(capsys.readouterr().err, "generate.py", str(run))
