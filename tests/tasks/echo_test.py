@@ -2,7 +2,6 @@
 """
 
 import contextlib
-import os
 import re
 
 import matplotlib.image
@@ -71,12 +70,3 @@ def test_it_learns_resumes_in_the_same_bits_and_is_evaluated(
   assert call_script(
       echo, "--mode=eval", f"--save_path={tmp_path}/run", "--seed=2") == 1
   assert_one_line(capsys.readouterr().err, "echo.py", "--seed: has no effect")
-
-
-def test_nothing_is_written_without_a_path(
-    short, tmp_path, call_script, capsys, monkeypatch):
-  monkeypatch.chdir(tmp_path)
-  assert call_script(
-      echo, short[0].replace("epoch=3", "epoch=1")) == 0
-  assert "accuracy on test" in capsys.readouterr().out
-  assert os.listdir() == []
