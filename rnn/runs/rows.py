@@ -26,7 +26,7 @@ def valid_figures(rows: Sequence[Row],
 def ranking(figures: Mapping[int, float]) -> list[int]:
   """Returns the epochs, the best first: the lowest figure, then the earliest.
 
-      {1: 3.0, 2: 2.5, 3: 2.5} -> [2, 3, 1]
+  {1: 3.0, 2: 2.5, 3: 2.5} -> [2, 3, 1]
   """
   return sorted(figures, key=lambda epoch: (figures[epoch], epoch))
 
