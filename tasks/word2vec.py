@@ -7,7 +7,7 @@ The text is a dump of Wikipedia (https://dumps.wikimedia.org/enwiki/latest/),
 the archive of film reviews that tasks.sentiment reads (without its test
 reviews), or plain text like PTB: blanks between the words, one sentence per
 line. The folder of the run receives vectors.npy and vectors.txt, see
-rnn/text/word_vectors.py.
+rnn/text/vector_files.py.
 """
 
 if not __package__:
@@ -35,7 +35,7 @@ from rnn.runs import config_file
 from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
-from rnn.text import word_vectors
+from rnn.text import vector_files, word_vectors
 from rnn.tf1 import tf
 from rnn.training import footprint, loop, passes, progress
 from rnn.training.metrics import Metric
@@ -282,7 +282,7 @@ def _train_as_flags_say() -> tuple[Sequence[str], np.ndarray]:
   if run:
     prefix = os.path.join(run.path, "vectors")
     with run.adding():
-      word_vectors.save(prefix, corpus.words.words, vectors)
+      vector_files.save(prefix, corpus.words.words, vectors)
     print(f"{prefix}.npy, {prefix}.txt: the vectors", flush=True)
   return corpus.words.words, vectors
 

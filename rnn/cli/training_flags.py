@@ -18,7 +18,7 @@ from rnn.layers import cells, recurrent
 from rnn.options import Options
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
-from rnn.text import word_vectors
+from rnn.text import vector_files, word_vectors
 from rnn.text.vocabulary import Words
 from rnn.tf1 import tf
 from rnn.training import loop, progress, signals
@@ -76,10 +76,15 @@ def define(data_help: str | None, layers: bool = True,
 
 
 def define_embeddings() -> None:
-  """Defines the flag that `initial_embeddings` reads."""
+  """Defines the flags that `initial_embeddings` reads."""
   flags.DEFINE_string("init_embeddings", None,
                       "Word vectors to start the embedding with: a .npy file, "
-                      "or a text file in word2vec's format.")
+                      "a text of GloVe or word2vec, or word2vec's binary "
+                      "format; each may be compressed. embedding_size follows "
+                      "the file, unless it is set.")
+  flags.DEFINE_bool("lowercase_vectors", False,
+                    "A word without a vector in --init_embeddings takes that "
+                    "of a word that is the same in lower case.")
 
 
 def define_num_gpus() -> None:
@@ -146,10 +151,13 @@ def initial_embeddings(
     UserError: the file cannot be used, or has vectors of another size.
   """
   if not FLAGS.init_embeddings:
+    if FLAGS.lowercase_vectors:
+      raise UserError("--lowercase_vectors: has no effect without "
+                      "--init_embeddings; leave it out")
     return None, None
   values, fingerprint = word_vectors.initial(
       FLAGS.init_embeddings, vocabulary.words, config.input_size,
-      config.init_scale, FLAGS.seed)
+      config.init_scale, FLAGS.seed, FLAGS.lowercase_vectors)
   return {"Model/embedding": values}, fingerprint
 
 
@@ -171,6 +179,9 @@ def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
            ) -> tuple[_S, dict[str, Any]]:
   """Applies --config_override to a config.
 
+  The embedding is as wide as the vectors of --init_embeddings, if the user does
+  not set embedding_size.
+
   Args:
     one_layer: whether the model must have one layer.
     unused: settings that the model does not have.
@@ -181,6 +192,7 @@ def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
   Raises:
     ConfigError: as in `configs.parse` and `configs.override`; an unused
       setting, or too many layers.
+    DataError: the vectors cannot be used.
   """
   settings = configs.parse(FLAGS.config_override, type(base))
   for name in settings:
@@ -190,6 +202,12 @@ def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
   changed = configs.override(base, settings)
   if one_layer and len(getattr(changed, "layer_sizes", ())) > 1:
     raise configs.ConfigError("num_layers: this model has one layer")
+  if ("init_embeddings" in FLAGS and FLAGS.init_embeddings
+      and "embedding_size" not in settings):
+    width = vector_files.width(FLAGS.init_embeddings)
+    # Older runs did not name a size that the first layer has anyway.
+    if width != getattr(changed, "input_size", width):
+      changed = configs.override(changed, {"embedding_size": width})
   return changed, settings
 
 
@@ -218,7 +236,8 @@ def refuse(mode: str, *names: str) -> None:
     UserError: one of the flags is given.
   """
   for name in ("config_override", "seed", "use_fp16", "use_bfloat16", "fresh",
-               "save_secs", "keep", "init_embeddings", *names):
+               "save_secs", "keep", "init_embeddings", "lowercase_vectors",
+               *names):
     if name in FLAGS and FLAGS[name].present:
       raise UserError(f"--{name}: has no effect with {mode}; leave it out")
 

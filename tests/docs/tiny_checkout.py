@@ -119,6 +119,8 @@ def _make_other_data(folder: pathlib.Path) -> None:
       for sentence in text))
   (folder / "other.txt").write_text("\n".join(text) + "\n")
   (folder / "abstracts.txt").write_text("\n".join(text) + "\n")
+  (folder / "glove.6B.100d.txt").write_text("".join(
+      f"{word}{' 0.1' * 100}\n" for word in ("the", "monday", "company")))
   (folder / "reviews.txt").write_text("a good film\na bad film\n")
   (folder / "questions-words.txt").write_text(
       ": days\nmonday tuesday the company\n")

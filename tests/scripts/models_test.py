@@ -12,7 +12,7 @@ import neighbors
 import score
 from rnn.layers import cells, lstm, recurrent
 from rnn.runs.directory import RunDirectory
-from rnn.text import word_vectors
+from rnn.text import vector_files
 from rnn.tf1 import tf
 from tests.helpers.calls import assert_one_line
 
@@ -119,7 +119,7 @@ def test_training_starts_from_word_vectors(
     corpus_folder, tmp_path, call_main, capsys):
   """Words are matched by name, and the log counts them; others are random."""
   vectors = np.random.default_rng(0).normal(size=[3, 6]).astype("f")
-  word_vectors.save(f"{tmp_path}/v", ["zebra", "owl", "the"], vectors)
+  vector_files.save(f"{tmp_path}/v", ["zebra", "owl", "the"], vectors)
   flags = ["--model=test", f"--data_path={corpus_folder}",
            f"--save_path={tmp_path}/run"]
   override = "--config_override=learning_rate=1e-30,hidden_size=6"
@@ -137,11 +137,14 @@ def test_training_starts_from_word_vectors(
     others = np.delete(embedding, [ids["owl"], ids["the"]], axis=0)
     assert 0 < np.abs(others).max() <= configs.TEST.init_scale
     assert len(np.unique(others)) == others.size
-  # A run that starts otherwise is another run. Vectors must have the width of
-  # the embedding.
+  # A run that starts otherwise is another run. The embedding is as wide as the
+  # vectors, unless the user says otherwise.
   assert call_main(*flags[:2], f"--save_path={tmp_path}/run.txt", override) == 1
   assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
                   r"holds another run, which differs in init_embeddings")
-  assert call_main(*flags, f"--init_embeddings={tmp_path}/v.txt") == 1
+  flags.append(f"--init_embeddings={tmp_path}/v.txt")
+  assert call_main(*flags, "--config_override=embedding_size=4") == 1
   assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
-                  "set embedding_size=6")
+                  "leave out embedding_size, or set embedding_size=6")
+  assert call_main(*flags) == 0
+  assert RunDirectory(flags[2][12:]).settings().config.embedding_size == 6

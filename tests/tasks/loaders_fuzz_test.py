@@ -22,7 +22,7 @@ import pytest
 
 import configs
 from rnn.errors import UserError
-from rnn.text import word_vectors
+from rnn.text import vector_files, word_vectors
 from rnn.text.vocabulary import Words
 from tasks import char_lm, classification, imdb, letters, skip_grams, wikipedia
 from tests.helpers.limits import limits
@@ -77,7 +77,7 @@ def load_vectors(path):
   """Reads vectors of four words, which are in another file."""
   with open(f"{path.removesuffix('.npy')}.words.txt", "w") as file:
     file.write("a\nb\nc\nd\n")
-  word_vectors.load(path, {"a", "d"})
+  vector_files.load(path, {"a", "d"})
 
 
 TEXT = b"".join(b"we train net %d on data\r\n" % i for i in range(60))
@@ -118,7 +118,7 @@ FORMS = {
     "words.txt": (CORPUS, TEXT, bytes),
     "words of reviews.tar": (CORPUS, reviews_archive(), bytes),
     "words of a dump.bz2": (CORPUS, DUMP, bz2.compress),
-    "vectors.txt": (word_vectors.load, VECTORS, bytes),
+    "vectors.txt": (vector_files.load, VECTORS, bytes),
     "vectors.npy": (load_vectors, array_file(), bytes),
     "questions.txt": (word_vectors.read_questions, QUESTIONS, bytes),
     "names.txt": (Words.load, b"a\r\nb\nc\n", bytes),

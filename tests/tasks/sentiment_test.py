@@ -15,7 +15,7 @@ from rnn import files
 from rnn.options import Options
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
-from rnn.text import word_vectors
+from rnn.text import vector_files
 from rnn.tf1 import tf
 from rnn.training import loop, signals
 from tasks import classification, imdb, sentiment, tokens
@@ -216,7 +216,7 @@ def test_predictions_equal_the_test_of_the_same_reviews(archive, tmp_path):
 def test_the_embedding_starts_with_word_vectors(
     archive, tmp_path, call_script, capsys):
   vectors = np.arange(24.0).reshape(3, 8)
-  word_vectors.save(f"{tmp_path}/v", ["fine", "poor", "zebra"], vectors)
+  vector_files.save(f"{tmp_path}/v", ["fine", "poor", "zebra"], vectors)
   assert call_script(
       sentiment, f"--data_path={archive}", f"--save_path={tmp_path}/run",
       FLAGS.replace("learning_rate=0.02", "learning_rate=1e-30"),
