@@ -66,6 +66,8 @@ class Config(Settings):
   early_stop: int = setting(
       COUNT_OR_0, "training ends after this many epochs without improvement on "
       "validation; 0: never", 0, may_change=True)
+  freeze: str = setting(one_of("nothing", "embedding"),
+                        "parameters that stay as they start", "nothing")
 
   def __post_init__(self) -> None:
     super().__post_init__()

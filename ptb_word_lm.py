@@ -25,8 +25,8 @@ from absl import flags
 
 import configs
 import reader
-from rnn.cli import training_flags
-from rnn.layers import cells, halves, recurrent, seeded
+from rnn.cli import initial_flags, training_flags
+from rnn.layers import cells, halves, recurrent, seeded, stack
 from rnn.layers.softmax import softmax_cross_entropy
 from rnn.options import Options
 from rnn.runs.checkpoints import Checkpoint, RunError
@@ -94,7 +94,7 @@ class PTBModel(Trainable):
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
       embedding, layers, (weights, bias) = _add_parameters(
           parameters, config, vocab_size, options.precision)
-    masks = _dropout_masks(config, tf.shape(inputs), options.seed, step
+    masks = stack.dropout_masks(config, tf.shape(inputs), options.seed, step
                            ) if is_training and config.keep_prob < 1 else []
     layer = cells.CELLS[config.cell].layer(options.rnn_mode)
 
@@ -103,7 +103,7 @@ class PTBModel(Trainable):
       """Runs [t, B] words: outputs [t, B, H], losses [t, B], next state."""
       # Where an input is NO_TARGET any word will do: its loss does not count.
       embedded = tf.gather(embedding, tf.maximum(inputs, 0))  # (t, B, E)
-      outputs, state = _run_layers(
+      outputs, state = stack.run(
           tf.cast(embedded, options.precision), state, layers, masks, layer)
       return outputs, _cross_entropy(outputs, targets, weights, bias), state
 
@@ -148,37 +148,12 @@ def _add_parameters(
       tf.cast(weights.read_value(), precision), bias.read_value())
 
 
-def _dropout_masks(config: configs.Config, shape: tf.Tensor, seed: int,
-                   step: tf.Tensor | None) -> list[tf.Tensor]:
-  """Returns L + 1 masks: for the embedding and for each layer's outputs.
-
-  They are [T, B, size], of 0 and 1 / keep_prob. Recurrent connections have no
-  dropout.
-  """
-  if step is None:
-    step = tf.train.get_or_create_global_step().read_value()
-  return seeded.dropout_masks(
-      shape, (config.input_size, *config.layer_sizes), config.keep_prob, seed,
-      step)
-
-
-def _run_layers(inputs: tf.Tensor, state: Any, parameters: Sequence,
-                masks: Sequence[tf.Tensor], layer: cells.Layer
-                ) -> tuple[tf.Tensor, tuple]:
-  """Applies dropout and all layers: [T, B, I] -> [T, B, H], final states."""
-  def dropout(x: tf.Tensor, site: int) -> tf.Tensor:
-    if not masks:
-      return x
-    # In float32, because 16 bits would round 1 / keep_prob.
-    return tf.cast(tf.cast(x, tf.float32) * masks[site], x.dtype)
-
-  x, final_state = dropout(inputs, 0), []
-  for i, (before, weights) in enumerate(
-      zip(state, parameters, strict=True), 1):
-    outputs, after = layer(x, before, *weights)
-    final_state.append(after)
-    x = dropout(outputs, i)
-  return x, tuple(final_state)
+def model_variables(config: configs.Config,
+                    vocab_size: int) -> list[tf.Variable]:
+  """Returns the variables of a PTBModel, for their names and shapes."""
+  with tf.Graph().as_default():
+    word = tf.zeros([1, 1], tf.int32)
+    return PTBModel(config, vocab_size, word, word).variables
 
 
 def _cross_entropy(outputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor,
@@ -295,10 +270,12 @@ def define_flags() -> None:
       "The folder of the texts to train, validate and test on; by default the "
       "bundled corpus. With --mode=eval it may also be a single text file, and "
       "the default is the texts that the run was trained on.", mode=True)
-  training_flags.define_embeddings()
+  initial_flags.define_embeddings()
+  initial_flags.define_origin()
   training_flags.define_precision()
   training_flags.define_num_gpus()
-  flags.adopt_module_key_flags(training_flags)  # for --help
+  for module in training_flags, initial_flags:
+    flags.adopt_module_key_flags(module)  # for --help
 
 
 def main(argv: Sequence[str]) -> None:
@@ -313,20 +290,23 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _train_as_flags_say() -> None:
-  config, settings = training_flags.config(configs.CONFIGS[FLAGS.model])
+  origin = initial_flags.origin("words", model_variables)
+  name = initial_flags.model(origin)
+  config, settings = initial_flags.config(configs.CONFIGS[name], origin)
   data_path = BUNDLED_CORPUS if FLAGS.data_path is None else FLAGS.data_path
   saved = FLAGS.save_path and RunDirectory(FLAGS.save_path).corpus(data_path)
-  texts, vocabulary = saved or reader.read_corpus(data_path)
+  texts, vocabulary = saved or reader.read_corpus(
+      data_path, initial_flags.vocabulary(origin))
   options = training_flags.options(config)
-  initial_values, embeddings = training_flags.initial_embeddings(
-      vocabulary, config)
-  published = configs.PUBLISHED.get(FLAGS.model, {})
+  initial_values, start = initial_flags.initial_values(
+      vocabulary, config, origin)
+  published = configs.PUBLISHED.get(name, {})
   run = training_flags.run(
-      FLAGS.model, config, settings, {
+      name, config, settings, {
           "rnn_mode": options.rnn_mode, "precision": options.precision,
           "data": {"path": os.path.abspath(data_path), **{
               split: text.fingerprint for split, text in texts.items()}},
-          "init_embeddings": embeddings},
+          **start},
       vocabulary=vocabulary,
       reference=next(((name, figures[1]) for name, figures
                       in published.items()), None),

@@ -101,20 +101,22 @@ class NumberedText:
   stamp: list | None
 
 
-def read_corpus(data_path: str) -> tuple[dict[str, Text], Vocabulary]:
-  """Reads a corpus, each file once.
+def read_corpus(data_path: str, vocabulary: Vocabulary | None = None
+                ) -> tuple[dict[str, Text], Vocabulary]:
+  """Reads a corpus, each file once, in memory of 4 bytes per token.
 
-  Memory grows with the number of different words, and by 4 bytes per token.
+  Args:
+    vocabulary: the words to know; by default those of the training text.
 
   Returns:
-    texts, vocabulary: a dict, split -> Text, and the training text's
-    `Vocabulary`.
+    texts, vocabulary: a dict, split -> Text, and the `Vocabulary`.
 
   Raises:
     DataError: as in `ptb_raw_data`.
   """
   return encode_corpus({
-      split: read_text(path) for split, path in find_corpus(data_path).items()})
+      split: read_text(path) for split, path in find_corpus(data_path).items()},
+      vocabulary=vocabulary)
 
 
 def find_corpus(data_path: str,
@@ -147,18 +149,20 @@ def find_corpus(data_path: str,
 
 
 def encode_corpus(numbered: dict[str, NumberedText],
-                  kind: type[Vocabulary] = Vocabulary
+                  kind: type[Vocabulary] = Vocabulary,
+                  vocabulary: Vocabulary | None = None
                   ) -> tuple[dict[str, Text], Vocabulary]:
   """Turns numbered texts into word ids, in place.
 
   Args:
     numbered: a dict, split -> NumberedText, with "train" among the splits.
     kind: the class of the vocabulary.
+    vocabulary: the words to know; by default those of the training text.
 
   Returns:
     texts, vocabulary: as `read_corpus`.
   """
-  vocabulary = build_vocabulary(numbered["train"], kind)
+  vocabulary = vocabulary or build_vocabulary(numbered["train"], kind)
   return {split: Text(*_encode(split, text, vocabulary), text.fingerprint,
                       text.stamp)
           for split, text in numbered.items()}, vocabulary

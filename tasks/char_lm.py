@@ -37,7 +37,7 @@ import configs
 import ptb_word_lm
 import reader
 from rnn import files
-from rnn.cli import training_flags
+from rnn.cli import initial_flags, training_flags
 from rnn.errors import DataError
 from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
@@ -63,16 +63,17 @@ _MAX_ROW = 1_000_000  # characters
 # Data
 
 
-def read_corpus(data_path: str) -> tuple[dict[str, reader.Text], Vocabulary]:
+def read_corpus(data_path: str, vocabulary: Vocabulary | None = None
+                ) -> tuple[dict[str, reader.Text], Vocabulary]:
   """Reads a text as characters.
 
   Args:
     data_path: a text, of which lines are held out to validate and test on; or a
       folder with train, valid and test.
+    vocabulary: the characters to know; by default those of the training text.
 
   Returns:
-    texts, vocabulary: a dict, split -> Text, and the Characters of the training
-    text.
+    texts, vocabulary: a dict, split -> Text, and the Characters.
 
   Raises:
     DataError: a file does not exist, is empty, not UTF-8, or damaged; or the
@@ -85,7 +86,7 @@ def read_corpus(data_path: str) -> tuple[dict[str, reader.Text], Vocabulary]:
       raise DataError(f"{path}: no line is left for {split}; at least "
                       f"{_PERIOD} lines are needed (or as many parts of "
                       f"{_MAX_LINE:,} characters)")
-  return reader.encode_corpus(numbered, Characters)
+  return reader.encode_corpus(numbered, Characters, vocabulary)
 
 
 def _find_splits(data_path: str) -> dict[str, tuple[str, Iterable[str]]]:
@@ -248,30 +249,37 @@ def define_flags() -> None:
   training_flags.define(
       "The text: a file, which may be compressed, and may be a table of arXiv "
       "papers; or a folder with train.txt, valid.txt and test.txt.")
+  initial_flags.define_origin()
+  training_flags.define_freeze()
   training_flags.define_precision()
-  flags.adopt_module_key_flags(training_flags)  # for --help
+  for module in training_flags, initial_flags:
+    flags.adopt_module_key_flags(module)  # for --help
 
 
 def main(argv: Sequence[str]) -> None:
   """Trains and tests as the flags say."""
   with scripts.error_lines(argv[0]):
-    config, settings = training_flags.config(configs.CHAR_LM)
+    origin = initial_flags.origin("characters", ptb_word_lm.model_variables)
+    config, settings = initial_flags.config(configs.CHAR_LM, origin)
     data_path = training_flags.data_path(
         "a text, or cs.NE.tsv.xz from https://github.com/staeiou/arxiv_archive "
         "(processed_data/DATE/per_category)")
     options = training_flags.options(config)
-    texts, vocabulary = read_corpus(data_path)
+    texts, vocabulary = read_corpus(
+        data_path, initial_flags.vocabulary(origin))
     config = _follow_text(config, settings, len(texts["train"].ids))
+    initial_values, start = initial_flags.initial_values(
+        vocabulary, config, origin)
     run = training_flags.run("char_lm", config, settings, {
         "rnn_mode": options.rnn_mode, "precision": options.precision,
         "tokens": "characters", "data": {"path": os.path.abspath(data_path), **{
             split: text.fingerprint for split, text in texts.items()}},
-    }, vocabulary=vocabulary, metric=BITS.name)
+        **start}, vocabulary=vocabulary, metric=BITS.name)
     with training_flags.stopping(run) as check_stop:
       train, valid, test = (text.ids for text in texts.values())
       rows, tests = ptb_word_lm.train(
-          config, (train, valid, test, vocabulary), run, options, metric=BITS,
-          save_secs=FLAGS.save_secs, check_stop=check_stop)
+          config, (train, valid, test, vocabulary), run, options,
+          initial_values, BITS, FLAGS.save_secs, check_stop)
     print(progress.summary(rows, tests, metric=BITS.among(len(vocabulary))),
           flush=True)
 

@@ -315,7 +315,8 @@ def main(argv: Sequence[str]) -> None:
 
 def _train_as_flags_say() -> None:
   config, settings = training_flags.config(
-      configs.OCR, one_layer=True, unused=("num_steps", "embedding_size"))
+      configs.OCR, one_layer=True,
+      unused=("num_steps", "embedding_size", "freeze"))
   data_path = training_flags.data_path(f"the words, {letters.URL}")
   options = training_flags.options(config, static=False)
   splits = read(data_path, FLAGS.split, config.batch_size, FLAGS.seed)

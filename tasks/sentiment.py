@@ -29,7 +29,7 @@ import numpy as np
 from absl import flags
 
 import configs
-from rnn.cli import training_flags
+from rnn.cli import initial_flags, training_flags
 from rnn.errors import SettingError, UserError
 from rnn.layers import cells, seeded
 from rnn.options import Options
@@ -133,7 +133,8 @@ def _parameters(config: configs.Config,
       footprint.Parameters(
           vocab_size * config.input_size, 0, f"{vocab_size:,} words with "
           f"vectors of {config.input_size:,} numbers",
-          "lower --vocab_size or embedding_size"),
+          "lower --vocab_size or embedding_size",
+          footprint.fixed_embedding(config, vocab_size)),
       footprint.layers(cells.CELLS[config.cell], config.input_size,
                        config.layer_sizes)]
 
@@ -239,8 +240,9 @@ def define_flags() -> None:
       "The texts and their labels: a folder with one folder per label, or with "
       "these in train, test and valid; a CSV or TSV table; or the archive of "
       "film reviews, aclImdb_v1.tar.gz.")
-  training_flags.define_embeddings()
-  flags.adopt_module_key_flags(training_flags)  # for --help
+  initial_flags.define_embeddings()
+  for module in training_flags, initial_flags:
+    flags.adopt_module_key_flags(module)  # for --help
   flags.DEFINE_integer("vocab_size", 20000, "The size of the vocabulary: the "
                        "most frequent words of the training texts.",
                        lower_bound=2)
@@ -321,8 +323,7 @@ def _train_as_flags_say() -> None:
   splits, vocabulary = corpus.splits, corpus.vocabulary
   if reading.letters == "any":  # others keep the epochs of published results
     config = _with_epoch_size(config, splits["train"].size)
-  initial_values, embeddings = training_flags.initial_embeddings(
-      vocabulary, config)
+  initial_values, start = initial_flags.initial_values(vocabulary, config)
   print(f"batches by length save {splits['train'].saving():.0%} of the steps "
         "that random ones would take", flush=True)
   run = training_flags.run(
@@ -331,7 +332,7 @@ def _train_as_flags_say() -> None:
           **dataclasses.asdict(reading), "labels": corpus.labels, "data": {
               "path": os.path.abspath(data_path),
               **{name: split.fingerprint for name, split in splits.items()}},
-          "init_embeddings": embeddings},
+          **start},
       vocabulary=vocabulary, metric=ERROR.name)
   matrices: dict[int, np.ndarray] = {}
   with training_flags.stopping(run) as check_stop:

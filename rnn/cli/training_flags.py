@@ -9,17 +9,16 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
 from absl import flags
 
 import configs
 from rnn.errors import UserError
 from rnn.layers import cells, recurrent
 from rnn.options import Options
+from rnn.runs.config_file import START_MAY_CHANGE
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
-from rnn.text import vector_files, word_vectors
-from rnn.text.vocabulary import Words
+from rnn.text import vector_files
 from rnn.tf1 import tf
 from rnn.training import loop, progress, signals
 from rnn.training.metrics import Metric
@@ -75,16 +74,10 @@ def define(data_help: str | None, layers: bool = True,
         recurrent.NEEDS_GPU)
 
 
-def define_embeddings() -> None:
-  """Defines the flags that `initial_embeddings` reads."""
-  flags.DEFINE_string("init_embeddings", None,
-                      "Word vectors to start the embedding with: a .npy file, "
-                      "a text of GloVe or word2vec, or word2vec's binary "
-                      "format; each may be compressed. embedding_size follows "
-                      "the file, unless it is set.")
-  flags.DEFINE_bool("lowercase_vectors", False,
-                    "A word without a vector in --init_embeddings takes that "
-                    "of a word that is the same in lower case.")
+def define_freeze() -> None:
+  """Defines the flag of parameters that stay fixed, which `config` reads."""
+  flags.DEFINE_enum("freeze", None, ["embedding"],
+                    "Keep these parameters as they start.")
 
 
 def define_num_gpus() -> None:
@@ -138,29 +131,6 @@ def options(config: Any, static: bool = True) -> Options:
       "bfloat16" if is_set("use_bfloat16") else "float32")
 
 
-def initial_embeddings(
-    vocabulary: Words, config: configs.Config,
-) -> tuple[dict[str, np.ndarray] | None, dict | None]:
-  """Reads the file that --init_embeddings names.
-
-  Returns:
-    values, fingerprint: the initial values of the model's variables, a dict by
-    name, and their description for config.json; None, None without the flag.
-
-  Raises:
-    UserError: the file cannot be used, or has vectors of another size.
-  """
-  if not FLAGS.init_embeddings:
-    if FLAGS.lowercase_vectors:
-      raise UserError("--lowercase_vectors: has no effect without "
-                      "--init_embeddings; leave it out")
-    return None, None
-  values, fingerprint = word_vectors.initial(
-      FLAGS.init_embeddings, vocabulary.words, config.input_size,
-      config.init_scale, FLAGS.seed, FLAGS.lowercase_vectors)
-  return {"Model/embedding": values}, fingerprint
-
-
 def data_path(advice: str) -> str:
   """Returns the value of --data_path.
 
@@ -177,7 +147,7 @@ def data_path(advice: str) -> str:
 
 def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
            ) -> tuple[_S, dict[str, Any]]:
-  """Applies --config_override to a config.
+  """Applies --config_override and --freeze to a config.
 
   The embedding is as wide as the vectors of --init_embeddings, if the user does
   not set embedding_size.
@@ -195,6 +165,11 @@ def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
     DataError: the vectors cannot be used.
   """
   settings = configs.parse(FLAGS.config_override, type(base))
+  if "freeze" in FLAGS and FLAGS.freeze:
+    if settings.get("freeze", FLAGS.freeze) != FLAGS.freeze:
+      raise configs.ConfigError(f"freeze={settings['freeze']}: --freeze says "
+                                f"{FLAGS.freeze}; leave out one of the two")
+    settings["freeze"] = FLAGS.freeze
   for name in settings:
     if name in unused:
       raise configs.ConfigError(
@@ -237,6 +212,7 @@ def refuse(mode: str, *names: str) -> None:
   """
   for name in ("config_override", "seed", "use_fp16", "use_bfloat16", "fresh",
                "save_secs", "keep", "init_embeddings", "lowercase_vectors",
+               "init_from", "init_checkpoint", "init_average_last", "freeze",
                *names):
     if name in FLAGS and FLAGS[name].present:
       raise UserError(f"--{name}: has no effect with {mode}; leave it out")
@@ -263,7 +239,7 @@ def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
       fresh=FLAGS.fresh, keep=FLAGS.keep,
       # A setting that affects the result changes only if it is named.
       may_change=["model", "overrides", "rnn_mode", "data.path",
-                  "data.*.file", "settings.max_max_epoch",
+                  "data.*.file", *START_MAY_CHANGE, "settings.max_max_epoch",
                   *(f"settings.{name}" for name in settings
                     if name in config.schedule())],
       title=" ".join([name, *(

@@ -25,7 +25,8 @@ _RECORDS: dict[object, type[configs.Settings]] = {
 FORMAT = 2
 # The properties of a run whose config.json is older than the property.
 _OLDER = {"format": 1, "precision": "float32", "tokens": "words",
-          "init_embeddings": None, "task": LANGUAGE_MODEL, "vocabulary": None}
+          "init_embeddings": None, "init_from": None, "task": LANGUAGE_MODEL,
+          "vocabulary": None}
 _OLDER_OF_TASK: dict[object, dict] = {SENTIMENT: {
     "labels": ["negative", "positive"], "letters": "a-z"}}
 # The types of properties, or of one of their parts.
@@ -34,14 +35,18 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "task": (str,), "tokens": (str,), "precision": (str,), "split": (str,),
     "bidirectional": (bool,),
     "rnn_mode": (str, type(None)), "vocabulary": (str, type(None)),
-    "init_embeddings": (dict, type(None)), "labels": (list,),
-    "letters": (str,), "settings": (dict,),
+    "init_embeddings": (dict, type(None)), "init_from": (dict, type(None)),
+    "labels": (list,), "letters": (str,), "settings": (dict,),
     "data": (dict,), "data.path": (str,)}
 _NAMES = {int: "a whole number", str: "a string", dict: "an object",
           bool: "true or false", list: "a list", type(None): "null"}
+# How the user named the origin of a run; its digest tells which it is.
+START_MAY_CHANGE = ("init_from.path", "init_from.checkpoint",
+                    "init_from.average_last")
 # What a resumed run may change. A checkpoint from before the change differs in
 # it from config.json.
 CHANGEABLE = ("model", "overrides", "rnn_mode", "data.path", "data.*.file",
+              *START_MAY_CHANGE,
               "settings.max_max_epoch",
               *(f"settings.{name}" for name in {
                   *configs.Config.schedule(), *configs.Word2Vec.schedule()}))

@@ -66,7 +66,7 @@ def test_a_last_epoch_far_behind_the_best_is_named(run, caplog, last, warns):
     assert model.config.num_steps == 5
   assert [record.getMessage() for record in caplog.records] == [
       f"{run.path}: on validation, epoch 3, the last, is far behind epoch 2, "
-      "the best (105.100 and 100.000; lower is better); --checkpoint=best uses "
+      "the best (105.100 and 100.000; lower is better); checkpoint=best uses "
       "that"] * warns
 
 
