@@ -58,12 +58,13 @@ def main(argv: Sequence[str]) -> None:
         FLAGS.config_override)
     lines = [_title(), *_compare(
         origin, config, origin.vocabulary, "the origin's words",
-        {"from scratch": None, "from the origin": True})]
+        {"from scratch": None, "from the origin": ()})]
     own = reader.read_corpus(FLAGS.text)[1]
     lines += _compare(
         origin, config, own, "the text's own words",
-        {"from scratch": None, "new words as <unk>": True,
-         "new words at random": False})
+        {"from scratch": None, "new words as <unk>": tuple(origins.WORD_AXES),
+         "the same, only their embedding": ("Model/embedding",),
+         "new words at random": ()})
     with open(FLAGS.output, "a") as file:
       file.write("\n".join(lines) + "\n\n")
 
@@ -77,12 +78,13 @@ def _title() -> str:
 
 
 def _compare(origin: Origin, config: configs.Config, vocabulary: Vocabulary,
-             what: str, variants: dict[str, bool | None]) -> list[str]:
+             what: str, variants: dict[str, tuple[str, ...] | None]
+             ) -> list[str]:
   """Trains variants with one vocabulary.
 
   Args:
     what: names the vocabulary.
-    variants: a dict, name -> `from_unk` of `origins.initial_values`; None to
+    variants: a dict, name -> `as_unk` of `origins.initial_values`; None to
       start from scratch.
 
   Returns:
@@ -95,9 +97,9 @@ def _compare(origin: Origin, config: configs.Config, vocabulary: Vocabulary,
                f"{text.unknown / len(text.ids):.2%} in {split}"
                for split, text in texts.items())]
   results = {}
-  for name, from_unk in variants.items():
-    values = None if from_unk is None else origins.initial_values(
-        origin, vocabulary, config.init_scale, FLAGS.seed, from_unk)
+  for name, as_unk in variants.items():
+    values = None if as_unk is None else origins.initial_values(
+        origin, vocabulary, config.init_scale, FLAGS.seed, as_unk)
     train, valid, test = (text.ids for text in texts.values())
     rows, tests = ptb_word_lm.train(
         config, (train, valid, test, vocabulary), options=Options(
