@@ -170,7 +170,7 @@ def test_a_garbled_config_gives_one_line(
 def test_two_processes_cannot_train_in_one_folder(corpus_folder, tmp_path):
   flags = [*long_run_flags(corpus_folder, epochs=40),
            f"--save_path={tmp_path}/run"]
-  with start_script(*flags) as first:
+  with start_script(*flags, cold=True) as first:
     wait_for(first, "speed")
     second = run_script(*flags)
     assert (second.returncode, second.stderr) == (
@@ -179,6 +179,6 @@ def test_two_processes_cannot_train_in_one_folder(corpus_folder, tmp_path):
         "(--save_path)\n")
     assert first.poll() is None
     first.kill()  # its lock vanishes with it
-  with start_script(*flags) as third:
+  with start_script(*flags, cold=True) as third:
     wait_for(third, "speed")
     third.kill()
