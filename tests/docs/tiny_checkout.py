@@ -12,11 +12,13 @@ import itertools
 import os
 import pathlib
 import random
+import shlex
 import shutil
 import sys
 import tarfile
 
 from tests.docs.documents import ROOT
+from tests.helpers import warm_python
 
 # The files that a user copies to try things out.
 _CODE = ["rnn", "trained", "tasks", "data", "benchmarks", "Makefile",
@@ -84,11 +86,12 @@ def make_classic_checkpoint(folder: pathlib.Path) -> list[str]:
 
 
 def _make_environment(folder: pathlib.Path) -> None:
-  """Makes a `.venv` that `make` accepts, around this interpreter."""
+  """Makes a `.venv` that `make` accepts, around a warm interpreter."""
   binaries = folder / ".venv" / "bin"
   binaries.mkdir(parents=True)
   python = binaries / "python"
-  python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+  command = shlex.join(warm_python.command())
+  python.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
   python.chmod(0o755)
   for stamp in ("run.done", "test.done"):
     (folder / ".venv" / stamp).touch()
