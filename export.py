@@ -2,14 +2,14 @@
 
     python export.py --save_path=runs/small --output=exported
 
-The SavedModel works without this suite:
+The SavedModel works without this suite. It is in exported/1, where 1 is the
+version, as TensorFlow Serving expects it:
 
-    model = tf.saved_model.load("exported")
-    result = model.signatures["serving_default"](words=words, **state)
+    model = tf.saved_model.load("exported/1")
+    result = model.signatures["serving_default"](words=words)
 
-`words` is an int32 [batch, steps]. The state of layer l is two float32 arrays
-[batch, H], c_l and h_l; only h_l if the cell is not an LSTM. All are zero at
-the start of a text.
+`words` is an int32 [batch, steps]; a text begins with <eos>. See `export` for
+the other signatures.
 """
 
 from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
@@ -25,6 +25,7 @@ from absl import flags
 from ptb_word_lm import PTBModel
 from rnn import files
 from rnn.errors import UserError
+from rnn.layers import cells
 from rnn.options import Options
 from rnn.runs import checkpoints
 from rnn.tf1 import error_cause, tf
@@ -35,20 +36,32 @@ FLAGS = flags.FLAGS
 
 
 def export(model: TrainedModel, path: str) -> None:
-  """Writes a SavedModel.
+  """Writes a SavedModel, to version 1 in a folder.
 
-  Its signatures take "words" [batch, steps] and the state, and return
-  "next_c_0", "next_h_0" and so on, and
+  Its signatures take "words", an int32 [batch, steps], and return
 
     "serving_default": "log_probs" [batch, steps, V], natural logarithms of the
       probabilities of the next word at each step;
+    "hidden": "hidden" [batch, steps, H], the outputs of the last layer, before
+      the softmax;
+    "stateful": as "serving_default", from a given state;
     "top_k": "top_words" (ids) and "top_log_probs" [batch, steps, k] of the most
-      probable next words; it takes "k" too, an int32 scalar.
+      probable next words, from a given state; it takes "k" too, an int32
+      scalar;
+    "step": as "stateful", for one word of one text. Its shapes are static, with
+      batch and steps 1, and it has no loop, so TensorFlow Lite's built-in ops
+      are enough. It computes in float32, whatever the model's precision.
+
+  The first two start from the zero state of a text's beginning. The others take
+  the state and return the next one. The state of layer l is two float32 arrays
+  [batch, H], c_l and h_l; only h_l if the cell is not an LSTM. The next state
+  is "next_c_0", "next_h_0" and so on.
 
   The asset vocab.txt has one word per line, in order of id.
 
   Args:
-    path: a folder that does not exist, or is empty.
+    path: a folder that does not exist, or is empty. If its name is a number, it
+      is the version itself.
 
   Raises:
     UserError: the folder is not empty, or cannot be written.
@@ -61,11 +74,17 @@ def export(model: TrainedModel, path: str) -> None:
       raise UserError(f"{path}: exists; name a new folder")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with files.atomic_write(path) as partial:
-      _write(model, partial)
+      _write(model, os.path.join(partial, _version(path)))
   except OSError as error:
     raise UserError(f"{error.filename or path}: {error.strerror}") from None
   except tf.errors.OpError as error:
     raise UserError(f"{path}: {error_cause(error)}") from None
+
+
+def _version(path: str) -> str:
+  """Returns the name of the version's folder in the output's folder."""
+  name = os.path.basename(path)
+  return "" if name.isascii() and name.isdecimal() else "1"
 
 
 def _write(model: TrainedModel, path: str) -> None:
@@ -87,27 +106,51 @@ def _write(model: TrainedModel, path: str) -> None:
 
 
 def _build(model: TrainedModel) -> tuple[dict[str, Any], list[tf.Variable]]:
-  """Adds the graph; returns the signatures by name, and the variables."""
+  """Adds the graphs; returns the signatures by name, and the variables."""
   words = tf.placeholder(tf.int32, [None, None], "words")
-  state = state_placeholders(model.config)
   # "dynamic" allows any number of steps, on a machine with or without a GPU.
-  graph = PTBModel(
-      model.config, len(model.vocabulary), tf.transpose(words),
-      tf.transpose(words), state,
-      options=Options("dynamic", precision=model.precision))
-  log_probs = tf.transpose(
-      tf.nn.log_softmax(graph.logits), [1, 0, 2])  # (B, T, V)
+  options = Options("dynamic", precision=model.precision)
+  stateless = _apply(model, words, cells.zero_state(
+      model.config, tf.shape(words)[0]), options)
+  state = state_placeholders(model.config)
+  stateful = _apply(model, words, state, options)
+  word = tf.placeholder(tf.int32, [1, 1], "word")
+  static_state = state_placeholders(model.config, batch_size=1)
+  step = _apply(model, word, static_state, Options("basic"))
+
   k = tf.placeholder(tf.int32, [], "k")
-  top_log_probs, top_words = tf.nn.top_k(log_probs, k)
+  top_log_probs, top_words = tf.nn.top_k(_log_probs(stateful), k)
   inputs = {"words": words} | _by_name("", state)
-  next_state = _by_name("next_", graph.final_state)
-  top = {"top_words": top_words, "top_log_probs": top_log_probs}
+  next_state = _by_name("next_", stateful.final_state)
   signature = tf.saved_model.predict_signature_def
   return {
       "serving_default": signature(
-          inputs, {"log_probs": log_probs} | next_state),
-      "top_k": signature(inputs | {"k": k}, top | next_state),
-  }, graph.variables
+          {"words": words}, {"log_probs": _log_probs(stateless)}),
+      "hidden": signature(
+          {"words": words}, {"hidden": tf.transpose(
+              tf.cast(stateless.outputs, tf.float32), [1, 0, 2])}),
+      "stateful": signature(
+          inputs, {"log_probs": _log_probs(stateful)} | next_state),
+      "top_k": signature(inputs | {"k": k}, {
+          "top_words": top_words, "top_log_probs": top_log_probs} | next_state),
+      "step": signature(
+          {"words": word} | _by_name("", static_state),
+          {"log_probs": _log_probs(step)}
+          | _by_name("next_", step.final_state)),
+  }, stateless.variables
+
+
+def _apply(model: TrainedModel, words: tf.Tensor, state: Any,
+           options: Options) -> PTBModel:
+  """Adds the model of words [B, T] and an initial state to the graph."""
+  words = tf.transpose(words)  # (T, B)
+  return PTBModel(model.config, len(model.vocabulary), words, words, state,
+                  options=options)
+
+
+def _log_probs(graph: PTBModel) -> tf.Tensor:
+  """Returns the logarithms of the probabilities, [B, T, V]."""
+  return tf.transpose(tf.nn.log_softmax(graph.logits), [1, 0, 2])
 
 
 def _by_name(prefix: str, state: Sequence[Any]) -> dict[str, tf.Tensor]:
@@ -120,7 +163,9 @@ def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
   model_flags.define()
   flags.adopt_module_key_flags(model_flags)  # for --help
-  flags.DEFINE_string("output", None, "The folder to write to; a new one.")
+  flags.DEFINE_string("output", None, "The folder to write to, a new one. "
+                      "The model is in its folder 1, unless its name is a "
+                      "number itself, a version.")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -130,7 +175,8 @@ def main(argv: Sequence[str]) -> None:
       raise UserError("--output: name the folder to write to")
     model = model_flags.load()
     export(model, FLAGS.output)
-    print(f"{FLAGS.output}: {model.name}, {len(model.vocabulary):,} words")
+    path = os.path.join(FLAGS.output, _version(os.path.abspath(FLAGS.output)))
+    print(f"{path}: {model.name}, {len(model.vocabulary):,} words")
 
 
 if __name__ == "__main__":

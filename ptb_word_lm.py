@@ -25,17 +25,16 @@ from absl import flags
 
 import configs
 import reader
-from rnn.cli import training_flags
-from rnn.errors import UserError
-from rnn.layers import cells, halves, recurrent, seeded
+from rnn.cli import initial_flags, text_flags, training_flags
+from rnn.layers import cells, halves, recurrent, seeded, stack
 from rnn.layers.softmax import softmax_cross_entropy
 from rnn.options import Options
 from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text.vocabulary import Characters, Vocabulary
-from rnn.tf1 import repeatable_session, tf
-from rnn.training import footprint, loop, progress
+from rnn.tf1 import integer_shapes, tf
+from rnn.training import evaluation, footprint, loop, progress
 from rnn.training.known_words import KnownWords
 from rnn.training.metrics import PERPLEXITY, Metric
 from rnn.training.passes import StreamPass
@@ -67,6 +66,7 @@ class PTBModel(Trainable):
     UserError: it needs more memory than is available.
   """
 
+  @integer_shapes()
   def __init__(self, config: configs.Config, vocab_size: int,
                inputs: tf.Tensor, targets: tf.Tensor,
                initial_state: Any = None, is_training: bool = False,
@@ -95,7 +95,7 @@ class PTBModel(Trainable):
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
       embedding, layers, (weights, bias) = _add_parameters(
           parameters, config, vocab_size, options.precision)
-    masks = _dropout_masks(config, tf.shape(inputs), options.seed, step
+    masks = stack.dropout_masks(config, tf.shape(inputs), options.seed, step
                            ) if is_training and config.keep_prob < 1 else []
     layer = cells.CELLS[config.cell].layer(options.rnn_mode)
 
@@ -104,7 +104,7 @@ class PTBModel(Trainable):
       """Runs [t, B] words: outputs [t, B, H], losses [t, B], next state."""
       # Where an input is NO_TARGET any word will do: its loss does not count.
       embedded = tf.gather(embedding, tf.maximum(inputs, 0))  # (t, B, E)
-      outputs, state = _run_layers(
+      outputs, state = stack.run(
           tf.cast(embedded, options.precision), state, layers, masks, layer)
       return outputs, _cross_entropy(outputs, targets, weights, bias), state
 
@@ -149,37 +149,12 @@ def _add_parameters(
       tf.cast(weights.read_value(), precision), bias.read_value())
 
 
-def _dropout_masks(config: configs.Config, shape: tf.Tensor, seed: int,
-                   step: tf.Tensor | None) -> list[tf.Tensor]:
-  """Returns L + 1 masks: for the embedding and for each layer's outputs.
-
-  They are [T, B, size], of 0 and 1 / keep_prob. Recurrent connections have no
-  dropout.
-  """
-  if step is None:
-    step = tf.train.get_or_create_global_step().read_value()
-  return seeded.dropout_masks(
-      shape, (config.input_size, *config.layer_sizes), config.keep_prob, seed,
-      step)
-
-
-def _run_layers(inputs: tf.Tensor, state: Any, parameters: Sequence,
-                masks: Sequence[tf.Tensor], layer: cells.Layer
-                ) -> tuple[tf.Tensor, tuple]:
-  """Applies dropout and all layers: [T, B, I] -> [T, B, H], final states."""
-  def dropout(x: tf.Tensor, site: int) -> tf.Tensor:
-    if not masks:
-      return x
-    # In float32, because 16 bits would round 1 / keep_prob.
-    return tf.cast(tf.cast(x, tf.float32) * masks[site], x.dtype)
-
-  x, final_state = dropout(inputs, 0), []
-  for i, (before, weights) in enumerate(
-      zip(state, parameters, strict=True), 1):
-    outputs, after = layer(x, before, *weights)
-    final_state.append(after)
-    x = dropout(outputs, i)
-  return x, tuple(final_state)
+def model_variables(config: configs.Config,
+                    vocab_size: int) -> list[tf.Variable]:
+  """Returns the variables of a PTBModel, for their names and shapes."""
+  with tf.Graph().as_default():
+    word = tf.zeros([1, 1], tf.int32)
+    return PTBModel(config, vocab_size, word, word).variables
 
 
 def _cross_entropy(outputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor,
@@ -258,11 +233,12 @@ def train(config: configs.Config, corpus: reader.RawData,
 
   return loop.run_training(
       make_passes, config.max_max_epoch, metric.among(len(vocabulary)), run,
-      save_secs, check_stop, at_end=known.measure if known else loop.no_hook)
+      save_secs, check_stop, at_end=known.measure if known else loop.no_hook,
+      early_stop=config.early_stop)
 
 
 def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
-             rnn_mode: str | None = None
+             rnn_mode: str | None = None, metric: Metric = PERPLEXITY
              ) -> dict[Checkpoint, dict[str, float]]:
   """Evaluates the newest and the best checkpoint of a run.
 
@@ -271,9 +247,10 @@ def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
     texts: a dict, name -> word ids. "valid" is read in the config's batch_size
       streams, as in training; any other text as one stream.
     rnn_mode: see `options.Options`.
+    metric: see `evaluation.evaluate`.
 
   Returns:
-    A dict, Checkpoint -> {name -> perplexity}, the newest first.
+    See `evaluation.evaluate`.
 
   Raises:
     DataError: a text is too short.
@@ -282,61 +259,41 @@ def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
   settings, vocab_size = run.settings(), len(run.vocabulary())
   config = settings.config
   one_stream = dataclasses.replace(config, batch_size=1)
+  options = Options(rnn_mode, precision=settings.precision)
   halves.set_threads(config)
-  with tf.Graph().as_default(), repeatable_session() as session:
-    passes = {
-        name: stream_pass(
-            name.capitalize(), config if name == "valid" else one_stream,
-            vocab_size, ids,
-            options=Options(rnn_mode, precision=settings.precision))
-        for name, ids in texts.items()}
-    session.run(tf.local_variables_initializer())
-    for split_pass in passes.values():
-      split_pass.load(session)
-    restored = run.restore(session, tf.trainable_variables())
-    if not restored:
-      raise RunError(f"{run.path}: has no checkpoint yet")
-    results: dict[Checkpoint, dict[str, float]] = {}
-    newest, best = restored[0], run.best()
-    for checkpoint in newest, best:
-      if not checkpoint or checkpoint.step in [c.step for c in results]:
-        continue
-      if checkpoint is best and not loop.load_best(
-          session, tf.trainable_variables(), run, best):
-        continue
-      print(f"{checkpoint.path}:")
-      results[checkpoint] = {}
-      for name, split_pass in passes.items():
-        result = progress.run_with_progress(
-            session, name.capitalize(), split_pass)
-        results[checkpoint][name] = result.perplexity
-        print(f"{name.capitalize()} Perplexity: {result.perplexity:.3f}",
-              flush=True)
-    return results
+
+  def make_passes() -> dict[str, StreamPass]:
+    return {name: stream_pass(
+        name.capitalize(), config if name == "valid" else one_stream,
+        vocab_size, ids, options=options) for name, ids in texts.items()}
+
+  return evaluation.evaluate(run, make_passes, metric)
 
 
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
-  flags.DEFINE_enum("mode", "train", ["train", "eval"],
-                    "Train and test, or only evaluate the run at --save_path.")
   flags.DEFINE_enum("model", "small", list(configs.CONFIGS),
                     "The config to train.")
   training_flags.define(
       "A folder with train.txt, valid.txt and test.txt; or one text (a file, a "
       "folder, a pattern), which is split in order, 80/10/10. By default the "
       "bundled corpus. --mode=eval reads one text as a whole; by default the "
-      "texts that the run was trained on.")
-  training_flags.define_encoding()
-  training_flags.define_vocabulary()
-  training_flags.define_embeddings()
+      "texts that the run was trained on.", mode=True)
+  text_flags.define_encoding()
+  text_flags.define_vocabulary()
+  initial_flags.define_embeddings()
+  initial_flags.define_origin()
   training_flags.define_precision()
-  flags.adopt_module_key_flags(training_flags)  # for --help
+  training_flags.define_num_gpus()
+  for module in training_flags, text_flags, initial_flags:
+    flags.adopt_module_key_flags(module)  # for --help
 
 
 def main(argv: Sequence[str]) -> None:
   """Trains and tests, or evaluates, as the flags say."""
   with scripts.error_lines(argv[0], out_of_memory=(
       "out of memory; lower hidden_size or batch_size x num_steps")):
+    training_flags.hide_gpus()
     if FLAGS.mode == "eval":
       _evaluate_as_flags_say()
     else:
@@ -344,23 +301,24 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _train_as_flags_say() -> None:
-  config, settings = training_flags.config(configs.CONFIGS[FLAGS.model])
+  origin = initial_flags.origin("words", model_variables)
+  name = initial_flags.model(origin)
+  config, settings = initial_flags.config(configs.CONFIGS[name], origin)
   data_path = BUNDLED_CORPUS if FLAGS.data_path is None else FLAGS.data_path
-  choice = training_flags.vocabulary_choice()
+  choice = initial_flags.vocabulary_choice(origin)
   saved = FLAGS.save_path and RunDirectory(FLAGS.save_path).corpus(
       data_path, FLAGS.encoding, choice)
   texts, vocabulary = saved or reader.read_corpus(
       data_path, FLAGS.encoding, choice)
   options = training_flags.options(config)
-  initial_values, embeddings = training_flags.initial_embeddings(
-      vocabulary, config)
+  initial_values, start = initial_flags.initial_values(
+      vocabulary, config, origin)
   known = KnownWords(texts, vocabulary)
-  published = configs.PUBLISHED.get(FLAGS.model, {})
+  published = configs.PUBLISHED.get(name, {})
   run = training_flags.run(
-      FLAGS.model, config, settings, {
+      name, config, settings, {
           "rnn_mode": options.rnn_mode, "precision": options.precision,
-          **training_flags.describe_corpus(data_path, texts, choice),
-          "init_embeddings": embeddings},
+          **text_flags.describe_corpus(data_path, texts, choice), **start},
       vocabulary=vocabulary,
       reference=next(((name, figures[1]) for name, figures
                       in published.items()), None),
@@ -376,10 +334,7 @@ def _train_as_flags_say() -> None:
 
 
 def _evaluate_as_flags_say() -> None:
-  if not FLAGS.save_path:
-    raise UserError("--mode=eval needs --save_path, the folder of the run")
-  training_flags.refuse("--mode=eval", "model")
-  run = RunDirectory(FLAGS.save_path)
+  run = training_flags.finished_run("--mode=eval", "model")
   data_path, encoding = FLAGS.data_path, FLAGS.encoding
   if data_path is None:
     settings = run.settings()
@@ -389,10 +344,9 @@ def _evaluate_as_flags_say() -> None:
       vocabulary, Characters):
     raise RunError(f"{run.path}: does not hold a word model; to score text "
                    "with a character model, use score.py")
-  results = evaluate(run, reader.read_held_out(
+  evaluate(run, reader.read_held_out(
       data_path, vocabulary, encoding, whole=FLAGS.data_path is not None),
       FLAGS.rnn_mode)
-  print(progress.by_checkpoint(results))
 
 
 if __name__ == "__main__":

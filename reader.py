@@ -30,7 +30,8 @@ from rnn.text.numbering import (  # noqa: F401
   unlearned,
   warn_of_unlearned,
 )
-from rnn.text.vocabulary import (  # noqa: F401 (for notebooks)
+from rnn.text.producer import ptb_producer  # noqa: F401 (for notebooks)
+from rnn.text.vocabulary import (  # noqa: F401
   EOS,
   UNK,
   VOCABULARIES,

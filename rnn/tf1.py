@@ -63,10 +63,29 @@ def repeatable_session() -> tf.Session:
   a sum starts from whichever term can lend its memory, which differs from run
   to run, and so does the last bit.
   """
-  config = tf.ConfigProto()
+  # A session by itself would also use GPUs that are hidden from TensorFlow.
+  config = tf.ConfigProto(
+      device_count={"GPU": len(tf.config.get_visible_devices("GPU"))})
   rewriting = config.graph_options.rewrite_options
   rewriting.arithmetic_optimization = rewriting.OFF
   return tf.Session(config=config)
+
+
+@contextlib.contextmanager
+def integer_shapes() -> Iterator[None]:
+  """A context in which the entries of static shapes are int or None.
+
+  Many notebooks of TensorFlow 1.x start with `tf.disable_v2_behavior()`, which
+  makes them Dimension objects. They are again after this context.
+  """
+  if isinstance(tf.TensorShape([1])[0], int):
+    yield
+    return
+  tf.enable_v2_tensorshape()
+  try:
+    yield
+  finally:
+    tf.disable_v2_tensorshape()
 
 
 def on_host() -> contextlib.AbstractContextManager:

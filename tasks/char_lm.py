@@ -12,17 +12,24 @@ differs. The text may be
     has the rule by which a single text is split into train, valid and test
     the Penn Treebank as characters: a folder with ptb.char.train.txt,
     ptb.char.valid.txt and ptb.char.test.txt
+
+An epoch is 200 windows of 100 streams x 50 characters. If the training text has
+fewer characters than these 1,000,000, the epoch follows the text: it is one
+pass, in as many streams as make 200 windows of the text, but at least 2. Then
+training also ends after 3 epochs without improvement on validation. See
+`settings_for`.
 """
 
 from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 
+import contextlib
 import csv
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import IO
 
 from absl import flags
@@ -30,8 +37,10 @@ from absl import flags
 import configs
 import ptb_word_lm
 import reader
-from rnn.cli import training_flags
+from rnn.cli import initial_flags, text_flags, training_flags
 from rnn.errors import DataError
+from rnn.runs.checkpoints import RunError
+from rnn.runs.directory import RunDirectory
 from rnn.text import corpora, sources, splitting
 from rnn.text.vocabulary import EOS, Characters, Choice, Vocabulary
 from rnn.training import progress
@@ -43,6 +52,8 @@ BITS = Metric(
     "bits_per_character",
     lambda sums: sums["nats"] / sums["targets"] / math.log(2), "characters")
 
+_MIN_STREAMS = 2
+_PATIENCE = 3  # epochs
 _PTB = "ptb.char.{}.txt"
 _MAX_LINE = 10_000  # characters; a longer line is read as several
 _MAX_ROW = 1_000_000  # characters
@@ -63,8 +74,7 @@ def read_corpus(data_path: str, encoding: str | None = None,
     choice: how to choose the vocabulary.
 
   Returns:
-    texts, vocabulary: a dict, split -> Text, and the Characters of the training
-    text.
+    texts, vocabulary: a dict, split -> Text, and the Characters.
 
   Raises:
     DataError: a file does not exist, is empty, not UTF-8, or damaged; or the
@@ -184,38 +194,96 @@ def _number_characters(lines: Iterable[str],
 # Main. The model and its training come from ptb_word_lm.
 
 
+def settings_for(num_characters: int,
+                 num_steps: int = configs.CHAR_LM.num_steps
+                 ) -> dict[str, int]:
+  """Returns the settings by which the default epoch follows the text.
+
+  A window of 100 streams would hold all of a tiny text. So few and large steps
+  per pass learn slowly, and an epoch of 200 windows is many passes: a text of
+  6,000 characters overfits in the first epoch. Fewer streams give a short text
+  as many steps per pass as a long one has.
+
+      5,800 characters   -> 2 streams, 57 windows
+      571,000 characters -> 57 streams, 200 windows
+
+  Args:
+    num_characters: of the training text.
+    num_steps: T, characters per window and stream.
+
+  Returns:
+    A dict, name -> value; empty if the text is long enough for the config.
+  """
+  config = configs.CHAR_LM
+  streams = num_characters // (config.epoch_size * num_steps)
+  if streams >= config.batch_size:
+    return {}
+  return {"batch_size": max(streams, _MIN_STREAMS), "epoch_size": 0,
+          "early_stop": _PATIENCE}
+
+
+def _follow_text(config: configs.Config, named: Container[str],
+                 num_characters: int) -> configs.Config:
+  """Applies `settings_for` to the settings that --config_override leaves open.
+
+  A run at --save_path that began before there was this rule keeps its settings.
+  """
+  settings = {name: value for name, value
+              in settings_for(num_characters, config.num_steps).items()
+              if name not in named}
+  if FLAGS.save_path:
+    with contextlib.suppress(RunError):  # there is no run yet
+      there = RunDirectory(FLAGS.save_path).settings().config
+      if all(getattr(there, name) == getattr(config, name)
+             for name in settings):
+        return config
+  if settings:
+    print(f"the epoch follows the text of {num_characters:,} characters: "
+          + ", ".join(f"{name}={value}" for name, value in settings.items()),
+          flush=True)
+  return configs.override(config, settings)
+
+
+
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
   training_flags.define(
       "The text: a file, which may be compressed, and may be a table of arXiv "
       "papers; or a folder with train.txt, valid.txt and test.txt.")
-  training_flags.define_encoding()
-  training_flags.define_vocabulary()
+  text_flags.define_encoding()
+  text_flags.define_vocabulary()
+  initial_flags.define_origin()
+  training_flags.define_freeze()
   training_flags.define_precision()
-  flags.adopt_module_key_flags(training_flags)  # for --help
+  for module in training_flags, text_flags, initial_flags:
+    flags.adopt_module_key_flags(module)  # for --help
 
 
 def main(argv: Sequence[str]) -> None:
   """Trains and tests as the flags say."""
   with scripts.error_lines(argv[0]):
-    config, settings = training_flags.config(configs.CHAR_LM)
+    origin = initial_flags.origin("characters", ptb_word_lm.model_variables)
+    config, settings = initial_flags.config(configs.CHAR_LM, origin)
     data_path = training_flags.data_path(
         "a text, or cs.NE.tsv.xz from https://github.com/staeiou/arxiv_archive "
         "(processed_data/DATE/per_category)")
     options = training_flags.options(config)
-    choice = training_flags.vocabulary_choice(Characters)
+    choice = initial_flags.vocabulary_choice(origin, Characters)
     texts, vocabulary = read_corpus(data_path, FLAGS.encoding, choice)
+    config = _follow_text(config, settings, len(texts["train"].ids))
+    initial_values, start = initial_flags.initial_values(
+        vocabulary, config, origin)
     known = KnownWords(texts, vocabulary, BITS)
     run = training_flags.run("char_lm", config, settings, {
         "rnn_mode": options.rnn_mode, "precision": options.precision,
         "tokens": "characters",
-        **training_flags.describe_corpus(data_path, texts, choice)},
+        **text_flags.describe_corpus(data_path, texts, choice), **start},
         vocabulary=vocabulary, metric=BITS.name)
     with training_flags.stopping(run) as check_stop:
       train, valid, test = (text.ids for text in texts.values())
       rows, tests = ptb_word_lm.train(
-          config, (train, valid, test, vocabulary), run, options, metric=BITS,
-          save_secs=FLAGS.save_secs, check_stop=check_stop, known=known)
+          config, (train, valid, test, vocabulary), run, options,
+          initial_values, BITS, FLAGS.save_secs, check_stop, known=known)
     print(progress.summary(rows, tests, known.rows(),
                            BITS.among(len(vocabulary))), flush=True)
 

@@ -40,6 +40,7 @@ _SPACE = 12  # between columns, and around all of them
 _LINE = HEIGHT + 25  # from word to word; text above and below needs the room
 _SCALE, _DPI = 3, 150
 _TITLE_INCHES = 0.4
+_NOTE = "The data lack the first letter of each word."
 _PAPER = 0.06  # the gray of the paper; ink is 1
 _RIGHT, _WRONG, _TRUTH = "#6a6a6a", "#c0392b", "#1f5fa8"
 
@@ -70,15 +71,32 @@ def read_words(
     DataError: the file does not exist, is empty, damaged, or has an invalid
       line; or the temporary files cannot be written.
   """
+  if not os.path.exists(path):
+    raise DataError(f"{path}: no such file; download {URL}, and name it")
   folds = bytearray()
   with files.temporary_file() as images, files.temporary_file() as letters:
     pixels = ragged.Writer(images, np.uint8, PIXELS)
     labels = ragged.Writer(letters, np.uint8)
-    for word in _words(path):
+    for word in _words(lines_of(path), path, f"download {URL} again"):
       pixels.append(np.stack([letter.pixels for letter in word]))
       labels.append(np.array([letter.letter for letter in word], np.uint8))
       folds.append(word[0].fold)
     return pixels.finish(), labels.finish(), np.frombuffer(folds, np.uint8)
+
+
+def read_images(lines: Iterable[str], name: str) -> Iterator[np.ndarray]:
+  """Generates the images of words, uint8 [n, 128] of 0 and 1 each.
+
+  Args:
+    lines: as in `letter.data`. The letters and the folds are not read, so they
+      may be anything.
+    name: the file, for error messages.
+
+  Raises:
+    DataError: there is no line, or an invalid one.
+  """
+  for word in _words(lines, name, "correct it", labeled=False):
+    yield np.stack([letter.pixels for letter in word])
 
 
 def random_split(num_words: int, share: float = 0.66,
@@ -179,6 +197,7 @@ def draw_page(words: Sequence[ReadWord], path: str,
 
   The predicted letter is below each image. A wrong one is red, and the right
   one is above the image. The title ends with the counts of words and letters.
+  A note says why the words lack their first letters.
   """
   from matplotlib import figure  # slow, so only when it is needed
 
@@ -210,6 +229,8 @@ def draw_page(words: Sequence[ReadWord], path: str,
                f"{title + ': ' if title else ''}{len(words)} words, "
                f"{wrong} of {total} letters wrong (red, the right one above)",
                va="center", fontsize=11)
+  picture.text(1 - _SPACE / page.shape[1], 1 - _TITLE_INCHES / height / 2,
+               _NOTE, va="center", ha="right", fontsize=9, color=_RIGHT)
   picture.savefig(path, format="png")
 
 
@@ -225,41 +246,42 @@ def _write_letter(axes: Any, x: float, top: int, truth: int,
               fontsize=9, color=_TRUTH)
 
 
-def _words(path: str) -> Iterator[list[_Letter]]:
-  """Generates the words of a file."""
+def _words(lines: Iterable[str], name: str, advice: str,
+           labeled: bool = True) -> Iterator[list[_Letter]]:
+  """Generates the words of a file; name, advice: for error messages."""
   word: list[_Letter] = []
   number = 0
-  for number, line in enumerate(_lines(path), 1):
+  for number, line in enumerate(lines, 1):
     try:
-      letter = _parse(line)
+      letter = _parse(line, labeled)
       if word:
         _check_follows(word[-1], letter)
+      if len(word) == _MAX_WORD:
+        raise ValueError(f"a word of more than {_MAX_WORD:,} letters")
     except ValueError as error:
-      raise DataError(f"{path}: line {number}: {error}; download {URL} again"
-                      ) from None
+      raise DataError(f"{name}: line {number}: {error}; {advice}") from None
     word.append(letter)
-    if len(word) > _MAX_WORD:
-      raise DataError(f"{path}: line {number}: a word of more than "
-                      f"{_MAX_WORD:,} letters; download {URL} again")
     if letter.next_id == -1:
       yield word
       word = []
   if word or not number:
     what = (f"truncated in line {number}, within a word" if word
             else "the file is empty")
-    raise DataError(f"{path}: {what}; download {URL} again")
+    raise DataError(f"{name}: {what}; {advice}")
 
 
-def _lines(path: str) -> Iterator[str]:
-  """Generates the lines of a file. A line that is far too long is cut."""
-  if not os.path.exists(path):
-    raise DataError(f"{path}: no such file; download {URL}, and name it")
+def lines_of(path: str) -> Iterator[str]:
+  """Generates the lines of a file. A line that is far too long is cut.
+
+  Raises:
+    DataError: the file does not exist, or is damaged.
+  """
   with files.open_binary(path) as file:
     while line := file.readline(_MAX_LINE):
       yield line.decode("ascii", "backslashreplace")
 
 
-def _parse(line: str) -> _Letter:
+def _parse(line: str, labeled: bool) -> _Letter:
   """Reads a line; raises a ValueError that says what is wrong with it."""
   fields = line.rstrip("\r\n").removesuffix("\t").split("\t")
   if len(fields) != _FIELDS:
@@ -270,6 +292,8 @@ def _parse(line: str) -> _Letter:
   except ValueError:
     raise ValueError(f"the ids {letter_id!r} and {next_id!r} are not both "
                      "numbers") from None
+  if not labeled:
+    letter, fold = LETTERS[0], "0"
   if len(letter) != 1 or letter not in LETTERS:
     raise ValueError(f"the letter {letter!r} is not one of a-z")
   if fold not in map(str, range(_FOLDS)):

@@ -1,19 +1,27 @@
 """Reads handwriting: a recurrent network labels the letters of a word.
 
-    python -m tasks.ocr --data_path=letter.data.gz --bidirectional
+    python -m tasks.ocr --data_path=letter.data.gz --bidirectional \
+        --save_path=runs/ocr
+    python -m tasks.ocr --save_path=runs/ocr --predict --input=a.png,b.png
 
 The data are the images of 6,877 words of up to 14 letters, by Kassel and
 Taskar: https://ai.stanford.edu/~btaskar/ocr/letter.data.gz
 A tenth of the training words is held out for validation.
 """
 
+if not __package__:
+  import by_path  # type: ignore[import-not-found] # noqa: F401
+
 from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 
 import functools
+import io
+import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from absl import flags
@@ -21,21 +29,23 @@ from absl import flags
 import configs
 from rnn import files
 from rnn.cli import training_flags
-from rnn.errors import DataError
+from rnn.errors import DataError, UserError
 from rnn.layers import cells, recurrent, seeded
 from rnn.layers.softmax import softmax_cross_entropy
 from rnn.options import Options
+from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.tf1 import repeatable_session, tf
-from rnn.training import footprint, loop, passes, progress
+from rnn.training import evaluation, footprint, passes
 from rnn.training.metrics import Metric
 from rnn.training.trainable import Trainable
-from tasks import letters, ragged
+from tasks import letter_images, letters, ragged
 
 FLAGS = flags.FLAGS
 LETTER_ERROR = Metric(
     "letter_error", lambda sums: 100 * sums["errors"] / sums["targets"],
     "letters")
+TASK = "handwriting"
 
 # A function of the folds and the seed for each --split. It returns the indices
 # of the words to train on and to test on: 66 % at random, or the folds of
@@ -48,6 +58,7 @@ SPLITS: dict[str, Callable[[np.ndarray, int],
 }
 _VALID = 10  # one training word in ten is held out
 _PAGE_WORDS = 48
+_AT_ONCE = 100  # words that are read together
 
 
 # Data
@@ -90,7 +101,7 @@ class OCRModel(Trainable):
   """The graph of one batch: images of letters in, their labels out.
 
   Attributes:
-    logits: [T, B, 26].
+    logits, probs: [T, B, 26].
     predicted: [T, B], the most probable letter at each position.
     losses: [T, B], the cross entropy of each letter in nats; 0 past the end of
       a word.
@@ -144,6 +155,7 @@ class OCRModel(Trainable):
     rows = tf.reshape(outputs, [-1, width])  # (T*B, width)
     self.logits = tf.reshape(
         rows @ softmax_w + softmax_b, [*tf.unstack(shape), -1])  # (T, B, 26)
+    self.probs = tf.nn.softmax(self.logits)
     self.losses = tf.where_v2(live, tf.reshape(softmax_cross_entropy(
         rows, softmax_w.read_value(), softmax_b.read_value(),
         tf.reshape(labels, [-1])), shape), 0.0)
@@ -164,51 +176,106 @@ class OCRModel(Trainable):
 def make_passes(config: configs.Config, splits: Mapping[str, letters.Batches],
                 bidirectional: bool = False, options: Options = Options()
                 ) -> list[passes.BatchPass]:
-  """Adds the passes over "train", "valid" and "test" to the default graph.
+  """Adds a pass over each split to the default graph.
 
   Args:
-    splits: as `read` returns them.
+    splits: as `read` returns them, or some of them.
     bidirectional, options: see `OCRModel`.
 
   Raises:
     UserError: the model needs more memory than is available.
   """
-  cell = cells.CELLS[config.cell]
+  largest = max(split.largest for split in splits.values())
   footprint.check(
-      [footprint.layers(cell, letters.PIXELS, config.layer_sizes,
-                        times=1 + bidirectional)],
-      [footprint.batch(config, letters.PIXELS, splits["train"].largest,
-                       times=1 + bidirectional)], config.optimizer)
+      [_parameters(config, bidirectional)],
+      [footprint.batch(config, letters.PIXELS, largest,
+                       times=1 + bidirectional)],
+      config.optimizer if "train" in splits else None)
   make_model = functools.partial(
       OCRModel, config, bidirectional=bidirectional, options=options)
   return passes.batch_passes(config, splits, make_model)
 
 
-def draw_page(run: RunDirectory, config: configs.Config,
-              words: letters.Batches, path: str, bidirectional: bool = False,
-              options: Options = Options()) -> None:
-  """Draws words from all over a split, as the best model of a run reads them.
+def _parameters(config: configs.Config,
+                bidirectional: bool) -> footprint.Parameters:
+  """Returns the parameters of an OCRModel, except for its softmax."""
+  return footprint.layers(cells.CELLS[config.cell], letters.PIXELS,
+                          config.layer_sizes, times=1 + bidirectional)
+
+
+def evaluate(run: RunDirectory, data_path: str | None = None,
+             rnn_mode: str | None = None) -> None:
+  """Evaluates a run on its words to validate and test on; prints figures.
 
   Args:
-    bidirectional, options: see `OCRModel`.
+    data_path: the file of the words; by default the path in the run.
 
   Raises:
-    RunError: no checkpoint is readable.
+    DataError: as in `read`.
+    RunError: this is no run of handwriting, no checkpoint is readable, or the
+      words are not those of the run.
+  """
+  settings, split = run.settings(TASK), run.stored("split")
+  if split not in SPLITS:
+    raise RunError(f"{run.path}: config.json has split={split:.99}, which is "
+                   "none of " + ", ".join(SPLITS) + "; restore it from a copy")
+  path = settings.data_path if data_path is None else data_path
+  splits = read(path, split, settings.config.batch_size, run.stored("seed"))
+  del splits["train"]
+  run.check_data(path, {
+      name: words.fingerprint for name, words in splits.items()})
+  bidirectional = run.stored("bidirectional")
+  evaluation.evaluate(run, lambda: dict(zip(splits, make_passes(
+      settings.config, splits, bidirectional, Options(rnn_mode)),
+                                            strict=True)), LETTER_ERROR)
+
+
+def predict(run: RunDirectory, words: Iterable[np.ndarray],
+            rnn_mode: str | None = None,
+            at_once: int = _AT_ONCE) -> Iterator[np.ndarray]:
+  """Reads words with the best model of a run.
+
+  Args:
+    words: the images, uint8 [n, 128] of 0 and 1 per word.
+    at_once: the number of words to take before the first answer.
+
+  Yields:
+    For each word the probabilities [n, 26] of the letters.
+
+  Raises:
+    RunError: this is no run of handwriting, or no checkpoint is readable.
+    UserError: the model needs more memory than is available.
+  """
+  config = run.settings(TASK).config
+  bidirectional = run.stored("bidirectional")
+  footprint.check([_parameters(config, bidirectional)], [])
+  with tf.Graph().as_default(), repeatable_session() as session:
+    pixels, labels, lengths = (
+        tf.placeholder(*spec) for spec in letters.Batches.inputs)
+    model = OCRModel(config, pixels, labels, lengths, bidirectional,
+                     options=Options(rnn_mode))
+    run.restore_best(session, model.variables)
+    words = iter(words)
+    while chunk := list(itertools.islice(words, at_once)):
+      images, sizes = ragged.padded(chunk)
+      probs = session.run(model.probs, {
+          pixels: images, labels: np.zeros(images.shape[:2]), lengths: sizes})
+      yield from (probs[:size, i] for i, size in enumerate(sizes))
+
+
+def draw_page(run: RunDirectory, words: letters.Batches, path: str,
+              rnn_mode: str | None = None) -> None:
+  """Draws words from all over a split, as the best model of a run reads them.
+
+  Raises:
+    RunError: as in `predict`.
   """
   page = [words.word(number) for number in np.unique(np.linspace(
       0, len(words) - 1, _PAGE_WORDS, dtype=int))]
-  pixels, lengths = ragged.padded([image for image, _ in page])
-  with tf.Graph().as_default(), repeatable_session() as session:
-    inputs = pixels_in, labels_in, lengths_in = [
-        tf.placeholder(*spec) for spec in words.inputs]
-    model = OCRModel(config, pixels_in, labels_in, lengths_in, bidirectional,
-                     options=options)
-    run.restore_best(session, model.variables)
-    predicted = session.run(model.predicted, dict(zip(
-        inputs, (pixels, np.zeros(pixels.shape[:2]), lengths), strict=True)))
-  letters.draw_page(
-      [(image, label, predicted[:len(label), column])
-       for column, (image, label) in enumerate(page)], path, "test words")
+  predicted = [probs.argmax(1) for probs in predict(
+      run, (image for image, _ in page), rnn_mode)]
+  letters.draw_page([(*word, read) for word, read in zip(
+      page, predicted, strict=True)], path, "test words")
 
 
 # Main
@@ -216,41 +283,90 @@ def draw_page(run: RunDirectory, config: configs.Config,
 
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
-  training_flags.define("The file of the words, letter.data.gz.")
+  training_flags.define("The file of the words, letter.data.gz.", mode=True)
   flags.adopt_module_key_flags(training_flags)  # for --help
   flags.DEFINE_bool("bidirectional", False,
                     "Read words from both ends, with one layer each.")
   flags.DEFINE_enum("split", "random", list(SPLITS),
                     "The words to train on: 66 % at random, fold 0, or folds "
                     "1 to 9. The others are tested on.")
+  flags.DEFINE_bool("predict", False, "Read words with the run at --save_path, "
+                    "and print each with its probability, and that of each "
+                    "letter.")
+  flags.DEFINE_list("input", None, "The words for --predict: a file of lines "
+                    "like those of letter.data; or one word, as a folder of "
+                    "PNG images of its letters, or a list of such images. By "
+                    "default, lines from standard input.")
 
 
 def main(argv: Sequence[str]) -> None:
-  """Trains and tests as the flags say."""
-  with scripts.error_lines(argv[0]):
-    config, settings = training_flags.config(
-        configs.OCR, one_layer=True, unused=("num_steps", "embedding_size"))
-    data_path = training_flags.data_path(f"the words, {letters.URL}")
-    options = training_flags.options(config, static=False)
-    splits = read(data_path, FLAGS.split, config.batch_size, FLAGS.seed)
-    run = training_flags.run("ocr", config, settings, {
-        "task": "handwriting", "bidirectional": FLAGS.bidirectional,
-        "rnn_mode": options.rnn_mode, "split": FLAGS.split, "data": {
-            "path": os.path.abspath(data_path),
-            **{name: words.fingerprint for name, words in splits.items()}},
-    }, metric=LETTER_ERROR.name)
-    with training_flags.stopping(run) as check_stop:
-      rows, tests = loop.run_training(
-          functools.partial(make_passes, config, splits, FLAGS.bidirectional,
-                            options),
-          config.max_max_epoch, LETTER_ERROR, run, FLAGS.save_secs, check_stop)
-    print(progress.summary(rows, tests, metric=LETTER_ERROR), flush=True)
-    if run:
-      path = os.path.join(run.path, "page.png")
-      with run.adding(), files.atomic_write(path) as partial:
-        draw_page(RunDirectory(run.path), config, splits["test"], partial,
-                  FLAGS.bidirectional, options)
-      print(f"{path}: test words as they were read", flush=True)
+  """Trains and tests, evaluates, or reads words, as the flags say."""
+  with scripts.error_lines(argv[0], stdout_is_data=FLAGS.predict):
+    if FLAGS.predict:
+      _predict_as_flags_say()
+    elif FLAGS.input is not None:
+      raise UserError("--input: has no effect without --predict; add that")
+    elif FLAGS.mode == "eval":
+      run = training_flags.finished_run("--mode=eval", "bidirectional", "split")
+      evaluate(run, FLAGS.data_path, FLAGS.rnn_mode)
+    else:
+      _train_as_flags_say()
+
+
+def _train_as_flags_say() -> None:
+  config, settings = training_flags.config(
+      configs.OCR, one_layer=True,
+      unused=("num_steps", "embedding_size", "freeze"))
+  data_path = training_flags.data_path(f"the words, {letters.URL}")
+  options = training_flags.options(config, static=False)
+  splits = read(data_path, FLAGS.split, config.batch_size, FLAGS.seed)
+  run, _ = training_flags.train(
+      "ocr", config, settings, {
+          "task": TASK, "bidirectional": FLAGS.bidirectional,
+          "rnn_mode": options.rnn_mode, "split": FLAGS.split, "data": {
+              "path": os.path.abspath(data_path),
+              **{name: words.fingerprint for name, words in splits.items()}}},
+      functools.partial(make_passes, config, splits, FLAGS.bidirectional,
+                        options), LETTER_ERROR)
+  if run:
+    path = os.path.join(run.path, "page.png")
+    with run.adding(), files.atomic_write(path) as partial:
+      draw_page(RunDirectory(run.path), splits["test"], partial,
+                options.rnn_mode)
+    print(f"{path}: test words as they were read", flush=True)
+
+
+def _predict_as_flags_say() -> None:
+  run = training_flags.finished_run(
+      "--predict", "data_path", "mode", "bidirectional", "split")
+  words, at_once = _input_as_flags_say(), _AT_ONCE
+  if FLAGS.input is None and sys.stdin and sys.stdin.isatty():
+    at_once = 1
+  for probs in predict(run, words, FLAGS.rnn_mode, at_once):
+    best = probs.max(1)
+    word = "".join(letters.LETTERS[i] for i in probs.argmax(1))
+    print(f"{word}\t{best.prod():.4f}\t" + " ".join(
+        f"{prob:.4f}" for prob in best), flush=True)
+
+
+def _input_as_flags_say() -> Iterator[np.ndarray]:
+  """Generates the images of the words to read, see `predict`."""
+  paths = FLAGS.input
+  if paths is None:
+    stdin = sys.stdin or io.StringIO()  # it may have been closed
+    if isinstance(stdin, io.TextIOWrapper):
+      stdin.reconfigure(errors="replace")
+    yield from letters.read_images(stdin, "standard input")
+  elif not paths:
+    raise UserError("--input: names no file")
+  elif len(paths) > 1:
+    yield letter_images.read_word(paths)
+  elif os.path.isdir(paths[0]):
+    yield letter_images.read_word(letter_images.find(paths[0]))
+  elif letter_images.is_png(paths[0]):
+    yield letter_images.read_word(paths)
+  else:
+    yield from letters.read_images(letters.lines_of(paths[0]), paths[0])
 
 
 if __name__ == "__main__":

@@ -1,21 +1,26 @@
-"""Tells whether a film review is positive: a GRU reads its words.
+"""Tells the label of a text, such as positive or negative: a GRU reads it.
 
     python -m tasks.sentiment --data_path=aclImdb_v1.tar.gz --save_path=runs/s
     python -m tasks.sentiment --save_path=runs/s --predict < reviews.txt
 
-The data are the film reviews of Maas et al. 2011:
+The data are the film reviews of Maas et al. 2011, of which 22,500 are for
+training, 2,500 for validation and 25,000 for testing:
 https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz
-The model is trained on 22,500 of the 25,000 training reviews, and validated on
-the others.
+
+Or any texts with any labels, see `labeled`: a folder with one folder per label,
+or a table with a column of texts and a column of labels.
 """
 
 from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 
+import contextlib
+import dataclasses
 import functools
 import io
 import itertools
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,10 +29,11 @@ import numpy as np
 from absl import flags
 
 import configs
-from rnn.cli import training_flags
-from rnn.errors import DataError, UserError
+from rnn.cli import initial_flags, training_flags
+from rnn.errors import SettingError, UserError
 from rnn.layers import cells, seeded
 from rnn.options import Options
+from rnn.runs import config_file
 from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.text.vocabulary import EOS, Vocabulary
@@ -35,51 +41,19 @@ from rnn.tf1 import repeatable_session, tf
 from rnn.training import footprint, loop, passes, progress
 from rnn.training.metrics import Metric
 from rnn.training.trainable import Trainable
-from tasks import imdb, ragged
+from tasks import classification, confusion, imdb, labeled, ragged, tokens
+from tasks.classification import Batches, Reading
 
 FLAGS = flags.FLAGS
 ERROR = Metric(
     "error_percent", lambda sums: 100 * sums["errors"] / sums["targets"],
     "reviews")
-LABELS = ("negative", "positive")
-TASK = "sentiment"
+TASK = config_file.SENTIMENT
 
-_VALID = 10  # one training review in ten is held out
+_log = logging.getLogger(__name__)
+
 _AT_ONCE = 100  # texts that are classified together
-
-
-# Data
-
-
-def read(path: str, vocab_size: int, config: configs.Config,
-         seed: int) -> tuple[dict[str, imdb.Batches], Vocabulary]:
-  """Reads the reviews, and holds some out for validation.
-
-  Args:
-    path, vocab_size: see `imdb.read_reviews`.
-    config: its num_steps is the most words to read of a review.
-    seed: determines which reviews are held out, and the order of the others.
-
-  Returns:
-    splits, vocabulary: a dict, "train", "valid" and "test" -> imdb.Batches, and
-    the Vocabulary of all training reviews.
-
-  Raises:
-    DataError: as in `imdb.read_reviews`; or there are too few reviews.
-  """
-  train, test, vocabulary = imdb.read_reviews(path, vocab_size)
-  order = np.random.default_rng([seed, 0]).permutation(len(train.labels))
-  held_out = len(order) // _VALID
-  if not held_out:
-    raise DataError(f"{path}: has {len(order)} training reviews; at least "
-                    f"{_VALID} are needed, to hold some out for validation")
-  sizes = config.batch_size, config.num_steps
-  return {
-      "train": imdb.Batches(train, np.sort(order[held_out:]), *sizes, seed),
-      "valid": imdb.Batches(train, np.sort(order[:held_out]), *sizes),
-      "test": imdb.Batches(test, np.arange(len(test.labels)), *sizes),
-  }, vocabulary
-
+_MIN_STEPS = 100  # per epoch; a few texts are read several times
 
 # Model
 
@@ -87,10 +61,14 @@ def read(path: str, vocab_size: int, config: configs.Config,
 class SentimentModel(Trainable):
   """The graph of one batch: words in, the probabilities of the labels out.
 
+  K is the number of labels.
+
   Attributes:
-    logits, probs: [B, 2].
+    logits, probs: [B, K].
     losses: [B], the cross entropy of each label in nats.
-    counts: "nats", "targets" (reviews) and "errors", see `passes.Model`.
+    counts: "nats", "targets" (reviews) and "errors", see `passes.Model`; except
+      in training also "confusion", int64 [K, K], the reviews by label (rows)
+      and predicted label.
     cost: nats / targets.
     variables, lr, grad_norm, max_grad_norm, train_op: see `Trainable`.
   """
@@ -99,16 +77,17 @@ class SentimentModel(Trainable):
                lengths: tf.Tensor, labels: tf.Tensor, is_training: bool = False,
                step: tf.Tensor | None = None,
                learning_rate: tf.Tensor | float | None = None,
-               options: Options = Options()) -> None:
+               options: Options = Options(), num_labels: int = 2) -> None:
     """Adds the model to the default graph, or reuses its variables there.
 
     Args:
       config: it has one layer.
       words: [T, B] ids.
       lengths: [B], the number of words of each review.
-      labels: [B], 0 or 1.
+      labels: [B], from 0 to K - 1.
       is_training, step, learning_rate: see `ptb_word_lm.PTBModel`.
       options: only the rnn_mode and the seed are used.
+      num_labels: K.
     """
     size, cell = config.layer_sizes[0], cells.CELLS[config.cell]
     parameters = seeded.Parameters(config.init_scale, options.seed)
@@ -116,8 +95,8 @@ class SentimentModel(Trainable):
       embedding = parameters.add("embedding", [vocab_size, config.input_size])
       with tf.variable_scope("RNN"):
         weights = parameters.add_layer(cell, config.input_size, size)
-      softmax_w = parameters.add("softmax_w", [size, len(LABELS)])
-      softmax_b = parameters.add("softmax_b", [len(LABELS)])
+      softmax_w = parameters.add("softmax_w", [size, num_labels])
+      softmax_b = parameters.add("softmax_b", [num_labels])
     batch_size = tf.shape(words)[1]
     masks = [1.0, 1.0]
     if is_training and config.keep_prob < 1:
@@ -139,6 +118,10 @@ class SentimentModel(Trainable):
         "nats": tf.reduce_sum(self.losses),
         "targets": tf.size(labels, out_type=tf.int64),
         "errors": tf.math.count_nonzero(tf.not_equal(predicted, labels))}
+    if not is_training:  # checkpoints hold the counts of training
+      counts["confusion"] = tf.cast(tf.matmul(
+          tf.one_hot(labels, num_labels), tf.one_hot(predicted, num_labels),
+          transpose_a=True), tf.int64)
     super().__init__(config, tf.reduce_mean(self.losses), counts,
                      parameters.variables, is_training, learning_rate)
 
@@ -150,7 +133,8 @@ def _parameters(config: configs.Config,
       footprint.Parameters(
           vocab_size * config.input_size, 0, f"{vocab_size:,} words with "
           f"vectors of {config.input_size:,} numbers",
-          "lower --vocab_size or embedding_size"),
+          "lower --vocab_size or embedding_size",
+          footprint.fixed_embedding(config, vocab_size)),
       footprint.layers(cells.CELLS[config.cell], config.input_size,
                        config.layer_sizes)]
 
@@ -158,16 +142,17 @@ def _parameters(config: configs.Config,
 # Passes
 
 
-def make_passes(config: configs.Config, splits: Mapping[str, imdb.Batches],
+def make_passes(config: configs.Config, splits: Mapping[str, Batches],
                 vocab_size: int,
                 initial_values: Mapping[str, np.ndarray] | None = None,
-                options: Options = Options()) -> list[passes.BatchPass]:
+                options: Options = Options(),
+                num_labels: int = 2) -> list[passes.BatchPass]:
   """Adds the passes over "train", "valid" and "test" to the default graph.
 
   Args:
-    splits: as `read` returns them.
+    splits: as `classification.read` returns them.
     initial_values: see `passes.SplitPass`.
-    options: see `SentimentModel`.
+    options, num_labels: see `SentimentModel`.
 
   Raises:
     UserError: the model needs more memory than is available.
@@ -177,8 +162,37 @@ def make_passes(config: configs.Config, splits: Mapping[str, imdb.Batches],
           config, config.input_size, splits["train"].largest)],
       config.optimizer)
   make_model = functools.partial(
-      SentimentModel, config, vocab_size, options=options)
+      SentimentModel, config, vocab_size, options=options,
+      num_labels=num_labels)
   return passes.batch_passes(config, splits, make_model, initial_values)
+
+
+def labels_of(run: RunDirectory) -> list[str]:
+  """Returns the names of the labels of a run, in the order of the classes.
+
+  Raises:
+    RunError: this is no run of sentiment, or its config.json is damaged.
+  """
+  labels = run.config(TASK)["labels"]
+  if len(labels) < 2 or not all(isinstance(name, str) for name in labels):
+    raise RunError(f"{run.path}: the labels in its config.json are no list of "
+                   "names; restore the file from a copy")
+  return labels
+
+
+def reading_of(run: RunDirectory) -> Reading:
+  """Returns how a run reads texts.
+
+  Raises:
+    RunError: as in `labels_of`.
+  """
+  config = run.config(TASK)
+  reading = Reading(config["tokens"], config["letters"])
+  if (reading.tokens, reading.letters) not in tokens.TOKENIZERS:
+    raise RunError(f"{run.path}: its config.json has tokens="
+                   f"{reading.tokens:.99} with letters={reading.letters:.99}, "
+                   "which no version reads; restore the file from a copy")
+  return reading
 
 
 def predict(run: RunDirectory, lines: Iterable[str],
@@ -190,27 +204,28 @@ def predict(run: RunDirectory, lines: Iterable[str],
     at_once: the number of lines to read before the first answer.
 
   Yields:
-    For each line the probabilities [2] of LABELS.
+    For each line the probabilities [K] of `labels_of` the run.
 
   Raises:
     RunError: this is no run of sentiment, or no checkpoint is readable.
     UserError: the model needs more memory than is available.
   """
-  config = run.settings(TASK).config
+  config, tokenize = run.settings(TASK).config, reading_of(run).tokenize
+  num_labels = len(labels_of(run))
   vocabulary = run.vocabulary()
   if not isinstance(vocabulary, Vocabulary):
     raise RunError(f"{run.path}: its vocabulary is not one of words")
   footprint.check(_parameters(config, len(vocabulary)), [])
   with tf.Graph().as_default(), repeatable_session() as session:
     words, lengths, labels = (
-        tf.placeholder(*spec) for spec in imdb.Batches.inputs)
+        tf.placeholder(*spec) for spec in Batches.inputs)
     model = SentimentModel(config, len(vocabulary), words, lengths, labels,
-                           options=Options(rnn_mode))
+                           options=Options(rnn_mode), num_labels=num_labels)
     run.restore_best(session, model.variables)
     lines = iter(lines)
     while chunk := list(itertools.islice(lines, at_once)):
       batch = ragged.padded([
-          vocabulary.encode([*imdb.tokenize(line), EOS])[-config.num_steps:]
+          vocabulary.encode([*tokenize(line), EOS])[-config.num_steps:]
           for line in chunk])
       yield from session.run(
           model.probs, dict(zip((words, lengths), batch, strict=True)))
@@ -221,13 +236,26 @@ def predict(run: RunDirectory, lines: Iterable[str],
 
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
-  training_flags.define("The archive of reviews, aclImdb_v1.tar.gz, or the "
-                        "folder that it unpacks to.")
-  training_flags.define_embeddings()
-  flags.adopt_module_key_flags(training_flags)  # for --help
+  training_flags.define(
+      "The texts and their labels: a folder with one folder per label, or with "
+      "these in train, test and valid; a CSV or TSV table; or the archive of "
+      "film reviews, aclImdb_v1.tar.gz.")
+  initial_flags.define_embeddings()
+  for module in training_flags, initial_flags:
+    flags.adopt_module_key_flags(module)  # for --help
   flags.DEFINE_integer("vocab_size", 20000, "The size of the vocabulary: the "
-                       "most frequent words of the training reviews.",
+                       "most frequent words of the training texts.",
                        lower_bound=2)
+  flags.DEFINE_bool("characters", False, "Read characters, not words: for text "
+                    "without blanks between words.")
+  flags.DEFINE_string("text_column", None, "The column of a table with the "
+                      "texts; by default one with a usual name, such as text.")
+  flags.DEFINE_string("label_column", None, "The column of a table with the "
+                      "labels; by default one with a usual name, such as "
+                      "label.")
+  flags.DEFINE_list("split", None, "The shares of training, validation and "
+                    "test, if the data have no test part; 0.8,0.1,0.1 by "
+                    "default.")
   flags.DEFINE_bool("predict", False, "Classify the lines of standard input "
                     "with the run at --save_path.")
 
@@ -243,44 +271,105 @@ def main(argv: Sequence[str]) -> None:
       _train_as_flags_say()
 
 
+def _shares() -> list[float] | None:
+  """Returns the value of --split."""
+  if FLAGS.split is None:
+    return None
+  try:
+    shares = [float(share) for share in FLAGS.split]
+    if len(shares) == 3 and min(shares) > 0 and abs(sum(shares) - 1) < 1e-6:
+      return shares
+  except ValueError:
+    pass
+  raise SettingError("split", "must be three shares above 0 with the sum 1, of "
+                     "training, validation and test, such as 0.8,0.1,0.1",
+                     ",".join(FLAGS.split))
+
+
+def _reading(data_path: str) -> Reading:
+  """Returns how to read the texts: as before, if a run is resumed."""
+  if FLAGS.save_path and not FLAGS.characters:
+    with contextlib.suppress(RunError):
+      reading = reading_of(RunDirectory(FLAGS.save_path))
+      if reading.tokens == "words":
+        return reading
+  return classification.usual_reading(data_path, FLAGS.characters)
+
+
+def _with_epoch_size(config: configs.Config, batches: int) -> configs.Config:
+  """Returns a config whose epochs are long enough for the classifier to learn.
+
+  Args:
+    batches: the number of batches of the training texts.
+  """
+  passes_per_epoch = -(-_MIN_STEPS // batches)
+  if config.epoch_size or passes_per_epoch == 1:
+    return config
+  print(f"an epoch is {passes_per_epoch} passes over the training texts, "
+        f"{passes_per_epoch * batches} batches", flush=True)
+  return dataclasses.replace(config, epoch_size=passes_per_epoch * batches)
+
+
 def _train_as_flags_say() -> None:
   config, settings = training_flags.config(configs.SENTIMENT, one_layer=True)
-  data_path = training_flags.data_path(f"the archive of {imdb.URL}")
+  data_path = training_flags.data_path(
+      "a folder with one folder per label, a table (CSV or TSV), or the archive"
+      f" of {imdb.URL}")
   options = training_flags.options(config, static=False)
-  splits, vocabulary = read(data_path, FLAGS.vocab_size, config, FLAGS.seed)
-  initial_values, embeddings = training_flags.initial_embeddings(
-      vocabulary, config)
+  shares, reading = _shares(), _reading(data_path)
+  corpus = classification.read(
+      data_path, FLAGS.vocab_size, config, FLAGS.seed, reading, shares,
+      labeled.Columns(FLAGS.text_column, FLAGS.label_column))
+  splits, vocabulary = corpus.splits, corpus.vocabulary
+  if reading.letters == "any":  # others keep the epochs of published results
+    config = _with_epoch_size(config, splits["train"].size)
+  initial_values, start = initial_flags.initial_values(vocabulary, config)
   print(f"batches by length save {splits['train'].saving():.0%} of the steps "
         "that random ones would take", flush=True)
   run = training_flags.run(
       "sentiment", config, settings, {
-          "task": TASK, "rnn_mode": options.rnn_mode, "data": {
+          "task": TASK, "rnn_mode": options.rnn_mode,
+          **dataclasses.asdict(reading), "labels": corpus.labels, "data": {
               "path": os.path.abspath(data_path),
               **{name: split.fingerprint for name, split in splits.items()}},
-          "init_embeddings": embeddings},
+          **start},
       vocabulary=vocabulary, metric=ERROR.name)
+  matrices: dict[int, np.ndarray] = {}
   with training_flags.stopping(run) as check_stop:
     rows, tests = loop.run_training(
         functools.partial(make_passes, config, splits, len(vocabulary),
-                          initial_values, options),
-        config.max_max_epoch, ERROR, run, FLAGS.save_secs, check_stop)
+                          initial_values, options, len(corpus.labels)),
+        config.max_max_epoch, ERROR, run, FLAGS.save_secs, check_stop,
+        early_stop=config.early_stop,
+        after_test=lambda epoch, sums: matrices.update(
+            {epoch: sums["confusion"]}))
   print(progress.summary(rows, tests, metric=ERROR))
   for epoch, error in tests.items():
     print(f"accuracy on test after epoch {epoch}: {100 - error:.2f} %",
           flush=True)
+    if epoch in matrices:
+      print(*confusion.lines(matrices[epoch], corpus.labels), sep="\n",
+            flush=True)
 
 
 def _predict_as_flags_say() -> None:
   if not FLAGS.save_path:
     raise UserError("--predict: needs --save_path, the folder of a run")
-  training_flags.refuse("--predict", "data_path", "vocab_size")
+  training_flags.refuse("--predict", "data_path", "vocab_size", "characters",
+                        "text_column", "label_column", "split")
   run = RunDirectory(FLAGS.save_path)
+  labels = labels_of(run)
+  if len(labels) > 2:
+    _log.info("columns: label, and the probability of %s",
+              ", ".join(labels))
   lines = sys.stdin or io.StringIO()  # it may have been closed
   if isinstance(lines, io.TextIOWrapper):
     lines.reconfigure(errors="replace")
   for probs in predict(run, lines, FLAGS.rnn_mode,
                        at_once=1 if lines.isatty() else _AT_ONCE):
-    print(f"{LABELS[probs.argmax()]}\t{probs[1]:.4f}", flush=True)
+    shown = probs[1:] if len(labels) == 2 else probs
+    print(labels[probs.argmax()], *(f"{p:.4f}" for p in shown), sep="\t",
+          flush=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from rnn import archives, files
 from rnn.errors import DataError
 from rnn.text import sources
 from rnn.text.vocabulary import Words, ranked, split_blanks
-from tasks import imdb, ragged, wikipedia
+from tasks import imdb, ragged, tokens, wikipedia
 
 _NOISE_POWER = 0.75  # on the counts, as in word2vec
 _MAX_COUNTED = 5_000_000  # different words that are counted at a time
@@ -71,7 +71,8 @@ def _reviews(path: str) -> Iterator[list[str]]:
   The test reviews are left out, so that a model that starts with the vectors
   can be tested on them.
   """
-  return (imdb.tokenize(text)
+  tokenize = tokens.az_words if imdb.is_original(path) else tokens.words
+  return (tokenize(text)
           for split, _, text in imdb.reviews(path, unsup=True)
           if split == "train")
 

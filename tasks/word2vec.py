@@ -7,8 +7,11 @@ The text is a dump of Wikipedia (https://dumps.wikimedia.org/enwiki/latest/),
 the archive of film reviews that tasks.sentiment reads (without its test
 reviews), or plain text like PTB: blanks between the words, one sentence per
 line. The folder of the run receives vectors.npy and vectors.txt, see
-rnn/text/word_vectors.py.
+rnn/text/vector_files.py.
 """
+
+if not __package__:
+  import by_path  # type: ignore[import-not-found] # noqa: F401
 
 from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
@@ -25,12 +28,14 @@ from absl import flags
 
 import configs
 from rnn import memory
-from rnn.cli import training_flags
+from rnn.cli import text_flags, training_flags
 from rnn.layers import seeded
 from rnn.options import Options
 from rnn.runs import config_file
+from rnn.runs.checkpoints import RunError
+from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
-from rnn.text import word_vectors
+from rnn.text import vector_files, word_vectors
 from rnn.tf1 import tf
 from rnn.training import footprint, loop, passes, progress
 from rnn.training.metrics import Metric
@@ -194,6 +199,24 @@ def report(words: Sequence[str], vectors: np.ndarray,
     print(f"{section:<28}{share}  {right} of {answered} ({asked} asked)")
 
 
+def load_vectors(run: RunDirectory) -> tuple[Sequence[str], np.ndarray]:
+  """Returns the words of a run, and their vectors [V, D].
+
+  Raises:
+    RunError: this is no run of word vectors, or no checkpoint is readable.
+  """
+  config = run.settings(config_file.WORD_VECTORS).config
+  words = run.vocabulary().words
+  with tf.Graph().as_default():
+    newest = run.read_newest([tf.get_variable(
+        "Model/embedding", [len(words), config.embedding_size])])
+  if not newest:
+    raise RunError(f"{run.path}: has no checkpoint yet")
+  checkpoint, _, values = newest
+  print(f"{checkpoint.path}:", flush=True)
+  return words, values["Model/embedding"]
+
+
 # Main
 
 
@@ -203,9 +226,10 @@ def define_flags() -> None:
       "The text: a dump of Wikipedia, the archive of film reviews, or plain "
       "text with blanks between the words. It may be compressed, and plain "
       "text may be several files, a folder or a pattern such as books/*.txt.",
-      layers=False)
-  training_flags.define_encoding()
-  flags.adopt_module_key_flags(training_flags)  # for --help
+      layers=False, mode=True)
+  text_flags.define_encoding()
+  for module in training_flags, text_flags:
+    flags.adopt_module_key_flags(module)  # for --help
   flags.DEFINE_integer("vocab_size", 10000, "The size of the vocabulary: the "
                        "most frequent words.", lower_bound=2)
   flags.DEFINE_integer("min_count", 5, "Drop words that occur less often.",
@@ -223,36 +247,48 @@ def define_flags() -> None:
 
 
 def main(argv: Sequence[str]) -> None:
-  """Trains and evaluates as the flags say."""
+  """Trains and evaluates, or only evaluates, as the flags say."""
   with scripts.error_lines(argv[0]):
-    config, settings = training_flags.config(configs.WORD2VEC)
-    data_path = training_flags.data_path(
-        f"a text, or pages-articles.xml.bz2 from {wikipedia.URL}")
     questions = FLAGS.questions and word_vectors.read_questions(FLAGS.questions)
-    corpus = skip_grams.Corpus(data_path, FLAGS.vocab_size, FLAGS.min_count,
-                               FLAGS.encoding)
-    print(f"{data_path}: {len(corpus.ids):,} words in {len(corpus.ends):,} "
-          f"passages, {len(corpus.words):,} different", flush=True)
-    pairs = skip_grams.Batches(
-        corpus, config, FLAGS.max_context, FLAGS.subsample, FLAGS.seed)
-    run = training_flags.run("word2vec", config, settings, {
-        "task": config_file.WORD_VECTORS, "max_context": FLAGS.max_context,
-        "subsample": FLAGS.subsample, "tokens": "names", "data": {
-            **training_flags.describe_text(data_path),
-            "words": len(corpus.ids), "sha256": corpus.digest},
-    }, vocabulary=corpus.words, metric=LOSS.name)
-    with training_flags.stopping(run) as check_stop:
-      rows, vectors = train_vectors(
-          config, corpus, pairs, run, FLAGS.save_secs, check_stop,
-          training_flags.options(config))
-    print(progress.summary(rows, {}, metric=LOSS), flush=True)
-    if run:
-      prefix = os.path.join(run.path, "vectors")
-      with run.adding():
-        word_vectors.save(prefix, corpus.words.words, vectors)
-      print(f"{prefix}.npy, {prefix}.txt: the vectors", flush=True)
+    if FLAGS.mode == "eval":
+      words, vectors = load_vectors(training_flags.finished_run(
+          "--mode=eval", "data_path", "vocab_size", "min_count", "max_context",
+          "subsample"))
+      show_nearest(words, vectors)
+    else:
+      words, vectors = _train_as_flags_say()
     if questions:
-      report(corpus.words.words, vectors, questions)
+      report(words, vectors, questions)
+
+
+def _train_as_flags_say() -> tuple[Sequence[str], np.ndarray]:
+  """Trains vectors, and saves them in the run."""
+  config, settings = training_flags.config(configs.WORD2VEC)
+  data_path = training_flags.data_path(
+      f"a text, or pages-articles.xml.bz2 from {wikipedia.URL}")
+  corpus = skip_grams.Corpus(data_path, FLAGS.vocab_size, FLAGS.min_count,
+                             FLAGS.encoding)
+  print(f"{data_path}: {len(corpus.ids):,} words in {len(corpus.ends):,} "
+        f"passages, {len(corpus.words):,} different", flush=True)
+  pairs = skip_grams.Batches(
+      corpus, config, FLAGS.max_context, FLAGS.subsample, FLAGS.seed)
+  run = training_flags.run("word2vec", config, settings, {
+      "task": config_file.WORD_VECTORS, "max_context": FLAGS.max_context,
+      "subsample": FLAGS.subsample, "tokens": "names", "data": {
+          **text_flags.describe_text(data_path),
+          "words": len(corpus.ids), "sha256": corpus.digest},
+  }, vocabulary=corpus.words, metric=LOSS.name)
+  with training_flags.stopping(run) as check_stop:
+    rows, vectors = train_vectors(
+        config, corpus, pairs, run, FLAGS.save_secs, check_stop,
+        training_flags.options(config))
+  print(progress.summary(rows, {}, metric=LOSS), flush=True)
+  if run:
+    prefix = os.path.join(run.path, "vectors")
+    with run.adding():
+      vector_files.save(prefix, corpus.words.words, vectors)
+    print(f"{prefix}.npy, {prefix}.txt: the vectors", flush=True)
+  return corpus.words.words, vectors
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ from tests.helpers.calls import ROOT
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
-_BASE = ("rnn.errors", "rnn.terminal", "rnn.files", "rnn.archives",
-         "rnn.text.scripts", "rnn.text.splitting", "rnn.text.encodings",
-         "rnn.text.sources", "rnn.text.corpora", "rnn.text.vocabulary",
-         "rnn.text.numbering")
+_BASE = ("rnn.errors", "rnn.settings", "rnn.terminal", "rnn.files",
+         "rnn.archives", "rnn.text.scripts", "rnn.text.splitting",
+         "rnn.text.encodings", "rnn.text.sources", "rnn.text.corpora",
+         "rnn.text.vocabulary", "rnn.text.numbering")
 _DATA = (*_BASE, "rnn.memory", "rnn.options", "rnn.tf1", "configs", "reader")
 _RNN = (*_DATA, "rnn.text", "rnn.layers", "rnn.runs", "rnn.training", "rnn.cli")
 _MODELS = (*_RNN, "ptb_word_lm", "trained")
@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "rnn.errors": (),
     "rnn.options": (),
     "rnn.tf1": (),
+    "rnn.settings": ("rnn.errors",),
     "rnn.terminal": ("rnn.errors",),
     "rnn.files": ("rnn.errors",),
     "rnn.archives": ("rnn.errors",),
@@ -39,14 +40,16 @@ MAY_IMPORT = {
                          "rnn.text.splitting"),
     "rnn.text.vocabulary": ("rnn.errors", "rnn.files", "rnn.text.sources"),
     "rnn.text.numbering": _BASE,
+    "rnn.text.producer": ("rnn.errors", "rnn.tf1"),
     "configs": _BASE,
-    "reader": _BASE,
+    "reader": (*_BASE, "rnn.text.producer"),
     "rnn.text": _DATA,
     "rnn.runs": (*_DATA, "rnn.text"),
     "rnn.layers": (*_DATA, "rnn.text"),
     "rnn.training": (*_DATA, "rnn.text", "rnn.layers", "rnn.runs"),
     "rnn.cli": _RNN,
     "ptb_word_lm": _RNN,
+    "classic": (*_RNN, "ptb_word_lm"),
     "trained": (*_RNN, "ptb_word_lm"),
     "generate": _MODELS,
     "score": _MODELS,

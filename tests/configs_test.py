@@ -105,6 +105,10 @@ def test_settings_with_a_default_may_be_missing_in_older_records():
   assert configs.Config(**json.loads(json.dumps(record))) == configs.SMALL
 
 
+def test_no_published_model_stops_early():
+  assert {config.early_stop for config in configs.CONFIGS.values()} == {0}
+
+
 @hypothesis.settings(max_examples=500)
 @hypothesis.given(SETTINGS)
 def test_any_settings_are_accepted_or_refused(text):
@@ -130,10 +134,10 @@ SIZES = {"hidden_sizes": strategies.lists(
 
 def test_a_resumed_run_may_change_the_schedule_but_no_size():
   names = ["learning_rate", "max_grad_norm", "max_epoch", "keep_prob",
-           "lr_decay"]
+           "lr_decay", "early_stop"]
   assert configs.Config.schedule() == names
   assert configs.Word2Vec.schedule() == [
-      name for name in names if name != "keep_prob"]
+      name for name in names if name not in ("keep_prob", "early_stop")]
 
 
 def test_an_error_says_what_the_setting_means():

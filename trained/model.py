@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 import configs
-from ptb_word_lm import PTBModel
+from ptb_word_lm import PTBModel, model_variables
 from rnn.errors import SettingError
 from rnn.files import DamagedError
 from rnn.layers import cells
 from rnn.options import Options
-from rnn.runs import checkpoints
-from rnn.runs.checkpoints import Checkpoint, RunError
+from rnn.runs import checkpoints, selection
+from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.text.vocabulary import Vocabulary
 from rnn.tf1 import repeatable_session, tf
@@ -76,7 +76,8 @@ class Windows:
     self.num_steps = num_steps
     # Steps are plain gradient descent, whatever optimizer trained the model:
     # the values of a trained model do not include an optimizer's averages.
-    config = dataclasses.replace(model.config, keep_prob=1.0, optimizer="sgd")
+    config = dataclasses.replace(model.config, keep_prob=1.0, optimizer="sgd",
+                                 freeze="nothing")
     with tf.Graph().as_default() as graph:
       self._inputs, self._targets = (
           tf.placeholder(tf.int32, [num_steps, None]) for _ in range(2))
@@ -119,7 +120,8 @@ class Windows:
     self._session.close()
 
 
-def state_placeholders(config: configs.Config) -> tuple:
+def state_placeholders(config: configs.Config,
+                       batch_size: int | None = None) -> tuple:
   """Returns placeholders for the initial state of a PTBModel, [B, H] each.
 
   The name of a placeholder is the part of the state and the number of the
@@ -127,7 +129,7 @@ def state_placeholders(config: configs.Config) -> tuple:
   """
   state = cells.CELLS[config.cell].state
   return tuple(
-      state(*(tf.placeholder(tf.float32, [None, size], f"{part}_{i}")
+      state(*(tf.placeholder(tf.float32, [batch_size, size], f"{part}_{i}")
               for part in state._fields))
       for i, size in enumerate(config.layer_sizes))
 
@@ -166,10 +168,12 @@ def load(path: str, checkpoint: str = "last", average_last: int = 1,
   try:
     vocabulary = classic_checkpoint.pad_vocabulary(
         vocabulary, config.input_size, prefix)
-    values = classic_checkpoint.read(prefix, _variables(config, vocabulary))
+    values = classic_checkpoint.read(
+        prefix, model_variables(config, len(vocabulary)))
   except (DamagedError, RunError) as error:
     raise RunError(f"{prefix}: {error}") from None
-  return _check_finite(TrainedModel(prefix, config, vocabulary, values))
+  checkpoints.check_finite(prefix, values)
+  return TrainedModel(prefix, config, vocabulary, values)
 
 
 def _load_run(run: RunDirectory, checkpoint: str, average_last: int
@@ -180,75 +184,6 @@ def _load_run(run: RunDirectory, checkpoint: str, average_last: int
   if not isinstance(vocabulary, Vocabulary):
     raise RunError(f"{run.path}: the tokens in its config.json are neither "
                    "words nor characters; restore it from a copy")
-  variables = _variables(config, vocabulary)
-  used, values = _read(run, variables, checkpoint, average_last)
-  name = ", ".join(f"epoch {c.epoch}" if c.epoch else f"step {c.step}"
-                   for c in used)
-  return _check_finite(TrainedModel(
-      f"{run.path} ({name})", config, vocabulary, values, settings.precision))
-
-
-def _read(run: RunDirectory, variables: Sequence[tf.Variable], checkpoint: str,
-          average_last: int) -> tuple[list[Checkpoint], dict[str, np.ndarray]]:
-  """Returns the checkpoints to use, and the average of their parameters."""
-  used = _select(run, checkpoint, average_last)
-  while used:
-    try:
-      return used, checkpoints.average(
-          [run.read(c, variables)[1] for c in used])
-    except DamagedError as error:
-      before, used = used, _select(run, checkpoint, average_last)
-      if used == before:  # else training has replaced them in the meantime
-        setting, value = (("average_last", average_last) if average_last > 1
-                          else ("checkpoint", checkpoint))
-        raise SettingError(
-            setting, f"damaged checkpoint: {error}; leave it out to use the "
-            "newest readable checkpoint", value) from None
-  newest = run.read_newest(variables)
-  if not newest:
-    raise RunError(f"{run.path}: has no checkpoint yet")
-  return [newest[0]], newest[2]
-
-
-def _select(run: RunDirectory, checkpoint: str,
-            average_last: int) -> list[Checkpoint]:
-  """Returns the checkpoints to average.
-
-  An empty list means the newest readable checkpoint. An average is taken over
-  the ends of epochs, without the copy of the best.
-  """
-  if average_last > 1:
-    if checkpoint != "last":
-      raise SettingError(
-          "checkpoint", f"average_last={average_last} averages the last "
-          "checkpoints; leave out one of the two", checkpoint)
-    epochs = [c for c in run.checkpoints() if c.epoch and not c.best]
-    if len(epochs) < average_last:
-      raise SettingError(
-          "average_last", f"{run.path} has the checkpoints of only "
-          f"{len(epochs)} epochs; lower it, or train with "
-          f"keep={average_last} or more", average_last)
-    return epochs[:average_last]
-  if checkpoint == "last":
-    return []
-  best = run.best()
-  if not best:
-    raise RunError(f"{run.path}: has no checkpoint yet")
-  return [best]
-
-
-def _check_finite(model: TrainedModel) -> TrainedModel:
-  """Returns the model if its parameters are finite."""
-  for name, value in model.values.items():
-    if not np.isfinite(value).all():
-      raise RunError(f"{model.name}: {name} is not finite, because training "
-                     "diverged; use another checkpoint")
-  return model
-
-
-def _variables(config: configs.Config,
-               vocabulary: Vocabulary) -> list[tf.Variable]:
-  """Returns the variables of a model, for their names and shapes."""
-  with tf.Graph().as_default():
-    word = tf.zeros([1, 1], tf.int32)
-    return PTBModel(config, len(vocabulary), word, word).variables
+  name, values = selection.read(
+      run, model_variables(config, len(vocabulary)), checkpoint, average_last)
+  return TrainedModel(name, config, vocabulary, values, settings.precision)

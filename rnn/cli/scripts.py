@@ -22,8 +22,8 @@ _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 _SCRIPTS = [os.path.realpath(os.path.join(_ROOT, name)) for name in (
     "ptb_word_lm.py", "generate.py", "score.py", "export.py", "neighbors.py",
-    "benchmarks/reproduce.py", "tasks/char_lm.py", "tasks/ocr.py",
-    "tasks/sentiment.py", "tasks/word2vec.py")]
+    "benchmarks/reproduce.py", "tasks/char_lm.py", "tasks/echo.py",
+    "tasks/ocr.py", "tasks/sentiment.py", "tasks/word2vec.py")]
 
 
 def _end_quietly_on_interrupt() -> None:

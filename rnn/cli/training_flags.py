@@ -9,33 +9,37 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
 from absl import flags
 
 import configs
 from rnn.errors import UserError
 from rnn.layers import cells, recurrent
 from rnn.options import Options
+from rnn.runs.config_file import START_MAY_CHANGE
+from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
-from rnn.text import corpora, encodings, sources, splitting, word_vectors
-from rnn.text.numbering import Text
-from rnn.text.vocabulary import Choice, Vocabulary, Words
-from rnn.training import signals
+from rnn.text import vector_files
+from rnn.tf1 import tf
+from rnn.training import loop, progress, signals
+from rnn.training.metrics import Metric
 
 FLAGS = flags.FLAGS
 
 _S = TypeVar("_S", bound=configs.Settings)
 
 
-def define(data_help: str, layers: bool = True) -> None:
+def define(data_help: str | None, layers: bool = True,
+           mode: bool = False) -> None:
   """Defines the flags.
 
   Args:
-    data_help: describes --data_path.
+    data_help: describes --data_path; None if the script reads no data.
     layers: whether the model has recurrent layers, for which --rnn_mode chooses
       an implementation.
+    mode: whether the script has --mode=eval, see `finished_run`.
   """
-  flags.DEFINE_string("data_path", None, data_help)
+  if data_help is not None:
+    flags.DEFINE_string("data_path", None, data_help)
   flags.DEFINE_string("save_path", None,
                       "The folder of the run: it keeps checkpoints and "
                       "metrics, and training resumes from there.")
@@ -57,85 +61,43 @@ def define(data_help: str, layers: bool = True) -> None:
                            "no name; leave out the flag to save nothing")
   flags.register_validator("save_secs", lambda seconds: not math.isnan(seconds),
                            "must be a number")
+  if mode:
+    flags.DEFINE_enum("mode", "train", ["train", "eval"], "Train and test, or "
+                      "only evaluate the run at --save_path.")
   if layers:
     flags.DEFINE_enum("rnn_mode", None, list(dict.fromkeys(
         name for cell in cells.CELLS.values() for name in cell.layers)),
                       "The implementation of the recurrent layers; by default "
-                      "the fastest on this machine.")
+                      "the fastest on this machine.", case_sensitive=False)
     flags.register_validator(
         "rnn_mode", lambda name: name is None or recurrent.runs_here(name),
         recurrent.NEEDS_GPU)
 
 
-def define_encoding() -> None:
-  """Defines the flag of the encoding of the text, for `describe_text`."""
-  flags.DEFINE_string("encoding", None, encodings.HELP)
+def define_freeze() -> None:
+  """Defines the flag of parameters that stay fixed, which `config` reads."""
+  flags.DEFINE_enum("freeze", None, ["embedding"],
+                    "Keep these parameters as they start.")
 
 
-def describe_text(path: str) -> dict[str, str]:
-  """Returns the entries of config.json's "data" that find the text again.
+def define_num_gpus() -> None:
+  """Defines the flag that `hide_gpus` reads."""
+  flags.DEFINE_integer("num_gpus", 1,
+                       "1 trains on a GPU if TensorFlow sees one, 0 on the "
+                       "CPU.")
+  flags.register_validator("num_gpus", lambda number: number in (0, 1), (
+      "training uses one device; give 1 for a GPU, if there is one, or 0 for "
+      "the CPU"))
 
-  They are the path from any working directory, and --encoding, if it is given.
+
+def hide_gpus() -> None:
+  """Leaves only the CPU to TensorFlow if the flags say so.
+
+  Has to be called before the first session. The choice is no property of the
+  run, which can resume on another device.
   """
-  return {"path": sources.absolute(path)} | (
-      {"encoding": FLAGS.encoding} if FLAGS.encoding else {})
-
-
-def describe_corpus(path: str, texts: Mapping[str, Text],
-                    choice: Choice) -> dict[str, object]:
-  """Returns the entries of config.json about a corpus and its vocabulary.
-
-  Args:
-    path: the corpus.
-    texts: what `reader.read_corpus` returned.
-    choice: how the vocabulary was chosen.
-  """
-  return {"data": {
-      **describe_text(path),
-      **({"split": splitting.RULE} if corpora.is_single(path) else {}),
-      **{split: text.fingerprint for split, text in texts.items()},
-  }, "vocabulary_choice": choice.describe()}
-
-
-def define_vocabulary() -> None:
-  """Defines the flags that `vocabulary_choice` reads."""
-  flags.DEFINE_string("vocab_path", None,
-                      "The vocabulary: a list with one word (or character) per "
-                      "line, such as another run's vocab.txt. By default it is "
-                      "that of the training text.")
-  flags.DEFINE_integer("vocab_size", None,
-                       "The size of the vocabulary, <unk> and <eos> included. "
-                       "Rarer words of the training text become <unk>.",
-                       lower_bound=3)
-  flags.DEFINE_integer("min_count", 1,
-                       "How often a word must occur in the training text. "
-                       "Rarer ones become <unk>.", lower_bound=1)
-
-
-def vocabulary_choice(kind: type[Vocabulary] = Vocabulary) -> Choice:
-  """Returns the choice of the vocabulary that the flags describe.
-
-  Args:
-    kind: the class of the vocabulary.
-
-  Raises:
-    DataError: the list in --vocab_path cannot be used.
-    UserError: there are flags that exclude each other.
-  """
-  if not FLAGS.vocab_path:
-    return Choice(size=FLAGS.vocab_size, min_count=FLAGS.min_count)
-  for name in "vocab_size", "min_count":
-    if FLAGS[name].present:
-      raise UserError(
-          f"--{name}: has no effect with --vocab_path; leave it out")
-  return Choice(kind.load_list(FLAGS.vocab_path))
-
-
-def define_embeddings() -> None:
-  """Defines the flag that `initial_embeddings` reads."""
-  flags.DEFINE_string("init_embeddings", None,
-                      "Word vectors to start the embedding with: a .npy file, "
-                      "or a text file in word2vec's format.")
+  if not FLAGS.num_gpus and recurrent.has_gpu():
+    tf.config.set_visible_devices([], "GPU")
 
 
 def define_precision() -> None:
@@ -169,26 +131,6 @@ def options(config: Any, static: bool = True) -> Options:
       "bfloat16" if is_set("use_bfloat16") else "float32")
 
 
-def initial_embeddings(
-    vocabulary: Words, config: configs.Config,
-) -> tuple[dict[str, np.ndarray] | None, dict | None]:
-  """Reads the file that --init_embeddings names.
-
-  Returns:
-    values, fingerprint: the initial values of the model's variables, a dict by
-    name, and their description for config.json; None, None without the flag.
-
-  Raises:
-    UserError: the file cannot be used, or has vectors of another size.
-  """
-  if not FLAGS.init_embeddings:
-    return None, None
-  values, fingerprint = word_vectors.initial(
-      FLAGS.init_embeddings, vocabulary.words, config.input_size,
-      config.init_scale, FLAGS.seed)
-  return {"Model/embedding": values}, fingerprint
-
-
 def data_path(advice: str) -> str:
   """Returns the value of --data_path.
 
@@ -205,7 +147,10 @@ def data_path(advice: str) -> str:
 
 def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
            ) -> tuple[_S, dict[str, Any]]:
-  """Applies --config_override to a config.
+  """Applies --config_override and --freeze to a config.
+
+  The embedding is as wide as the vectors of --init_embeddings, if the user does
+  not set embedding_size.
 
   Args:
     one_layer: whether the model must have one layer.
@@ -217,8 +162,14 @@ def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
   Raises:
     ConfigError: as in `configs.parse` and `configs.override`; an unused
       setting, or too many layers.
+    DataError: the vectors cannot be used.
   """
   settings = configs.parse(FLAGS.config_override, type(base))
+  if "freeze" in FLAGS and FLAGS.freeze:
+    if settings.get("freeze", FLAGS.freeze) != FLAGS.freeze:
+      raise configs.ConfigError(f"freeze={settings['freeze']}: --freeze says "
+                                f"{FLAGS.freeze}; leave out one of the two")
+    settings["freeze"] = FLAGS.freeze
   for name in settings:
     if name in unused:
       raise configs.ConfigError(
@@ -226,7 +177,28 @@ def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
   changed = configs.override(base, settings)
   if one_layer and len(getattr(changed, "layer_sizes", ())) > 1:
     raise configs.ConfigError("num_layers: this model has one layer")
+  if ("init_embeddings" in FLAGS and FLAGS.init_embeddings
+      and "embedding_size" not in settings):
+    width = vector_files.width(FLAGS.init_embeddings)
+    # Older runs did not name a size that the first layer has anyway.
+    if width != getattr(changed, "input_size", width):
+      changed = configs.override(changed, {"embedding_size": width})
   return changed, settings
+
+
+def finished_run(mode: str, *names: str) -> RunDirectory:
+  """Returns the run at --save_path, for a script that does not train now.
+
+  Args:
+    mode, names: see `refuse`.
+
+  Raises:
+    UserError: --save_path is missing, or a flag of training is given.
+  """
+  if not FLAGS.save_path:
+    raise UserError(f"{mode} needs --save_path, the folder of the run")
+  refuse(mode, *names)
+  return RunDirectory(FLAGS.save_path)
 
 
 def refuse(mode: str, *names: str) -> None:
@@ -239,8 +211,9 @@ def refuse(mode: str, *names: str) -> None:
     UserError: one of the flags is given.
   """
   for name in ("config_override", "seed", "use_fp16", "use_bfloat16", "fresh",
-               "save_secs", "keep", "init_embeddings", "vocab_path",
-               "vocab_size", "min_count", *names):
+               "save_secs", "keep", "init_embeddings", "lowercase_vectors",
+               "init_from", "init_checkpoint", "init_average_last", "freeze",
+               "vocab_path", "vocab_size", "min_count", *names):
     if name in FLAGS and FLAGS[name].present:
       raise UserError(f"--{name}: has no effect with {mode}; leave it out")
 
@@ -266,12 +239,43 @@ def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
       fresh=FLAGS.fresh, keep=FLAGS.keep,
       # A setting that affects the result changes only if it is named.
       may_change=["model", "overrides", "rnn_mode", "data.path",
-                  "data.encoding", "data.*.file", "settings.max_max_epoch",
+                  "data.encoding", "data.*.file", *START_MAY_CHANGE,
+                  "settings.max_max_epoch",
                   *(f"settings.{name}" for name in settings
                     if name in config.schedule())],
       title=" ".join([name, *(
           f"{setting}={value}" for setting, value in settings.items())]),
       **kwargs)
+
+
+def train(name: str, config: Any, settings: Mapping[str, Any],
+          content: Mapping[str, Any],
+          make_passes: Callable[[], Sequence[Any]], metric: Metric,
+          **kwargs: Any) -> tuple[TrainingRun | None, dict[int, float]]:
+  """Trains and tests a model of a task, and prints the summary.
+
+  Args:
+    name, config, settings, content, kwargs: see `run`.
+    make_passes, metric: see `loop.run_training`.
+
+  Returns:
+    run, tests: the run at --save_path, and the metric on the test split by
+    epoch, the last epoch first.
+
+  Raises:
+    DivergedError, RunError: see `loop.run_training`.
+    UserError: a signal stopped the script.
+  """
+  training_run = run(
+      name, config, settings, content, metric=metric.name, **kwargs)
+  with stopping(training_run) as check_stop:
+    rows, tests = loop.run_training(
+        make_passes, config.max_max_epoch, metric, training_run,
+        FLAGS.save_secs, check_stop,
+        # Word vectors have no validation, and so no such setting.
+        early_stop=getattr(config, "early_stop", 0))
+  print(progress.summary(rows, tests, metric=metric), flush=True)
+  return training_run, tests
 
 
 class _StoppedError(UserError):

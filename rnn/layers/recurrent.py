@@ -220,9 +220,12 @@ def cast(tensors: Any, dtype: tf.DType | str) -> Any:
 
 
 def has_gpu() -> bool:
-  """Returns whether TensorFlow sees a GPU with cuDNN, one of NVIDIA's."""
+  """Returns whether TensorFlow sees a GPU with cuDNN, one of NVIDIA's.
+
+  One that is hidden by `tf.config.set_visible_devices` does not count.
+  """
   return tf.test.is_built_with_cuda() and bool(
-      tf.config.list_physical_devices("GPU"))
+      tf.config.get_visible_devices("GPU"))
 
 
 def runs_here(name: str) -> bool:

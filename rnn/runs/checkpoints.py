@@ -165,6 +165,18 @@ def average(values: Sequence[Mapping[str, np.ndarray]]) -> dict:
           for name in values[0]}
 
 
+def check_finite(name: str, values: Mapping[str, np.ndarray]) -> None:
+  """Raises a RunError if one of the parameters of a model is not finite.
+
+  Args:
+    name: the model's name for the error.
+  """
+  for variable, value in values.items():
+    if not np.isfinite(value).all():
+      raise RunError(f"{name}: {variable} is not finite, because training "
+                     "diverged; use another checkpoint")
+
+
 def absolute(path: str, setting: str = "save_path") -> str:
   """Returns the absolute path of a folder for TensorFlow's files.
 

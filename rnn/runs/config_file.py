@@ -17,6 +17,7 @@ from rnn.runs.checkpoints import RunError
 
 LANGUAGE_MODEL = "language model"
 WORD_VECTORS = "word vectors"
+SENTIMENT = "sentiment"
 # The records of settings by task; `Config` for all other tasks.
 _RECORDS: dict[object, type[configs.Settings]] = {
     WORD_VECTORS: configs.Word2Vec}
@@ -24,23 +25,31 @@ _RECORDS: dict[object, type[configs.Settings]] = {
 FORMAT = 2
 # The properties of a run whose config.json is older than the property.
 _OLDER = {"format": 1, "precision": "float32", "tokens": "words",
-          "init_embeddings": None, "task": LANGUAGE_MODEL, "vocabulary": None,
-          "vocabulary_choice": {}}
+          "init_embeddings": None, "init_from": None, "task": LANGUAGE_MODEL,
+          "vocabulary": None, "vocabulary_choice": {}}
+_OLDER_OF_TASK: dict[object, dict] = {SENTIMENT: {
+    "labels": ["negative", "positive"], "letters": "a-z"}}
 # How texts are split into train, valid and test if data.split does not say it.
 _BY_FILES = "by its files"
 _OLDER_SPLIT = {"characters": "by its files, or lines 9 and 19 of every 20"}
 # The types of properties, or of one of their parts.
 _TYPES: dict[str, tuple[type, ...]] = {
     "format": (int,), "model": (str,), "overrides": (str,), "seed": (int,),
-    "task": (str,), "tokens": (str,), "precision": (str,),
+    "task": (str,), "tokens": (str,), "precision": (str,), "split": (str,),
+    "bidirectional": (bool,),
     "rnn_mode": (str, type(None)), "vocabulary": (str, type(None)),
-    "init_embeddings": (dict, type(None)), "settings": (dict,),
+    "init_embeddings": (dict, type(None)), "init_from": (dict, type(None)),
+    "labels": (list,), "letters": (str,), "settings": (dict,),
     "vocabulary_choice": (dict,), "data": (dict,), "data.path": (str,)}
 _NAMES = {int: "a whole number", str: "a string", dict: "an object",
-          type(None): "null"}
+          bool: "true or false", list: "a list", type(None): "null"}
+# How the user named the origin of a run; its digest tells which it is.
+START_MAY_CHANGE = ("init_from.path", "init_from.checkpoint",
+                    "init_from.average_last")
 # What a resumed run may change. A checkpoint from before the change differs in
 # it from config.json.
 CHANGEABLE = ("model", "overrides", "rnn_mode", "data.path", "data.*.file",
+              *START_MAY_CHANGE,
               "settings.max_max_epoch",
               *(f"settings.{name}" for name in {
                   *configs.Config.schedule(), *configs.Word2Vec.schedule()}))
@@ -88,23 +97,32 @@ def _check_types(name: str, config: dict) -> None:
     if last not in parent:
       continue
     value = parent[last]
-    if not isinstance(value, types) or isinstance(value, bool):
+    if type(value) not in types:  # a bool is an int, too
       raise RunError(
           f"{name}: {key}={json.dumps(value)[:99]}: must be "
           + " or ".join(map(_NAMES.__getitem__, types))
           + "; restore the file from a copy")
+  if config.get("seed", 0) < 0:
+    raise RunError(f"{name}: seed={config['seed']}: must not be negative; "
+                   "restore the file from a copy")
+
+
+def record(task: object) -> type[configs.Settings]:
+  """Returns the class of a task's settings."""
+  return _RECORDS.get(task, configs.Config)
 
 
 def with_defaults(config: dict) -> dict:
   """Returns the content of config.json with what an older file lacks."""
   config = _OLDER | config
+  if isinstance(config["task"], str):
+    config = _OLDER_OF_TASK.get(config["task"], {}) | config
   if isinstance(config.get("data"), dict):
     config["data"] = {"split": _OLDER_SPLIT.get(
         config["tokens"], _BY_FILES)} | config["data"]
   if isinstance(config.get("settings"), dict):
-    record = _RECORDS.get(config["task"], configs.Config)
     # Through JSON, because a tuple in a record is a list in the file.
-    defaults = json.loads(json.dumps(record.defaults()))
+    defaults = json.loads(json.dumps(record(config["task"]).defaults()))
     config["settings"] = defaults | config["settings"]
   return config
 

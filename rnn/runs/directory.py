@@ -25,6 +25,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -52,13 +53,13 @@ class RunSettings:
   """The settings that a run was trained with.
 
   Attributes:
-    config: the hyperparameters.
-    data_path: the folder of the texts.
+    config: the hyperparameters: a `configs.Config`, or the task's own record.
+    data_path: the folder of the texts, or the path of the task's data.
     encoding: their encoding; None if they are UTF-8.
     precision: one of `options.PRECISIONS`.
   """
 
-  config: configs.Config
+  config: Any
   data_path: str
   precision: str
   encoding: str | None = None
@@ -106,7 +107,8 @@ class RunDirectory:
     """
     content = self.config(task)
     try:
-      return RunSettings(configs.Config.from_dict(content["settings"]),
+      record = config_file.record(task)
+      return RunSettings(record.from_dict(content["settings"]),
                          content["data"]["path"], content["precision"],
                          content["data"].get("encoding"))
     except KeyError as error:
@@ -115,6 +117,37 @@ class RunDirectory:
       reason = str(error)
     raise RunError(f"{self._join('config.json')}: {reason}; restore it from a "
                    "copy")
+
+  def stored(self, name: str) -> Any:
+    """Returns a property of the run in config.json, such as "seed".
+
+    Raises:
+      RunError: config.json lacks it.
+    """
+    content = self.config()
+    if name not in content:
+      raise RunError(f"{self._join('config.json')}: lacks {name!r}; restore it "
+                     "from a copy")
+    return content[name]
+
+  def check_data(self, path: str,
+                 fingerprints: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compares data that were read for this run with what it was trained on.
+
+    Args:
+      path: where the data were read.
+      fingerprints: a dict, split -> a dict with the "sha256" of the split.
+
+    Raises:
+      RunError: a split differs.
+    """
+    there = self.stored("data")
+    for split, fingerprint in fingerprints.items():
+      known = there.get(split)
+      if not (isinstance(known, dict)
+              and known.get("sha256") == fingerprint["sha256"]):
+        raise RunError(f"{path}: differs in {split} from the data that "
+                       f"{self.path} was trained on; name those", "data_path")
 
   def vocabulary(self) -> Words:
     """Returns the vocabulary, of one of the classes in VOCABULARIES.

@@ -27,6 +27,7 @@ from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory, describe_ids
 from rnn.runs.events import EventFile
 from rnn.runs.lock import Lock
+from rnn.runs.rows import ranking, valid_figures
 from rnn.text.vocabulary import Words
 from rnn.tf1 import error_cause, tf
 
@@ -307,12 +308,12 @@ class TrainingRun(RunDirectory):
 
   def _keep_best(self, rows: Sequence[Mapping[str, Any]]) -> None:
     """Copies the checkpoint of the best epoch, unless that was done before."""
-    name = f"valid_{self._metric}"
-    figures = {row["epoch"]: row[name] for row in rows if name in row}
     # The best- copy of an epoch comes after the original, so it replaces it.
-    by_epoch = {c.epoch: c for c in self.checkpoints() if c.epoch in figures}
-    for epoch in sorted(by_epoch, key=lambda epoch: (figures[epoch], epoch)):
-      checkpoint = by_epoch[epoch]
+    by_epoch = {c.epoch: c for c in self.checkpoints()}
+    for epoch in ranking(valid_figures(rows, self._metric)):
+      checkpoint = by_epoch.get(epoch)
+      if not checkpoint:
+        continue
       if not checkpoint.best:
         try:
           checkpoint.journal()

@@ -3,8 +3,8 @@
 import dataclasses
 import re
 import types
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, TypeVar, overload
 
 from rnn import files
 from rnn.errors import DataError
@@ -40,6 +40,10 @@ def split_blanks(text: str) -> list[str]:
 class Words:
   """A list of different words. The id of a word is its index.
 
+  It is used like a tuple of words, and maps both ways: `vocabulary[0]` is the
+  word with the id 0, `vocabulary.ids["the"]` the id of a word. `len`, `in` and
+  `for` go over the words. `decode` turns ids into words.
+
   Attributes:
     words: a tuple of str.
     MARKS: words that must be among them.
@@ -71,6 +75,18 @@ class Words:
 
   def __contains__(self, word: str) -> bool:
     return word in self._ids
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self.words)
+
+  @overload
+  def __getitem__(self, index: int) -> str: ...
+
+  @overload
+  def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+
+  def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+    return self.words[index]
 
   @property
   def ids(self) -> Mapping[str, int]:
@@ -116,7 +132,11 @@ class Words:
 
 
 class Vocabulary(Words):
-  """The words of a training text, with `<unk>` and `<eos>`."""
+  """The words of a training text, with `<unk>` and `<eos>`.
+
+  In addition to `Words` it has the ids `unk` and `eos`. `encode` turns words
+  into ids, `split` a text into words, and `join` words into a text.
+  """
 
   MARKS = (UNK, EOS)
 

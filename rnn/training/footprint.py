@@ -36,12 +36,14 @@ class Parameters(NamedTuple):
     dense: how many of them have a gradient in every step. An embedding has one
       only for the words of the window.
     what, advice: see `memory.Part`.
+    fixed: how many of them are not trained.
   """
 
   number: int
   dense: int
   what: str
   advice: str
+  fixed: int = 0
 
 
 def check(parameters: Sequence[Parameters], others: Sequence[Part],
@@ -58,8 +60,9 @@ def check(parameters: Sequence[Parameters], others: Sequence[Part],
   """
   if recurrent.has_gpu():
     return
-  copies = 1 + (OPTIMIZERS[optimizer].slots if optimizer else 0)
-  kept = [Part(4 * copies * p.number, p.what, p.advice) for p in parameters]
+  slots = OPTIMIZERS[optimizer].slots if optimizer else 0
+  kept = [Part(4 * (p.number + slots * (p.number - p.fixed)), p.what, p.advice)
+          for p in parameters]
   moments = [[*kept, *others]]
   if optimizer:
     # The update needs the norm of all gradients, so they exist together.
@@ -100,13 +103,18 @@ def check_language_model(
           vocab_size * width + softmax, softmax, f"{vocab_size:,} words with "
           f"vectors of {width:,} and {sizes[-1]:,} numbers",
           "limit the vocabulary (data/prepare.py --vocab_size), or lower "
-          "hidden_size or embedding_size"),
+          "hidden_size or embedding_size", fixed_embedding(config, vocab_size)),
       layers(cell, width, sizes)]
   if not is_training:
     parameters = [p._replace(advice="use a machine with more memory")
                   for p in parameters]
   check(parameters, others, config.optimizer if is_training else None,
         item_size)
+
+
+def fixed_embedding(config: configs.Config, vocab_size: int) -> int:
+  """Returns how many parameters of an embedding are not trained."""
+  return vocab_size * config.input_size * (config.freeze == "embedding")
 
 
 def layers(cell: cells.Cell, width: int, sizes: Sequence[int],

@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rnn.errors import UserError
-from rnn.files import DamagedError
-from rnn.runs.checkpoints import Checkpoint, RunError, assign
-from rnn.runs.directory import RunDirectory
+from rnn.runs.checkpoints import Checkpoint, RunError
+from rnn.runs.rows import epochs_since_best
 from rnn.runs.training_run import TrainingRun
 from rnn.tf1 import repeatable_session, tf
+from rnn.training import evaluation
 from rnn.training.metrics import PERPLEXITY, Metric, perplexity
 from rnn.training.passes import PassResult, SplitPass, Sums, run_pass
 from rnn.training.progress import Progress, run_with_progress
@@ -72,7 +72,7 @@ class Trainer:
                save_secs: float = 600,
                check_stop: Callable[[], None] = lambda: None,
                metric: Metric = PERPLEXITY,
-               after_epoch: Hook = no_hook) -> None:
+               after_epoch: Hook = no_hook, early_stop: int = 0) -> None:
     """Restores the run's newest checkpoint, if it has one.
 
     Args:
@@ -82,9 +82,11 @@ class Trainer:
       save_secs: seconds between two checkpoints within an epoch.
       check_stop: called after each window; may raise `signals.Stopped`.
       after_epoch: called with the session and the training model.
+      early_stop: training ends after this many epochs without improvement on
+        validation; 0 for never.
     """
     self._session, self._run, self._metric = session, run, metric
-    self._after_epoch = after_epoch
+    self._after_epoch, self._early_stop = after_epoch, early_stop
     self._training, self._validation = training, validation
     self._save_secs, self._check_stop = save_secs, check_stop
     self._saver = tf.train.Saver(max_to_keep=0)
@@ -116,20 +118,22 @@ class Trainer:
   def train_to_epoch(self, last: int) -> None:
     """Trains to the end of an epoch; does nothing if the run is there already.
 
+    Early stopping may end it before.
+
     Raises:
       DivergedError: a loss, a gradient or a parameter is not finite.
       Stopped: `check_stop` raised it; a checkpoint was saved.
       RunError: the run cannot be written.
     """
     if self._run and self._resumes:
-      if len(self.rows) >= last:
+      if len(self.rows) >= last or self._stops_early():
         self._check_finished(self._run.path)
         return
       print(f"resuming at {self.position()}", flush=True)
     if self._run:
       self._run.begin(self.step)
     try:
-      while len(self.rows) < last:
+      while len(self.rows) < last and not self._stops_early():
         self._run_epoch()
     except (Stopped, OSError):  # OSError: standard output was closed
       self.save()
@@ -141,11 +145,23 @@ class Trainer:
     Raises:
       RunError: it stopped within a later epoch.
     """
+    early = self._stops_early()
     if self.step > len(self.rows) * self._training.size:
-      raise RunError(f"{path}: is at {self.position()}; give max_max_epoch="
-                     f"{len(self.rows) + 1} or more")
-    print(f"{path} is finished, with {len(self.rows)} epochs; a larger "
-          "max_max_epoch goes on", flush=True)
+      advice = (f"early_stop={early + 1} or more, or 0" if early else
+                f"max_max_epoch={len(self.rows) + 1} or more")
+      raise RunError(f"{path}: is at {self.position()}; give {advice}")
+    print(f"{path} is finished, with {len(self.rows)} epochs; " + (
+        f"early_stop={self._early_stop} ended it, early_stop={early + 1} or "
+        "more, or 0, goes on" if early else
+        "a larger max_max_epoch goes on"), flush=True)
+
+  def _stops_early(self) -> int:
+    """Returns for how many epochs there was no improvement, if too many.
+
+    It follows from the rows, so it is the same in a resumed run.
+    """
+    epochs = epochs_since_best(self.rows, self._metric.name)
+    return epochs if 0 < self._early_stop <= epochs else 0
 
   def _run_epoch(self) -> None:
     """Trains to the end of the epoch, validates, and adds to `rows`."""
@@ -179,6 +195,10 @@ class Trainer:
       self._run.log(self.step, {
           f"epochs/{name}": figure for name, figure in self.rows[-1].items()})
       self.save()
+    if epochs := self._stops_early():
+      print(f"Training ends at epoch {number}, because validation has not "
+            f"improved since epoch {number - epochs} "
+            f"(early_stop={self._early_stop})", flush=True)
 
   def _print(self, number: int, split: str, figure: float) -> None:
     print(f"Epoch: {number} {split} {self._metric.title}: {figure:.3f}",
@@ -297,7 +317,8 @@ def run_training(
     make_passes: Callable[[], Sequence[Any]], num_epochs: int,
     metric: Metric = PERPLEXITY, run: TrainingRun | None = None,
     save_secs: float = 600, check_stop: Callable[[], None] = lambda: None,
-    after_epoch: Hook = no_hook, at_end: Hook = no_hook,
+    after_epoch: Hook = no_hook, at_end: Hook = no_hook, early_stop: int = 0,
+    after_test: Callable[[int, Sums], None] | None = None,
 ) -> tuple[list[Row], dict[int, float]]:
   """Trains a model, validates it after each epoch, and tests it at the end.
 
@@ -307,8 +328,10 @@ def run_training(
     num_epochs: in total.
     metric: measures the model.
     run: the run directory to resume from and to write to.
-    save_secs, check_stop, after_epoch: see `Trainer`.
+    save_secs, check_stop, after_epoch, early_stop: see `Trainer`.
     at_end: called once, like `after_epoch`, even if there was nothing to train.
+    after_test: called with an epoch and the sums of its test. With it, epochs
+      are tested again that an earlier process has tested.
 
   Returns:
     rows, tests: see `Trainer.rows`, and a dict, epoch -> metric of the test
@@ -329,47 +352,10 @@ def run_training(
       if split_pass:
         split_pass.load(session)
     trainer = Trainer(session, training, validation, run, save_secs, check_stop,
-                      metric, after_epoch)
+                      metric, after_epoch, early_stop)
     trainer.train_to_epoch(num_epochs)
     at_end(session, training.model)
-    tests = _test(session, test, run, len(trainer.rows), check_stop,
-                  metric) if test else {}
+    tests = evaluation.test(
+        session, test, run, len(trainer.rows), check_stop, metric, after_test
+        ) if test else {}
     return trainer.rows, tests
-
-
-def _test(session: tf.Session, test: SplitPass, run: TrainingRun | None,
-          last: int, check_stop: Callable[[], None],
-          metric: Metric) -> dict[int, float]:
-  """Returns the metric on the test split, for the last and the best epoch."""
-  tests = run.tests() if run else {}
-  best = run.best() if run else None
-  best_epoch = best.epoch if best and best.epoch else last
-  for number in dict.fromkeys([last, best_epoch]):
-    if number in tests:
-      continue
-    if number != last and run and best and not load_best(
-        session, test.model.variables, run, best):
-      continue
-    tests[number] = metric.compute(run_with_progress(
-        session, "Test", test, check_stop, metric).sums)
-    which = "" if number == last else f" (epoch {number}, best by validation)"
-    print(f"Test {metric.title}: {tests[number]:.3f}{which}", flush=True)
-    if run:
-      run.keep_tests(tests)
-  return {number: tests[number] for number in (last, best_epoch)
-          if number in tests}
-
-
-def load_best(session: tf.Session, variables: Sequence[tf.Variable],
-              run: RunDirectory, checkpoint: Checkpoint) -> bool:
-  """Loads the best model into a session; returns False if it is damaged.
-
-  Raises:
-    RunError: it is of another run.
-  """
-  try:
-    assign(session, variables, run.read(checkpoint, variables)[1])
-    return True
-  except DamagedError as error:
-    _log.warning("the best model is skipped: damaged checkpoint: %s", error)
-    return False

@@ -74,3 +74,12 @@ class Metric:
 PERPLEXITY = Metric(
     "perplexity", lambda sums: perplexity(sums["nats"], sums["targets"]),
     "words", "wps")
+
+
+def error_percent(unit: str) -> Metric:
+  """Returns the share of targets, in percent, that are predicted wrongly.
+
+  It computes this from the sum "errors".
+  """
+  return Metric("error_percent",
+                lambda sums: 100 * sums["errors"] / sums["targets"], unit)

@@ -24,7 +24,7 @@ from rnn.training.metrics import PERPLEXITY
 
 _PART = 10_000  # windows of a stream that a session holds at a time
 
-Sums = Mapping[str, Any]  # name -> number
+Sums = Mapping[str, Any]  # name -> number or array
 Report = Callable[[int, Sums, float], None]  # window, sums, targets per second
 
 
@@ -32,8 +32,8 @@ class Model(Protocol):
   """The attributes of a model that a pass uses.
 
   Attributes:
-    counts: a dict of scalars to add up over the windows, with "nats" and
-      "targets" among them.
+    counts: a dict of numbers or arrays to add up over the windows, with
+      "nats" and "targets" among them.
     variables: the parameters.
 
   A model of streams has a `final_state` too. In training a model has `lr`,
@@ -111,8 +111,9 @@ class SplitPass:
     if is_training:
       counts["grad_norm"] = self.model.grad_norm
       counts["clipped"] = self.model.grad_norm > self.model.max_grad_norm
-    variables = {name: self._variable(
-        name, np.float64(0) if value.dtype.is_floating else np.int64(0))
+    variables = {name: self._variable(name, np.zeros(
+        value.shape.as_list(),
+        np.float64 if value.dtype.is_floating else np.int64))
                  for name, value in counts.items()}
     before = _zero_if(tf.equal(self.window, 0), variables)
     after = {name: before[name] + tf.cast(value, before[name].dtype)

@@ -10,7 +10,6 @@ import tqdm
 
 from reader import SPLITS
 from rnn import terminal
-from rnn.runs.checkpoints import Checkpoint
 from rnn.tf1 import tf
 from rnn.training import passes
 from rnn.training.metrics import PERPLEXITY, Metric
@@ -101,21 +100,6 @@ def summary(rows: Sequence[Mapping[str, Any]], tests: Mapping[int, float],
       f"{statistics.median(speeds or [math.nan]):.0f} {metric.unit}/s in "
       f"training (median of {len(speeds)} epochs), {minutes} min {seconds} s "
       f"in all {len(rows)} epochs"])
-
-
-def by_checkpoint(
-    results: Mapping[Checkpoint, Mapping[str, float]]) -> str:
-  """Returns a table of perplexities, one row per checkpoint, the newest first.
-
-  Args:
-    results: a dict, Checkpoint -> {name of a text -> perplexity}.
-  """
-  newest = next(iter(results))
-  return "\n".join(table(list(results[newest]), {
-      (f"epoch {c.epoch}" if c.epoch else f"step {c.step}")
-      + (", the last" if c is newest else ", best by valid"):
-          list(figures.values())
-      for c, figures in results.items()}))
 
 
 def table(columns: Sequence[str],

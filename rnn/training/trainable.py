@@ -1,5 +1,6 @@
 """The base of all models: their parameters, counts, and training step."""
 
+import os
 from typing import Any
 
 from rnn.tf1 import tf
@@ -30,7 +31,8 @@ class Trainable:
 
     Args:
       config: the `configs.Settings` with learning_rate, max_grad_norm and
-        optimizer.
+        optimizer; perhaps with `freeze`, the last part of the name of the
+        variable that stays fixed.
       learning_rate: scalar; by default the config's.
       precision: the precision of the model, one of `options.PRECISIONS`.
     """
@@ -40,6 +42,10 @@ class Trainable:
           config.learning_rate if learning_rate is None else learning_rate,
           tf.float32)
       self.max_grad_norm = config.max_grad_norm
+      # The gradient of a frozen parameter is not computed.
+      frozen = getattr(config, "freeze", "nothing")
       self.grad_norm, self.train_op = optimizers.step(
-          cost, counts, variables, self.lr, config.max_grad_norm,
+          cost, counts,
+          [v for v in variables if os.path.basename(v.op.name) != frozen],
+          self.lr, config.max_grad_norm,
           config.optimizer, precision)

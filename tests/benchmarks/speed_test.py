@@ -4,18 +4,18 @@ import csv
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 
 from benchmarks import machine, speed
 from rnn.layers import recurrent
+from tests.helpers import warm_python
 from tests.helpers.calls import ROOT, assert_one_line
 
 
 def run(*args):
   return subprocess.run(
-      [sys.executable, "-m", "benchmarks.speed", "--model=test", *args],
+      [*warm_python.command(), "-m", "benchmarks.speed", "--model=test", *args],
       cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 

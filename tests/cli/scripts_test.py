@@ -1,12 +1,14 @@
 """Behaviour that all scripts share when a shell calls them."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from tests.helpers import warm_python
 from tests.helpers.calls import ROOT, assert_one_line
 
 
@@ -14,15 +16,16 @@ from tests.helpers.calls import ROOT, assert_one_line
 def in_shell(trained_runs, tmp_path):
   """Calls a script: name, flags -> status, output in bytes, error messages.
 
-  The working folder has the file `text`.
+  The working folder has the file `text`. Python is warm, or the one given.
   """
   (tmp_path / "text").write_text("the population\nh\u00f4tel\n",
                                  encoding="utf-8")
 
-  def call(script, flags, **environment):
+  def call(script, flags, python=None, **environment):
+    python = python or shlex.join(warm_python.command())
     done = subprocess.run(
-        f"{sys.executable} {ROOT}/{script} --save_path={trained_runs}/a "
-        f"{flags}", shell=True, cwd=tmp_path, capture_output=True, timeout=120,
+        f"{python} {ROOT}/{script} --save_path={trained_runs}/a {flags}",
+        shell=True, cwd=tmp_path, capture_output=True, timeout=120,
         env=os.environ | environment)
     return done.returncode, done.stdout, done.stderr.decode()
 
@@ -42,8 +45,10 @@ def test_a_full_disk_gives_one_line(in_shell, script, flags):
 def test_streams_may_be_closed(in_shell):
   status, out, err = in_shell("score.py", "--text=text")
   assert status == 0 and out.count(b"\n") == 3 and "perplexity" in err
-  assert in_shell("score.py", "--text=text 2>&-") == (0, out, "")
-  status, _, summary = in_shell("score.py", "--text=text >&-")
+  assert in_shell("score.py", "--text=text 2>&-", sys.executable) == (
+      0, out, "")
+  status, _, summary = in_shell(
+      "score.py", "--text=text >&-", sys.executable)
   assert status == 0
   assert summary.splitlines()[1:] == err.splitlines()[1:]  # line 0: the speed
 
@@ -51,7 +56,8 @@ def test_streams_may_be_closed(in_shell):
 @pytest.mark.slow
 def test_output_is_utf_8_in_any_locale(in_shell):
   status, out, _ = in_shell(
-      "score.py", "--text=text --per_word", PYTHONIOENCODING="latin-1")
+      "score.py", "--text=text --per_word", sys.executable,
+      PYTHONIOENCODING="latin-1")
   assert status == 0 and "\th\u00f4tel\t".encode() in out
 
 

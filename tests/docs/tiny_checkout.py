@@ -12,11 +12,13 @@ import itertools
 import os
 import pathlib
 import random
+import shlex
 import shutil
 import sys
 import tarfile
 
 from tests.docs.documents import ROOT
+from tests.helpers import warm_python
 
 # The files that a user copies to try things out.
 _CODE = ["rnn", "trained", "tasks", "data", "benchmarks", "Makefile",
@@ -84,11 +86,12 @@ def make_classic_checkpoint(folder: pathlib.Path) -> list[str]:
 
 
 def _make_environment(folder: pathlib.Path) -> None:
-  """Makes a `.venv` that `make` accepts, around this interpreter."""
+  """Makes a `.venv` that `make` accepts, around a warm interpreter."""
   binaries = folder / ".venv" / "bin"
   binaries.mkdir(parents=True)
   python = binaries / "python"
-  python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+  command = shlex.join(warm_python.command())
+  python.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
   python.chmod(0o755)
   for stamp in ("run.done", "test.done"):
     (folder / ".venv" / stamp).touch()
@@ -119,6 +122,8 @@ def _make_other_data(folder: pathlib.Path) -> None:
       for sentence in text))
   (folder / "other.txt").write_text("\n".join(text) + "\n")
   (folder / "abstracts.txt").write_text("\n".join(text) + "\n")
+  (folder / "glove.6B.100d.txt").write_text("".join(
+      f"{word}{' 0.1' * 100}\n" for word in ("the", "monday", "company")))
   (folder / "reviews.txt").write_text("a good film\na bad film\n")
   (folder / "questions-words.txt").write_text(
       ": days\nmonday tuesday the company\n")

@@ -10,6 +10,7 @@ from absl import flags
 
 import ptb_word_lm
 from rnn.cli import scripts
+from tests.helpers import warm_python
 
 ROOT = os.path.dirname(os.path.abspath(ptb_word_lm.__file__))
 _FLAGS_OF_ABSL = set(flags.FLAGS)
@@ -30,14 +31,19 @@ def call(script, *args):
 def run_script(*args, **kwargs):
   """Runs `ptb_word_lm.py` in a process of its own, to its end."""
   return subprocess.run(
-      [sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), *args],
+      [*warm_python.command(), os.path.join(ROOT, "ptb_word_lm.py"), *args],
       capture_output=True, text=True, timeout=120, **kwargs)
 
 
-def start_script(*args):
-  """Starts `ptb_word_lm.py` in a process of its own, as from a terminal."""
+def start_script(*args, cold=False):
+  """Starts `ptb_word_lm.py` in a process of its own, as from a terminal.
+
+  Args:
+    cold: starts Python itself, as for SIGKILL, and not a `warm_python`.
+  """
+  python = [sys.executable] if cold else warm_python.command()
   return subprocess.Popen(
-      [sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), *args],
+      [*python, os.path.join(ROOT, "ptb_word_lm.py"), *args],
       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
       # A process in the background ignores SIGINT, and so do its children.
       preexec_fn=lambda: signal.signal(

@@ -22,6 +22,17 @@ def write_corpus(folder, train=TRAIN, valid="a\n", test="b\n",
   return str(folder)
 
 
+def write_files(folder, contents):
+  """Writes files into a folder: a dict, name -> str or bytes. Returns its path.
+  """
+  for name, content in contents.items():
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(
+        content if isinstance(content, bytes) else content.encode())
+  return str(folder)
+
+
 def write_archive(path, reviews, mode="w:gz", root="aclImdb/"):
   """Writes a tar archive: a dict, name -> text or bytes. Returns its path."""
   with tarfile.open(path, mode) as archive:

@@ -5,13 +5,36 @@ import shutil
 import numpy as np
 import pytest
 
+import ptb_word_lm
+from tests.helpers import calls
+
+
+def _flags(corpus_folder, folder):
+  """Returns flags of a short run with dropout, in the folder "run" of another.
+  """
+  return ["--model=test", f"--data_path={corpus_folder}",
+          f"--save_path={folder}/run",
+          "--config_override=hidden_size=8,keep_prob=0.7,max_max_epoch=2"]
+
 
 @pytest.fixture
 def run_flags(corpus_folder, tmp_path):
-  """Flags of a short run with dropout."""
-  return ["--model=test", f"--data_path={corpus_folder}",
-          f"--save_path={tmp_path}/run",
-          "--config_override=hidden_size=8,keep_prob=0.7,max_max_epoch=2"]
+  """Flags of a short run with dropout, which is still to be trained."""
+  return _flags(corpus_folder, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _trained_once(corpus_folder, tmp_path_factory):
+  folder = tmp_path_factory.mktemp("short")
+  assert calls.call(ptb_word_lm, *_flags(corpus_folder, folder)) == 0
+  return folder / "run"
+
+
+@pytest.fixture
+def trained_flags(run_flags, _trained_once, tmp_path):
+  """The flags `run_flags`, of a run that is trained: a copy of its folder."""
+  shutil.copytree(_trained_once, tmp_path / "run")
+  return run_flags
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from rnn import files
 from rnn.runs.checkpoints import assign
 from rnn.runs.directory import RunDirectory
 from rnn.tf1 import tf
-from tests.helpers.calls import run_script
 from tests.helpers.run_folders import (
   assert_same_run,
   contents,
@@ -30,15 +29,13 @@ from tests.helpers.run_folders import (
                  "journal.json")
     for damage in (garble, truncate, empty, os.remove)])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_used(
-    run_flags, tmp_path, call_main, capsys, damage, name):
-  assert call_main(*run_flags) == 0
+    trained_flags, tmp_path, call_main, capsys, damage, name):
   shutil.copytree(tmp_path / "run", tmp_path / "undisturbed")
   run = RunDirectory(f"{tmp_path}/run")
   for checkpoint in run.checkpoints():
     if checkpoint.epoch == 2:  # also its copy, the best one
       damage(os.path.join(checkpoint.path, name))
-  capsys.readouterr()
-  assert call_main(*run_flags) == 0
+  assert call_main(*trained_flags) == 0
   out, err = capsys.readouterr()
   newest, before = (f"{run.path}/checkpoints/step-000000{step}-epoch-{epoch}"
                     for step, epoch in (("178", 2), ("089", 1)))
@@ -56,9 +53,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(
 
 @pytest.mark.slow
 def test_damage_to_any_byte_of_a_checkpoint_is_detected(
-    run_flags, tmp_path, call_main):
+    trained_flags, tmp_path):
   """Changes bytes all over each file: it fails to load, or loads the same."""
-  assert call_main(*run_flags) == 0
   newest = RunDirectory(f"{tmp_path}/run").checkpoints()[0]
   journal, values = newest.journal(), variables_of(newest)
   detected = 0
@@ -86,29 +82,29 @@ def test_damage_to_any_byte_of_a_checkpoint_is_detected(
 
 
 @pytest.mark.slow
-def test_if_no_checkpoint_is_readable_all_are_named(run_flags, tmp_path):
-  assert run_script(*run_flags).returncode == 0
+def test_if_no_checkpoint_is_readable_all_are_named(
+    trained_flags, tmp_path, call_main, capsys):
   run = RunDirectory(f"{tmp_path}/run")
   for checkpoint in run.checkpoints():
     truncate(f"{checkpoint.path}/model.ckpt.index")
   before = contents(run.path)
-  done = run_script(*run_flags)
-  assert done.returncode == 1 and done.stderr.count("\n") == 1
-  assert f"{run.path}: no checkpoint is readable; tried" in done.stderr
+  assert call_main(*trained_flags) == 1
+  err = capsys.readouterr().err
+  assert err.count("\n") == 1
+  assert f"{run.path}: no checkpoint is readable; tried" in err
   for checkpoint in run.checkpoints():
-    assert checkpoint.path in done.stderr
+    assert checkpoint.path in err
   assert contents(run.path) == before
 
 
 @pytest.mark.slow
 def test_changed_test_figures_are_measured_again(
-    run_flags, tmp_path, call_main):
-  assert call_main(*run_flags) == 0
+    trained_flags, tmp_path, call_main):
   run = RunDirectory(f"{tmp_path}/run")
   tests, path = run.tests(), tmp_path / "run" / "tests.json"
   text = path.read_text()
   for bad in text.replace("0", "1"), '{"2": "x"}', "[" * 5000, "", "null":
     path.write_text(bad)
     assert run.tests() == {}
-    assert call_main(*run_flags) == 0
+    assert call_main(*trained_flags) == 0
     assert run.tests() == tests

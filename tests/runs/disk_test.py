@@ -4,6 +4,7 @@ import glob
 import os
 import resource
 import subprocess
+import sys
 
 import pytest
 
@@ -12,7 +13,7 @@ from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.text.vocabulary import EOS, UNK, Vocabulary
 from rnn.tf1 import tf
-from tests.helpers.calls import run_script
+from tests.helpers.calls import ROOT, run_script
 from tests.helpers.run_folders import (
   assert_same_run,
   training_run,
@@ -111,8 +112,10 @@ def test_a_limit_on_file_sizes_gives_one_line(run_flags, tmp_path):
   """As with a quota: the checkpoints of a larger model do not fit."""
   *flags, override = run_flags
   flags = [*flags, override.replace("hidden_size=8", "hidden_size=64")]
-  done = run_script(*flags, preexec_fn=lambda: resource.setrlimit(
-      resource.RLIMIT_FSIZE, (60_000, 60_000)))
+  done = subprocess.run(
+      [sys.executable, "ptb_word_lm.py", *flags], cwd=ROOT, text=True,
+      capture_output=True, timeout=120, preexec_fn=lambda: resource.setrlimit(
+          resource.RLIMIT_FSIZE, (60_000, 60_000)))
   assert (done.returncode, done.stderr) == (
       1, f"ptb_word_lm.py: {tmp_path}/run: cannot be written to: File too "
       "large; fix this, then try again, or choose another folder "

@@ -57,9 +57,8 @@ def test_eval_accepts_an_interrupted_run_and_other_texts(
 
 
 @pytest.mark.slow
-def test_bad_evaluations_get_one_line(
-    run_flags, tmp_path, call_main, capsys):
-  assert call_main(*run_flags) == 0
+@pytest.mark.usefixtures("trained_flags")
+def test_bad_evaluations_get_one_line(tmp_path, call_main, capsys):
   run = f"--save_path={tmp_path}/run"
   (tmp_path / "empty").touch()
   for flags, message in [

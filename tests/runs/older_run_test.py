@@ -99,7 +99,7 @@ def remove_newer_settings(config):
   """Removes from the content of config.json what the first versions lack."""
   for name in configs.Config.defaults():
     if name != "batch_size":  # the fixture does not use the default
-      del config["settings"][name]
+      config["settings"].pop(name, None)
   for name in "precision", "init_embeddings":
     del config[name]
   return config

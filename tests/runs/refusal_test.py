@@ -51,10 +51,9 @@ def other_runs(flags, tmp_path, corpus_folder):
 
 @pytest.mark.slow
 def test_another_run_is_refused_with_the_differences(
-    run_flags, tmp_path, corpus_folder, call_main, capsys):
-  assert call_main(*run_flags) == 0
+    trained_flags, tmp_path, corpus_folder, call_main, capsys):
   before = contents(tmp_path / "run")
-  for flags, messages in other_runs(run_flags, tmp_path, corpus_folder):
+  for flags, messages in other_runs(trained_flags, tmp_path, corpus_folder):
     capsys.readouterr()
     assert call_main(*flags) == 1, flags
     err = capsys.readouterr().err
@@ -62,7 +61,7 @@ def test_another_run_is_refused_with_the_differences(
     assert all(message in err for message in messages), (messages, err)
     assert contents(tmp_path / "run") == before
   moved = shutil.copytree(corpus_folder, tmp_path / "moved")
-  assert call_main(*run_flags, f"--data_path={moved}") == 0
+  assert call_main(*trained_flags, f"--data_path={moved}") == 0
 
 
 def move_checkpoints(source, target):
@@ -73,15 +72,14 @@ def move_checkpoints(source, target):
 
 @pytest.mark.slow
 def test_a_checkpoint_of_another_model_is_refused(
-    run_flags, tmp_path, call_main, capsys):
+    trained_flags, tmp_path, call_main, capsys):
   """The checkpoints were copied from a run with other sizes."""
-  *same, override = run_flags
-  assert call_main(*run_flags) == 0
+  *same, override = trained_flags
   assert call_main(*same, f"--save_path={tmp_path}/other",
                    override.replace("size=8", "size=9")) == 0
   move_checkpoints(tmp_path / "other", tmp_path / "run")
   capsys.readouterr()
-  assert call_main(*run_flags) == 1
+  assert call_main(*trained_flags) == 1
   err = capsys.readouterr().err
   assert "holds another model, which differs in " in err
   assert "Model/softmax_w ([9, 9] there, [8, 9] here)" in err
@@ -90,17 +88,16 @@ def test_a_checkpoint_of_another_model_is_refused(
 
 @pytest.mark.slow
 def test_a_checkpoint_of_another_text_is_refused(
-    run_flags, tmp_path, corpus_folder, call_main, capsys):
+    trained_flags, tmp_path, corpus_folder, call_main, capsys):
   """The checkpoints were copied from a run with the same sizes."""
   folder = shutil.copytree(corpus_folder, tmp_path / "words")
   for path in folder.iterdir():
     path.write_text(path.read_text().replace("owl", "elk"))
-  assert call_main(*run_flags) == 0
-  assert call_main(*run_flags, "--seed=5", f"--data_path={folder}",
+  assert call_main(*trained_flags, "--seed=5", f"--data_path={folder}",
                    f"--save_path={tmp_path}/other") == 0
   move_checkpoints(tmp_path / "other", tmp_path / "run")
   capsys.readouterr()
-  assert call_main(*run_flags) == 1
+  assert call_main(*trained_flags) == 1
   err = capsys.readouterr().err
   assert "-epoch-2: holds another run than config.json, which differs in" in err
   assert "seed (5 there, 1 here), data.train.sha256 (" in err
@@ -151,21 +148,19 @@ def test_folder_names_that_tensorflow_cannot_find_are_refused(
 
 @pytest.mark.slow
 def test_metrics_without_checkpoints_are_not_overwritten(
-    run_flags, tmp_path, call_main, capsys):
-  assert call_main(*run_flags) == 0
+    trained_flags, tmp_path, call_main, capsys):
   shutil.rmtree(tmp_path / "run" / "checkpoints")
-  assert call_main(*run_flags) == 1
+  assert call_main(*trained_flags) == 1
   assert "holds metrics.csv but no checkpoint" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_garbled_config_gives_one_line(
-    run_flags, tmp_path, call_main, capsys):
-  assert call_main(*run_flags) == 0
+    trained_flags, tmp_path, call_main, capsys):
   for text in "", "{", "[]", '{"settings": 1}', '{"settings": {"size": 1}}':
     (tmp_path / "run" / "config.json").write_text(text)
     capsys.readouterr()
-    for flags in run_flags, [f"--save_path={tmp_path}/run", "--mode=eval"]:
+    for flags in trained_flags, [f"--save_path={tmp_path}/run", "--mode=eval"]:
       assert call_main(*flags) == 1
       err = capsys.readouterr().err
       assert err.count("\n") == 1 and "/run" in err
@@ -175,7 +170,7 @@ def test_a_garbled_config_gives_one_line(
 def test_two_processes_cannot_train_in_one_folder(corpus_folder, tmp_path):
   flags = [*long_run_flags(corpus_folder, epochs=40),
            f"--save_path={tmp_path}/run"]
-  with start_script(*flags) as first:
+  with start_script(*flags, cold=True) as first:
     wait_for(first, "speed")
     second = run_script(*flags)
     assert (second.returncode, second.stderr) == (
@@ -184,6 +179,6 @@ def test_two_processes_cannot_train_in_one_folder(corpus_folder, tmp_path):
         "(--save_path)\n")
     assert first.poll() is None
     first.kill()  # its lock vanishes with it
-  with start_script(*flags) as third:
+  with start_script(*flags, cold=True) as third:
     wait_for(third, "speed")
     third.kill()

@@ -16,7 +16,6 @@ from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.tf1 import tf
 from rnn.training import signals
-from tests.helpers.calls import run_script
 from tests.helpers.run_folders import (
   StopAfter,
   assert_same_run,
@@ -24,16 +23,17 @@ from tests.helpers.run_folders import (
   training_run,
 )
 
-# Configs with their layers. `basic` at medium is left to `make torture`: its
-# graph takes a minute to build.
+# Configs with their layers. Windows are short, so that graphs and steps are
+# small; `make torture` has the whole models.
 SIZES = {
-    "test": (dataclasses.replace(configs.TEST, keep_prob=0.5, num_steps=20),
+    "test": (dataclasses.replace(configs.TEST, keep_prob=0.5, num_steps=5),
              lstm.LAYERS),
-    "small": (configs.SMALL, ["fused", "block"]),
-    "small with dropout": (dataclasses.replace(configs.SMALL, keep_prob=0.5),
-                           [name for name in lstm.LAYERS
-                            if name not in ("fused", "block")]),
-    "medium": (configs.MEDIUM,
+    "small": (dataclasses.replace(configs.SMALL, num_steps=5),
+              ["fused", "block"]),
+    "small with dropout": (
+        dataclasses.replace(configs.SMALL, keep_prob=0.5, num_steps=5),
+        [name for name in lstm.LAYERS if name not in ("fused", "block")]),
+    "medium": (dataclasses.replace(configs.MEDIUM, num_steps=5),
                [name for name in lstm.LAYERS if name != "basic"]),
 }
 
@@ -46,10 +46,10 @@ def test_a_run_stopped_anywhere_ends_in_the_same_bits(
     corpus_folder, tmp_path, size, rnn_mode):
   """Stops in training, at its end, in validation, and in the test pass."""
   config = dataclasses.replace(SIZES[size][0], max_max_epoch=2, max_epoch=1)
-  # An epoch has 8 or 5 windows, and validation at most as many.
+  # An epoch has 5 windows, validation 3.
   train_ids, valid_ids, test_ids, vocabulary = reader.ptb_raw_data(
       corpus_folder)
-  corpus = train_ids, valid_ids[:400], test_ids[:50], vocabulary
+  corpus = train_ids[:520], valid_ids[:320], test_ids[:20], vocabulary
   options = Options(rnn_mode)
   undisturbed = training_run(tmp_path / "undisturbed", vocabulary)
   ptb_word_lm.train(config, corpus, undisturbed, options)
@@ -70,7 +70,8 @@ def test_a_run_stopped_anywhere_ends_in_the_same_bits(
 
 def test_a_number_of_epochs_below_the_one_begun_is_refused(
     corpus_folder, tmp_path):
-  config = dataclasses.replace(SIZES["test"][0], max_max_epoch=2)
+  config = dataclasses.replace(
+      SIZES["test"][0], max_max_epoch=2, num_steps=20)
   corpus = reader.ptb_raw_data(corpus_folder)
   run = training_run(tmp_path / "run", corpus[-1])
   stop = StopAfter(3)
@@ -90,29 +91,28 @@ def test_a_number_of_epochs_below_the_one_begun_is_refused(
 
 
 @pytest.mark.slow
-def test_a_finished_run_trains_nothing(run_flags, tmp_path):
-  first = run_script(*run_flags)
-  before = contents(tmp_path / "run")
-  second = run_script(*run_flags)
-  assert (second.returncode, second.stderr) == (0, "")
+def test_a_finished_run_trains_nothing(
+    run_flags, tmp_path, call_main, capsys):
+  assert call_main(*run_flags) == 0
+  before, first = contents(tmp_path / "run"), capsys.readouterr().out
+  assert call_main(*run_flags) == 0
+  out, err = capsys.readouterr()
+  assert not err
   assert "/run is finished, with 2 epochs; a larger max_max_epoch goes on\n" \
-      in second.stdout
-  assert "Learning rate" not in second.stdout
-  assert first.stdout.splitlines()[-2:] == second.stdout.splitlines()[-2:]
+      in out
+  assert "Learning rate" not in out
+  assert first.splitlines()[-2:] == out.splitlines()[-2:]
   assert contents(tmp_path / "run") == before
 
 
 @pytest.mark.slow
 def test_epochs_added_later_give_the_same_run_as_all_at_once(
-    run_flags, tmp_path):
-  *flags, override = run_flags
+    trained_flags, tmp_path, call_main, capsys):
+  *flags, override = trained_flags
   more = override.replace("max_max_epoch=2", "max_max_epoch=4")
-  for setting in override, more:
-    done = run_script(*flags, setting)
-    assert done.returncode == 0
-  assert "resuming at epoch 3, step 0 of 89" in done.stdout
-  assert run_script(*flags, f"--save_path={tmp_path}/at_once",
-                    more).returncode == 0
+  assert call_main(*flags, more) == 0
+  assert "resuming at epoch 3, step 0 of 89" in capsys.readouterr().out
+  assert call_main(*flags, f"--save_path={tmp_path}/at_once", more) == 0
   one, other = tmp_path / "run", tmp_path / "at_once"
   assert RunDirectory(str(one)).tests().keys() == {2, 4}
   assert_same_run(one, other)
@@ -121,12 +121,11 @@ def test_epochs_added_later_give_the_same_run_as_all_at_once(
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", ["best-*", "step-*-epoch-2", "*.csv", "*.png"])
 def test_a_restart_completes_the_work_that_a_kill_interrupted(
-    run_flags, tmp_path, call_main, lost):
-  assert call_main(*run_flags) == 0
+    trained_flags, tmp_path, call_main, lost):
   before = contents(tmp_path / "run")
   for path in glob.glob(f"{tmp_path}/run/**/{lost}", recursive=True):
     shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
-  assert call_main(*run_flags) == 0
+  assert call_main(*trained_flags) == 0
   after = contents(tmp_path / "run")
   # The file "checkpoint" may name the best one's copy instead.
   name_file = f"{tmp_path}/run/checkpoint"

@@ -1,5 +1,6 @@
 """Exported models, and the command line of export.py."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -7,12 +8,16 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow
 
+import configs
 import export
-from rnn.text.vocabulary import Vocabulary
+from ptb_word_lm import PTBModel
+from rnn.text.vocabulary import EOS, UNK, Characters, Vocabulary
+from rnn.tf1 import tf
 from tests.helpers.calls import assert_one_line
 from trained import scoring
-from trained.model import load
+from trained.model import TrainedModel, load
 
 # Uses an exported model without this suite. Reads sentences of one length from
 # standard input as a batch, in two pieces.
@@ -35,7 +40,7 @@ scores, tops = [], []
 for piece in ids[:, :3], ids[:, 3:]:
   words = tf.constant(piece)
   top = model.signatures["top_k"](words=words, k=tf.constant(2), **state)
-  result = model.signatures["serving_default"](words=words, **state)
+  result = model.signatures["stateful"](words=words, **state)
   scores.append(result["log_probs"].numpy())
   tops.append([top["top_words"].numpy(), top["top_log_probs"].numpy()])
   state = {name: result[f"next_{name}"] for name in state}
@@ -70,11 +75,14 @@ def test_scores_in_plain_tensorflow_2(
                      f"--output={path}") == 0
   size = len(model.vocabulary)
   assert capsys.readouterr().out == (
-      f"{path}: {model.name}, {size:,} words\n")
-  assert sorted(os.listdir(path)) == ["assets", "saved_model.pb", "variables"]
+      f"{path}/1: {model.name}, {size:,} words\n")
+  # As TensorFlow Serving expects it: a folder of numbered versions.
+  assert os.listdir(path) == ["1"]
+  assert sorted(os.listdir(f"{path}/1")) == [
+      "assets", "saved_model.pb", "variables"]
   assert os.listdir(os.path.dirname(path)) == ["exported"]
   # The folder has all files that the model needs, so it can be moved.
-  os.rename(path, tmp_path / "moved")
+  os.rename(f"{path}/1", tmp_path / "moved")
   process = subprocess.run(
       [sys.executable, "-c", PROGRAM, str(tmp_path / "moved"),
        *map(str, model.config.layer_sizes)], cwd=tmp_path,
@@ -97,7 +105,7 @@ def test_a_folder_of_any_name(
   monkeypatch.chdir(tmp_path)
   assert call_script(
       export, f"--save_path={trained_runs}/a", f"--output={output}") == 0
-  assert os.path.isfile(os.path.join(output, "saved_model.pb"))
+  assert os.path.isfile(os.path.join(output, "1", "saved_model.pb"))
   assert len(os.listdir(".")) == 1
 
 
@@ -112,7 +120,102 @@ def test_the_vocabulary_is_an_asset(trained_runs, tmp_path):
   model = load(str(trained_runs / "b"))
   export.export(model, str(tmp_path))  # an empty folder may exist
   assert Vocabulary.load(
-      tmp_path / "assets" / "vocab.txt") == model.vocabulary
+      tmp_path / "1" / "assets" / "vocab.txt") == model.vocabulary
+
+
+CELLS = {"lstm": "float32", "gru": "float32", "peephole": "bfloat16",
+         "rnn": "float16"}
+
+
+def random_model(cell, precision="float32"):
+  """Returns a model of characters with two layers, with random parameters."""
+  vocabulary = Characters((EOS, UNK, *"abcdefg"))
+  config = dataclasses.replace(
+      configs.TEST, cell=cell, hidden_sizes=(6, 5), embedding_size=4)
+  with tf.Graph().as_default():
+    word = tf.zeros([1, 1], tf.int32)
+    variables = PTBModel(config, len(vocabulary), word, word).variables
+  rng = np.random.default_rng(0)
+  return TrainedModel("random", config, vocabulary, {
+      v.op.name: rng.normal(0, 0.5, v.shape.as_list()).astype(np.float32)
+      for v in variables}, precision)
+
+
+def expected(model, ids, state=None):
+  """Returns log_probs [B, T, V], hidden [B, T, H] and the state by name.
+
+  Args:
+    ids: [B, T].
+  """
+  with model.open(ids.shape[1]) as windows:
+    result = windows.run(["logits", "outputs", "final_state"], ids.T,
+                         state=state)
+  logits = result["logits"].astype(np.float64)
+  logits -= np.log(np.exp(logits).sum(axis=2, keepdims=True))
+  return (logits.transpose(1, 0, 2), result["outputs"].transpose(1, 0, 2),
+          result["final_state"])
+
+
+def by_name(state):
+  return {f"{part}_{i}": value for i, layer in enumerate(state)
+          for part, value in layer._asdict().items()}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_each_cell_in_its_precision(tmp_path, cell):
+  """The signatures that need no state, and the one that goes on from one."""
+  model = random_model(cell, CELLS[cell])
+  ids = np.array([[0, 3, 8, 4], [0, 5, 2, 2]])
+  log_probs, hidden, state = expected(model, ids)
+  after, _, last = expected(model, ids[:, ::-1], state)
+  path = str(tmp_path / "exported" / "7")  # the number of a version
+  export.export(model, path)
+  with tf.Graph().as_default(), tf.Session() as session:
+    signatures = tf.saved_model.load(session, ["serve"], path).signature_def
+
+    def run(name, **inputs):
+      signature = signatures[name]
+      assert set(inputs) == set(signature.inputs)
+      return session.run(
+          {key: info.name for key, info in signature.outputs.items()},
+          {signature.inputs[key].name: value for key, value in inputs.items()})
+
+    tolerance = {"rtol": 0, "atol": 1e-6 if CELLS[cell] == "float32" else 0.02}
+    default = run("serving_default", words=ids)
+    assert set(default) == {"log_probs"}
+    np.testing.assert_allclose(default["log_probs"], log_probs, **tolerance)
+    np.testing.assert_allclose(
+        run("hidden", words=ids)["hidden"], hidden.astype(np.float32),
+        **tolerance)
+    result = run("stateful", words=ids[:, ::-1], **by_name(state))
+    np.testing.assert_allclose(result["log_probs"], after, **tolerance)
+    for name, value in by_name(last).items():
+      np.testing.assert_allclose(result[f"next_{name}"], value, **tolerance)
+    shapes = [[size.size for size in info.tensor_shape.dim]
+              for info in signatures["step"].inputs.values()]
+    assert all(shape[0] == 1 and -1 not in shape for shape in shapes)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_step_runs_in_tensorflow_lite(tmp_path, cell):
+  """With its built-in ops only: the converter refuses others by default."""
+  model = random_model(cell)
+  export.export(model, str(tmp_path / "exported"))
+  converter = tensorflow.lite.TFLiteConverter.from_saved_model(
+      str(tmp_path / "exported" / "1"), signature_keys=["step"])
+  interpreter = tensorflow.lite.Interpreter(model_content=converter.convert())
+  step = interpreter.get_signature_runner("step")
+  # From a state that is not zero.
+  _, _, state = expected(model, np.array([[5, 2]]))
+  here = by_name(state)
+  for word in 0, 3, 8, 4:
+    ids = np.array([[word]], np.int32)
+    log_probs, _, state = expected(model, ids, state)
+    result = step(words=ids, **here)
+    np.testing.assert_allclose(result["log_probs"], log_probs, atol=1e-5)
+    here = {name: result[f"next_{name}"] for name in here}
+    for name, value in by_name(state).items():
+      np.testing.assert_allclose(here[name], value, atol=1e-5)
 
 
 @pytest.mark.parametrize("output, message", [

@@ -97,7 +97,8 @@ def test_a_run_killed_at_any_moment_ends_in_the_same_bits(
   for number in range(KILLS):
     moment = MOMENTS[number % len(MOMENTS)]
     started = time.time()
-    with start_script(*flags, f"--save_path={run.path}") as process:
+    with start_script(
+        *flags, f"--save_path={run.path}", cold=True) as process:
       moment(process, run.path, seconds, rng)
     assert process.returncode == -9  # not finished before
     left = being_written(run.path, since=started)

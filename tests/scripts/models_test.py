@@ -12,7 +12,7 @@ import neighbors
 import score
 from rnn.layers import cells, lstm, recurrent
 from rnn.runs.directory import RunDirectory
-from rnn.text import word_vectors
+from rnn.text import vector_files
 from rnn.tf1 import tf
 from tests.helpers.calls import assert_one_line
 
@@ -27,7 +27,8 @@ def test_rnn_mode_chooses_the_layer(
       used.add(name)
       return layer(*args)
     monkeypatch.setitem(lstm.LAYERS, name, spy)
-  flag = [f"--rnn_mode={rnn_mode}"] if rnn_mode else []
+  # In upper case, as in the classic script.
+  flag = [f"--rnn_mode={rnn_mode.upper()}"] if rnn_mode else []
   assert call_main(
       "--model=test", f"--data_path={corpus_folder}", *flag) == 0
   assert used == {rnn_mode or cells.CELLS["lstm"].resolve(None)}
@@ -57,6 +58,33 @@ def test_cudnn_without_a_gpu_is_refused(call_main, capsys, monkeypatch):
       "TensorFlow sees; leave it out\n")
 
 
+@pytest.mark.parametrize("number, has_gpu, hidden", [
+    (0, True, [([], "GPU")]), (1, True, []), (0, False, []), (1, False, [])])
+def test_num_gpus_0_hides_the_gpu(
+    call_main, capsys, monkeypatch, number, has_gpu, hidden):
+  calls = []
+  monkeypatch.setattr(recurrent, "has_gpu", lambda: has_gpu)
+  monkeypatch.setattr(tf.config, "set_visible_devices",
+                      lambda *args: calls.append(args))
+  assert call_main(f"--num_gpus={number}", "--data_path=none") == 1
+  assert_one_line(capsys.readouterr().err, "ptb_word_lm.py", "no such folder")
+  assert calls == hidden
+
+
+def test_num_gpus_and_rnn_mode_are_no_properties_of_a_run(
+    corpus_folder, tmp_path, call_main, capsys):
+  flags = ["--model=test", f"--data_path={corpus_folder}",
+           f"--save_path={tmp_path}/run", "--rnn_mode=Basic",
+           "--config_override=epoch_size=1"]
+  assert call_main(*flags) == 0
+  config = (tmp_path / "run/config.json").read_text()
+  assert '"rnn_mode": "basic"' in config and "gpus" not in config
+  capsys.readouterr()
+  assert call_main(*flags[:3], "--rnn_mode=BLOCK", "--num_gpus=1", flags[-1]
+                   ) == 0
+  assert not capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", cells.CELLS)
 def test_all_scripts_can_use_every_cell(
@@ -80,7 +108,7 @@ def test_all_scripts_can_use_every_cell(
   assert call_script(neighbors, run, "--words=cat") == 0
   assert call_script(export, run, f"--output={tmp_path}/saved") == 0
   signature = tf.saved_model.load_v2(
-      f"{tmp_path}/saved").signatures["serving_default"]
+      f"{tmp_path}/saved/1").signatures["stateful"]
   parts = cells.CELLS[cell].state._fields
   assert {f"{part}_{layer}" for part in parts for layer in (0, 1)} == (
       set(signature.structured_input_signature[1]) - {"words"})
@@ -91,7 +119,7 @@ def test_training_starts_from_word_vectors(
     corpus_folder, tmp_path, call_main, capsys):
   """Words are matched by name, and the log counts them; others are random."""
   vectors = np.random.default_rng(0).normal(size=[3, 6]).astype("f")
-  word_vectors.save(f"{tmp_path}/v", ["zebra", "owl", "the"], vectors)
+  vector_files.save(f"{tmp_path}/v", ["zebra", "owl", "the"], vectors)
   flags = ["--model=test", f"--data_path={corpus_folder}",
            f"--save_path={tmp_path}/run"]
   override = "--config_override=learning_rate=1e-30,hidden_size=6"
@@ -109,11 +137,14 @@ def test_training_starts_from_word_vectors(
     others = np.delete(embedding, [ids["owl"], ids["the"]], axis=0)
     assert 0 < np.abs(others).max() <= configs.TEST.init_scale
     assert len(np.unique(others)) == others.size
-  # A run that starts otherwise is another run. Vectors must have the width of
-  # the embedding.
+  # A run that starts otherwise is another run. The embedding is as wide as the
+  # vectors, unless the user says otherwise.
   assert call_main(*flags[:2], f"--save_path={tmp_path}/run.txt", override) == 1
   assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
                   r"holds another run, which differs in init_embeddings")
-  assert call_main(*flags, f"--init_embeddings={tmp_path}/v.txt") == 1
+  flags.append(f"--init_embeddings={tmp_path}/v.txt")
+  assert call_main(*flags, "--config_override=embedding_size=4") == 1
   assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
-                  "set embedding_size=6")
+                  "leave out embedding_size, or set embedding_size=6")
+  assert call_main(*flags) == 0
+  assert RunDirectory(flags[2][12:]).settings().config.embedding_size == 6

@@ -4,13 +4,13 @@ import contextlib
 import math
 import os
 import re
-import sys
 
 import pytest
 
 import configs
 from rnn.training import progress
 from tasks import char_lm
+from tests.helpers import warm_python
 from tests.helpers.calls import ROOT, run_script, start_script, wait_for
 from tests.helpers.screens import on_terminal
 
@@ -66,7 +66,8 @@ def test_bits_worse_than_guessing_uniformly_are_warned_about(
 @pytest.mark.slow
 def test_a_terminal_shows_a_progress_bar():
   status, text = on_terminal(
-      sys.executable, os.path.join(ROOT, "ptb_word_lm.py"), "--model=test")
+      *warm_python.command(), os.path.join(ROOT, "ptb_word_lm.py"),
+      "--model=test")
   assert status == 0
   assert re.search(r"Epoch 1: +\d+%\|.*<.*perplexity \d+\.\d+, \d+ words/s",
                    text)

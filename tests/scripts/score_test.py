@@ -6,7 +6,6 @@ import math
 import os
 import re
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ import score
 from rnn import memory
 from rnn.runs.directory import RunDirectory
 from rnn.training import footprint
+from tests.helpers import warm_python
 from tests.helpers.calls import ROOT, assert_one_line
 from tests.helpers.trained_models import oracle_probabilities
 from trained import adaptation
@@ -177,7 +177,7 @@ def test_json_has_the_same_scores(trained_runs, call_script, capsys, tmp_path):
 def test_n_best_lists_from_a_pipe(trained_runs, model):
   """In its own process: standard output has nothing except the scores."""
   process = subprocess.run(
-      [sys.executable, os.path.join(ROOT, "score.py"),
+      [*warm_python.command(), os.path.join(ROOT, "score.py"),
        f"--save_path={trained_runs}/a", "--with_ids", "--noheader",
        "--log_base=10"],
       input="utt1-1 the population\nutt1-2 the\tthe\r\nutt-\u00e9\n",

@@ -70,7 +70,7 @@ def test_a_second_ctrl_c_stops_at_once(corpus_folder, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_during_the_imports_gives_no_traceback():
   for delay in (0.3, 0.8, 1.5):
-    with start_script("--model=test") as process:
+    with start_script("--model=test", cold=True) as process:
       time.sleep(delay)
       process.send_signal(signal.SIGINT)
       _, err = process.communicate(timeout=60)

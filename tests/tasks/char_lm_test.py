@@ -6,6 +6,7 @@ import json
 import lzma
 import math
 import re
+import shutil
 import tracemalloc
 from unittest import mock
 
@@ -238,6 +239,44 @@ def test_end_to_end(text, tmp_path, call_script, capsys):
   assert call_script(generate, f"--save_path={run}", "--temperature=0",
                      f"--prompt={whole[:22]}", "--num_words=10") == 0
   assert capsys.readouterr().out[:-1] == whole
+
+
+@pytest.mark.parametrize("characters, settings", [
+    (5_796, {"batch_size": 2, "epoch_size": 0, "early_stop": 3}),
+    (60_000, {"batch_size": 6, "epoch_size": 0, "early_stop": 3}),
+    (999_999, {"batch_size": 99, "epoch_size": 0, "early_stop": 3}),
+    (1_000_000, {}), (5_000_000, {})])
+def test_the_default_epoch_follows_the_text(characters, settings):
+  """It is 200 windows of 100 x 50 characters of a text that has as many."""
+  assert char_lm.settings_for(characters) == settings
+
+
+def test_settings_that_follow_the_text_are_plain_settings(
+    text, tmp_path, call_script, capsys):
+  """They are in config.json, and named ones win. An older run keeps its own."""
+  run = tmp_path / "run"
+  flags = [f"--data_path={text}", f"--save_path={run}"]
+  named = "hidden_size=4,num_steps=10,max_max_epoch={},early_stop=1"
+
+  def train(settings):
+    status = call_script(char_lm, *flags, f"--config_override={settings}")
+    config = json.loads((run / "config.json").read_text())["settings"]
+    return status, capsys.readouterr(), [
+        config[name] for name in ("batch_size", "epoch_size", "early_stop")]
+
+  status, output, settings = train(named.format(1))
+  assert (status, settings) == (0, [2, 0, 1])
+  assert ("the epoch follows the text of 2,000 characters: batch_size=2, "
+          "epoch_size=0\n") in output.out
+  assert train(named.format(2))[::2] == (0, [2, 0, 1])  # it resumes
+
+  # As before the epoch followed the text.
+  shutil.rmtree(run)
+  older = "hidden_size=4,num_steps=5,batch_size=100,epoch_size=200,early_stop=0"
+  assert train(f"{older},max_max_epoch=1")[::2] == (0, [100, 200, 0])
+  status, output, settings = train("hidden_size=4,num_steps=5,max_max_epoch=1")
+  assert (status, settings) == (0, [100, 200, 0])
+  assert "is finished" in output.out and "follows" not in output.out
 
 
 def test_a_run_of_characters_is_not_one_of_words(

@@ -12,7 +12,7 @@ from hypothesis import strategies
 
 from rnn.errors import DataError
 from tasks import imdb
-from tests.helpers.texts import data_error, write_archive
+from tests.helpers.texts import data_error, write_archive, write_files
 
 # In train, "b" occurs 4 times, "a" and <eos> 3 times, "c" and "." once. "d" is
 # in test only.
@@ -29,16 +29,8 @@ OTHERS = {"README": "train/pos/0_9.txt", "untrain/pos/0_9.txt": "a",
           "train/pos/._0_9.txt": "\x80", "train/labeledBow.feat": "9 0:9"}
 
 
-def write_folder(path, reviews):
-  """Writes files into a folder: a dict, name -> text. Returns its path."""
-  for name, text in reviews.items():
-    (path / name).parent.mkdir(parents=True, exist_ok=True)
-    (path / name).write_text(text)
-  return str(path)
-
-
 def read_error(path):
-  return data_error(imdb.read_reviews, path, 10)
+  return data_error(lambda path: list(imdb.reviews(path)), path)
 
 
 @pytest.fixture
@@ -51,22 +43,23 @@ def archive(tmp_path):
 def test_the_reviews_of_an_archive(tmp_path, mode, root):
   path = write_archive(tmp_path / "a", {**REVIEWS, **OTHERS}, mode, root)
   assert list(imdb.reviews(path)) == [
-      ("test", 0, "d d d d d a"), ("test", 1, "A b"),
-      ("train", 0, "b b a<br /><br />B"), ("train", 1, "a b c."),
-      ("train", 1, "A")]
+      ("test", "negative", "d d d d d a"), ("test", "positive", "A b"),
+      ("train", "negative", "b b a<br /><br />B"),
+      ("train", "positive", "a b c."),
+      ("train", "positive", "A")]
 
 
 @pytest.mark.parametrize("inside", ["", "aclImdb"])
 @pytest.mark.parametrize("unsup", [False, True])
 def test_a_folder_equals_its_archive(tmp_path, archive, inside, unsup):
-  folder = write_folder(tmp_path / "folder" / inside, REVIEWS | OTHERS)
+  folder = write_files(tmp_path / "folder" / inside, REVIEWS | OTHERS)
   reviews = list(imdb.reviews(str(tmp_path / "folder"), unsup))
   assert sorted(reviews, key=repr) == sorted(
       imdb.reviews(archive, unsup), key=repr)
   assert reviews == list(imdb.reviews(folder, unsup))
   assert (("train", None, "e") in reviews) == unsup
-  assert reviews.index(("train", 1, "a b c.")) < reviews.index(
-      ("train", 1, "A"))
+  assert reviews.index(("train", "positive", "a b c.")) < reviews.index(
+      ("train", "positive", "A"))
 
 
 def test_an_archive_is_read_as_a_stream(tmp_path):
@@ -74,70 +67,8 @@ def test_an_archive_is_read_as_a_stream(tmp_path):
   path = tmp_path / "a"
   write_archive(path, {**REVIEWS, "README": "a" * (1 << 20)})
   path.write_bytes(path.read_bytes()[:-8])  # without the checksum
-  assert next(imdb.reviews(path)) == ("test", 0, "d d d d d a")
+  assert next(imdb.reviews(path)) == ("test", "negative", "d d d d d a")
   assert "end-of-stream" in read_error(path)
-
-
-@pytest.mark.parametrize("text, tokens", [
-    ("It's GREAT, really!?", "it s great , really ! ?"),
-    ("one<br />two<br /><br />(3)", "one two ( )"),
-    ("caf\u00e9 na\u00efve", "caf na ve"),
-    ("\u0130 \u212a \u017f", ""),  # their lower or upper case is i, k, s
-    ("a;b-c_d\t\n\"e\"", "a b c d e"),
-    ("***** 10/10", ""),
-])
-def test_tokens(text, tokens):
-  assert imdb.tokenize(text) == tokens.split()
-
-
-@hypothesis.given(strategies.text())
-def test_tokens_of_any_text(text):
-  tokens = imdb.tokenize(text)
-  assert all(re.fullmatch("[a-z]+|[!?.:,()]", token) for token in tokens)
-  assert imdb.tokenize(" ".join(tokens)) == tokens
-
-
-def decoded(reviews, vocabulary):
-  return [" ".join(vocabulary.decode(row)) for row in reviews.ids]
-
-
-def test_ids_are_ranks_in_the_training_reviews(archive):
-  train, test, vocabulary = imdb.read_reviews(archive, vocab_size=100)
-  assert vocabulary.words == ("b", "<eos>", "a", ".", "c", "<unk>")
-  assert [row.tolist() for row in train.ids] == [
-      [0, 0, 2, 0, 1], [2, 0, 4, 3, 1], [2, 1]]
-  assert decoded(test, vocabulary) == ["<unk> " * 5 + "a <eos>", "a b <eos>"]
-  assert train.labels.tolist() == [0, 1, 1]
-  assert test.labels.tolist() == [0, 1]
-  assert train.ids[0].dtype == np.int32 and train.labels.dtype == np.uint8
-
-
-@pytest.mark.parametrize("vocab_size, words", [
-    (6, "b <eos> a . c <unk>"), (5, "b <eos> a . <unk>"),
-    (4, "b <eos> a <unk>"), (3, "b <eos> <unk>"), (2, "<eos> <unk>")])
-def test_the_vocabulary_has_the_most_frequent_words(archive, vocab_size, words):
-  train, _, vocabulary = imdb.read_reviews(archive, vocab_size)
-  assert vocabulary.words == tuple(words.split())
-  whole = "b b a b <eos>", "a b c . <eos>", "a <eos>"
-  assert decoded(train, vocabulary) == [
-      " ".join(word if word in vocabulary else "<unk>"
-               for word in text.split()) for text in whole]
-
-
-def test_unknown_words_are_counted(archive, caplog):
-  with caplog.at_level("INFO"):
-    imdb.read_reviews(archive, vocab_size=4)
-  assert "train: 12 tokens, 2 of them unknown" in caplog.text
-  assert "test: 10 tokens, 5 of them unknown" in caplog.text
-
-
-def test_a_review_without_words_is_a_single_eos(tmp_path):
-  path = write_archive(tmp_path / "a", {
-      **REVIEWS, "train/pos/3_8.txt": "10/10", "test/neg/5_1.txt": ""})
-  train, test, vocabulary = imdb.read_reviews(path, vocab_size=10)
-  assert decoded(train, vocabulary)[-1] == "<eos>"
-  assert decoded(test, vocabulary)[-1] == "<eos>"
-  assert (train.labels[-1], test.labels[-1]) == (1, 0)
 
 
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
@@ -147,7 +78,7 @@ def test_a_truncated_archive_is_one_line(tmp_path, mode):
   text = " ".join(map(str, np.random.default_rng(0).integers(0, 99, 300)))
   write_archive(path, {**REVIEWS, "train/pos/4_7.txt": text}, mode)
   whole = path.read_bytes()
-  imdb.read_reviews(path, 10)
+  list(imdb.reviews(path))
   for size in range(0, len(whole), 7):
     path.write_bytes(whole[:size])
     assert re.search("truncated or damaged|not a complete tar archive",
@@ -225,17 +156,9 @@ def test_a_missing_file_names_the_download(tmp_path):
 def test_without_reviews_the_error_shows_a_name(tmp_path, reviews):
   (tmp_path / "folder").mkdir()
   for path in (write_archive(tmp_path / "a", reviews),
-               write_folder(tmp_path / "folder", reviews)):
-    assert re.search("no reviews with names such as train/pos/0_9.txt.*"
+               write_files(tmp_path / "folder", reviews)):
+    assert re.search("has no files with names such as train/pos/0_9.txt.*"
                      + imdb.URL, read_error(path))
-
-
-@pytest.mark.parametrize("kind", ["train/pos", "train/neg", "test/pos",
-                                  "test/neg"])
-def test_each_split_needs_both_labels(tmp_path, kind):
-  path = write_archive(tmp_path / "a", {
-      name: text for name, text in REVIEWS.items() if kind not in name})
-  assert f"no reviews in {kind}" in read_error(path)
 
 
 def test_a_review_that_is_not_utf8_is_named(tmp_path):
@@ -245,22 +168,15 @@ def test_a_review_that_is_not_utf8_is_named(tmp_path):
 
 
 def test_an_unreadable_review_is_one_line(tmp_path):
-  folder = write_folder(tmp_path / "folder", REVIEWS)
+  folder = write_files(tmp_path / "folder", REVIEWS)
   (tmp_path / "folder/test/pos/1_9.txt").symlink_to("/absent")
   with pytest.raises(DataError, match="^.*/1_9.txt: No such file"):
     list(imdb.reviews(folder))
 
 
-def test_the_number_of_different_words_is_limited(archive, monkeypatch):
-  monkeypatch.setattr(imdb, "_MAX_WORDS", 6)
-  imdb.read_reviews(archive, 10)  # a b c d . <eos>
-  monkeypatch.setattr(imdb, "_MAX_WORDS", 5)
-  assert "has more than 5 different words; leave some" in read_error(archive)
-
-
 @pytest.mark.usefixtures("no_hang")
 def test_what_is_no_review_in_a_folder_is_one_line(tmp_path, monkeypatch):
-  folder = write_folder(tmp_path / "folder", REVIEWS)
+  folder = write_files(tmp_path / "folder", REVIEWS)
   monkeypatch.setattr(imdb, "_MAX_REVIEW", 17)
   path = tmp_path / "folder/train/neg/1_1.txt"  # 18 bytes
   assert data_error(lambda _: list(imdb.reviews(folder)), path) == (
@@ -270,3 +186,25 @@ def test_what_is_no_review_in_a_folder_is_one_line(tmp_path, monkeypatch):
   os.mkfifo(path)
   assert data_error(
       lambda _: list(imdb.reviews(folder)), path).endswith("not a file")
+
+
+@pytest.mark.parametrize("name, content, expected", [
+    ("a.tgz", b"<html>", True), ("a.TAR.xz", b"", True), ("a", None, True),
+    ("a.csv", b"text,label\n", False), ("a.csv.gz", gzip.compress(b"a"), False),
+    ("a", b"", False)], ids=["html", "TAR", "tar", "csv", "csv.gz", "empty"])
+def test_an_archive_shows_by_its_name_or_its_start(
+    tmp_path, name, content, expected):
+  path = tmp_path / name
+  if content is None:
+    write_archive(path, REVIEWS)
+  else:
+    path.write_bytes(content)
+  assert imdb.is_archive(str(path)) == imdb.is_original(str(path)) == expected
+
+
+@pytest.mark.parametrize("inside", ["", "aclImdb"])
+def test_the_folder_of_the_archive_has_its_vocabulary(tmp_path, inside):
+  write_files(tmp_path / inside, REVIEWS)
+  assert not imdb.is_original(str(tmp_path))
+  (tmp_path / inside / "imdb.vocab").write_text("the\n")
+  assert imdb.is_original(str(tmp_path))

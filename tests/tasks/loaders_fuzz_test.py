@@ -1,7 +1,7 @@
 """Any bytes: the loaders of tasks/ read them, or say in one line what is wrong.
 
-A case is a file of one of 19 forms that is damaged in up to eight places,
-before it is compressed or after. There are 60 cases per form, 1,140 in all;
+A case is a file of one of 20 forms that is damaged in up to eight places,
+before it is compressed or after. There are 60 cases per form, 1,200 in all;
 the environment variable FUZZ_CASES sets another number per form. No case may
 end in a traceback, take 30 s, or take 4 GB of memory.
 """
@@ -20,10 +20,11 @@ import fetch_ptb
 import numpy as np
 import pytest
 
+import configs
 from rnn.errors import UserError
-from rnn.text import word_vectors
+from rnn.text import vector_files, word_vectors
 from rnn.text.vocabulary import Words
-from tasks import char_lm, imdb, letters, skip_grams, wikipedia
+from tasks import char_lm, classification, imdb, letters, skip_grams, wikipedia
 from tests.helpers.limits import limits
 from tests.helpers.odd_input import NOT_UTF_8, PIECES
 from tests.helpers.ptb_server import FILES, make_archive
@@ -45,9 +46,9 @@ def reviews_archive():
                     pax_headers={"comment": "all"}) as archive:
     for split in "train", "test":
       for kind in "pos", "neg", "unsup":
-        for i in range(2):
+        for i in range(5):
           name = f"aclImdb/{split}/{kind}/{i}_9.txt"
-          member = tarfile.TarInfo(f"{'long/' * 60 * i}{name}")
+          member = tarfile.TarInfo(f"{'long/' * 60 * (i == 1)}{name}")
           member.pax_headers = {"mtime": "1.5"} if i else {}
           text = f"{kind} {split} a film<br />it was".encode()
           member.size = len(text)
@@ -76,7 +77,7 @@ def load_vectors(path):
   """Reads vectors of four words, which are in another file."""
   with open(f"{path.removesuffix('.npy')}.words.txt", "w") as file:
     file.write("a\nb\nc\nd\n")
-  word_vectors.load(path, {"a", "d"})
+  vector_files.load(path, {"a", "d"})
 
 
 TEXT = b"".join(b"we train net %d on data\r\n" % i for i in range(60))
@@ -85,7 +86,11 @@ TABLE = b"\tabstract\tacm_class\ttitle\n" + b"".join(
 VECTORS = b"4 3\na 1 2 3\nb -1.5 0 1e-3\nc 0 0 0\nd 7 8 9\n"
 QUESTIONS = b": family\nboy girl king queen\n: capital common\na b c d\n"
 CORPUS = functools.partial(skip_grams.Corpus, vocab_size=9, min_count=1)
-REVIEWS = functools.partial(imdb.read_reviews, vocab_size=9)
+REVIEWS = functools.partial(classification.read, vocab_size=9, seed=1,
+                            config=configs.SENTIMENT)
+LABELED = b"text,label\n" + b"".join(
+    b'"we train ""net"" %d",%s\n' % (i, b"bad" if i % 3 else b"good")
+    for i in range(60))
 
 
 def exhaust(generate):
@@ -102,6 +107,7 @@ FORMS = {
     "all reviews.tar": (
         exhaust(functools.partial(imdb.reviews, unsup=True)),
         reviews_archive(), bytes),
+    "labeled.csv": (REVIEWS, LABELED, bytes),
     "ptb.tgz": (unpack, gzip.decompress(make_archive()), gzip.compress),
     "dump.xml": (exhaust(wikipedia.pages), DUMP, bytes),
     "dump.bz2": (exhaust(wikipedia.pages), DUMP, bz2.compress),
@@ -112,7 +118,7 @@ FORMS = {
     "words.txt": (CORPUS, TEXT, bytes),
     "words of reviews.tar": (CORPUS, reviews_archive(), bytes),
     "words of a dump.bz2": (CORPUS, DUMP, bz2.compress),
-    "vectors.txt": (word_vectors.load, VECTORS, bytes),
+    "vectors.txt": (vector_files.load, VECTORS, bytes),
     "vectors.npy": (load_vectors, array_file(), bytes),
     "questions.txt": (word_vectors.read_questions, QUESTIONS, bytes),
     "names.txt": (Words.load, b"a\r\nb\nc\n", bytes),

@@ -2,12 +2,14 @@
 
 import dataclasses
 import gzip
+import io
 import os
 import re
 
 import matplotlib.image
 import numpy as np
 import pytest
+from PIL import Image
 
 import configs
 from rnn.options import Options
@@ -18,7 +20,12 @@ from rnn.training import loop, signals
 from tasks import letters, ocr
 from tests.helpers import oracle
 from tests.helpers.calls import assert_one_line
-from tests.helpers.run_folders import StopAfter, assert_same_run, variables_of
+from tests.helpers.run_folders import (
+  StopAfter,
+  assert_same_run,
+  contents,
+  variables_of,
+)
 from tests.helpers.texts import letter_lines
 from tests.helpers.tiny_model import masks_of_shapes
 
@@ -150,6 +157,78 @@ def test_end_to_end(path, tmp_path, call_script, capsys, flag):
   assert call_script(
       ocr, f"--data_path={path}", f"--save_path={run}", flag) == 1
   assert_one_line(capsys.readouterr().err, "ocr.py", "holds another run")
+  check_evaluation(out, path, run, call_script, capsys)
+  check_prediction(path, run, call_script, capsys, tmp_path)
+
+
+def check_evaluation(trained, path, run, call_script, capsys):
+  """The figures are those of training; other data are refused."""
+  before = contents(run)
+  assert call_script(ocr, f"--save_path={run}", "--mode=eval") == 0
+  out = capsys.readouterr().out
+  for split, pattern in ("Valid", "Epoch: 12 Valid"), ("Test", "Test"):
+    figure = re.search(rf"{pattern} Letter Error: ([\d.]+)", trained)[1]
+    assert f"{split} Letter Error: {figure}\n" in out
+  assert re.search(r"^letter error +valid +test\nepoch 12, the last ", out,
+                   re.MULTILINE)
+  with gzip.open(path, "rt") as file:
+    other = run.parent / "other"
+    other.write_text(re.sub("[01]\t\n", "1\t\n", file.read()))
+  for flags, message in (
+      ([f"--data_path={other}"], "/other: differs in valid from the data"),
+      (["--bidirectional"], "--bidirectional: has no effect with --mode=eval"),
+      (["--data_path=/absent"], "/absent: no such file")):
+    assert call_script(ocr, f"--save_path={run}", "--mode=eval", *flags) == 1
+    assert_one_line(capsys.readouterr().err, "ocr.py", message)
+  assert contents(run) == before
+
+
+def check_prediction(path, run, call_script, capsys, tmp_path):
+  """Lines and images of a word give the same line of output."""
+  def predict(*args):
+    assert call_script(ocr, f"--save_path={run}", "--predict", *args) == 0
+    return capsys.readouterr().out.splitlines()
+
+  pixels, labels, _ = letters.read_words(path)
+  lines = predict(f"--input={path}")
+  assert len(lines) == len(labels) == 60
+  words = ["".join(letters.LETTERS[i] for i in row) for row in labels]
+  right = sum(line.startswith(f"{word}\t")
+              for line, word in zip(lines, words, strict=True))
+  assert right > 40
+  number = max(range(60), key=lambda i: len(words[i]))
+  _, prob, probs = lines[number].split("\t")
+  probs = [float(prob) for prob in probs.split(" ")]
+  assert len(probs) == len(words[number])
+  assert float(prob) == pytest.approx(np.prod(probs), abs=1e-3)
+  folder = tmp_path / "images"
+  folder.mkdir()
+  images = [str(folder / f"{i}.png") for i in range(len(words[number]))]
+  for image, name in zip(pixels[number], images, strict=True):
+    Image.fromarray(255 - 255 * image.reshape(16, 8)).save(name)
+  assert predict(f"--input={folder}") == [lines[number]]
+  assert predict(f"--input={','.join(images)}") == [lines[number]]
+
+
+def test_lines_of_standard_input_need_no_letters(
+    path, tmp_path, call_script, capsys, monkeypatch):
+  train(path, tmp_path / "run", dataclasses.replace(TINY, max_max_epoch=1), {
+      "task": ocr.TASK, "bidirectional": False, "data": {"path": path},
+      "settings": dataclasses.asdict(TINY)})
+  word = letter_lines([("?-", "x")], [np.zeros([2, letters.PIXELS], int)])
+  for lines, message in [
+      (word * 3, None), (word[:1], "truncated in line 1, within a word; corr"),
+      ([], "standard input: the file is empty; correct it"),
+      (["a b\n"], "standard input: line 1: 1 fields instead of 134; correct")]:
+    capsys.readouterr()
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(lines)))
+    status = call_script(ocr, "--predict", f"--save_path={tmp_path}/run")
+    out, err = capsys.readouterr()
+    assert status == (message is not None)
+    if message:
+      assert_one_line(err, "ocr.py", message)
+    else:
+      assert [len(line.split("\t")[0]) for line in out.splitlines()] == [2] * 3
 
 
 def test_other_labels_are_another_run(path, tmp_path, call_script, capsys):
@@ -166,9 +245,9 @@ def test_other_labels_are_another_run(path, tmp_path, call_script, capsys):
                   "holds another run, which differs in data.train.sha256")
 
 
-def train(path, folder, config=TINY, check_stop=lambda: None):
+def train(path, folder, config=TINY, content=None, check_stop=lambda: None):
   """Trains without the flags; returns the rows of the metrics."""
-  run = TrainingRun(str(folder), {}, metric=ocr.LETTER_ERROR.name)
+  run = TrainingRun(str(folder), content or {}, metric=ocr.LETTER_ERROR.name)
   splits = ocr.read(path, "random", 4, seed=2)
   return loop.run_training(
       lambda: ocr.make_passes(config, splits, options=Options(seed=2)),
@@ -200,6 +279,10 @@ def test_epoch_size_sets_the_epochs_and_their_learning_rates(path, tmp_path):
 @pytest.mark.parametrize("args, message", [
     ([], "--data_path: name the words, https://ai.stanford.edu/"),
     (["--data_path=/absent"], "/absent: no such file; download https://"),
+    (["--predict"], "--predict needs --save_path, the folder of the run"),
+    (["--mode=eval"], "--mode=eval needs --save_path, the folder of the run"),
+    (["--input=x"], "--input: has no effect without --predict"),
+    (["--predict", "--save_path=/absent"], "/absent: no such folder"),
     (["--data_path=x", "--config_override=num_layers=2"], "num_layers: "),
     (["--data_path=x", "--config_override=num_steps=9"], "num_steps: this "),
     (["--data_path=x", "--rnn_mode=block"], "--rnn_mode=block: gru_cell has "),

@@ -8,10 +8,12 @@ import glob
 import os
 import re
 
+import numpy as np
 import pytest
 
+import configs
 from rnn.text import word_vectors
-from tasks import char_lm, imdb, letters, ocr, wikipedia, word2vec
+from tasks import char_lm, classification, letters, ocr, wikipedia, word2vec
 
 
 @pytest.fixture
@@ -37,11 +39,16 @@ def test_letters_have_the_known_counts(data):
 
 @pytest.mark.slow
 def test_reviews_have_the_known_counts(data):
-  train, test, vocabulary = imdb.read_reviews(
-      data("imdb/aclImdb_[rv]*.tar.gz"), 20000)
-  for split in train, test:
-    assert [sum(split.labels == label) for label in (0, 1)] == [12500, 12500]
-  assert len(vocabulary) == 20000
+  path = data("imdb/aclImdb_[rv]*.tar.gz")
+  corpus = classification.read(path, 20000, configs.SENTIMENT, 1,
+                               classification.usual_reading(path))
+  counts = {split: np.zeros(2, int) for split in corpus.splits}
+  for split, batches in corpus.splits.items():
+    for step in range(batches.size):
+      counts[split] += np.bincount(batches(step)[2], minlength=2)
+  assert counts["test"].tolist() == [12500, 12500]
+  assert (counts["train"] + counts["valid"]).tolist() == [12500, 12500]
+  assert len(corpus.vocabulary) == 20000
 
 
 def test_wikipedia_has_the_known_counts(data):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import re
 import sys
 
@@ -10,17 +11,18 @@ import pytest
 
 import configs
 import generate
+from rnn import files
 from rnn.options import Options
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
-from rnn.text import word_vectors
+from rnn.text import vector_files
 from rnn.tf1 import tf
 from rnn.training import loop, signals
-from tasks import imdb, sentiment
+from tasks import classification, imdb, sentiment, tokens
 from tests.helpers import oracle
 from tests.helpers.calls import assert_one_line
 from tests.helpers.run_folders import StopAfter, assert_same_run, variables_of
-from tests.helpers.texts import write_archive
+from tests.helpers.texts import write_archive, write_files
 from tests.helpers.tiny_model import masks_of_shapes
 
 TINY = dataclasses.replace(
@@ -49,7 +51,9 @@ def archive(tmp_path_factory):
 
 def train(archive, folder, config=TINY, seed=1, check_stop=lambda: None):
   """Trains without the flags, as far as a run can tell."""
-  splits, vocabulary = sentiment.read(archive, 99, config, seed)
+  corpus = classification.read(archive, 99, config, seed,
+                               classification.usual_reading(archive))
+  splits, vocabulary = corpus.splits, corpus.vocabulary
   run = TrainingRun(
       str(folder), {"task": sentiment.TASK,
                     "settings": dataclasses.asdict(config),
@@ -76,6 +80,7 @@ def test_the_loss_equals_the_oracle_on_a_batch_with_padding(is_training):
     if is_training:
       masks = masks_of_shapes(session, [(3, 4), (3, 6)], 0.4, seed=3, step=5)
       assert all(set(np.unique(m)) == {0, np.float32(2.5)} for m in masks)
+    assert ("confusion" in model.counts) != is_training
     result = session.run({
         "losses": model.losses, "probs": model.probs,
         "values": {v.op.name: v for v in model.variables}, **model.counts})
@@ -116,7 +121,8 @@ def test_padding_does_not_change_a_step():
 
 def test_splits_and_batches(archive):
   """A tenth is held out. Long reviews lose their beginning."""
-  splits, vocabulary = sentiment.read(archive, 99, TINY, seed=1)
+  corpus = classification.read(archive, 99, TINY, seed=1)
+  splits, vocabulary = corpus.splits, corpus.vocabulary
   assert [len(b.lengths) for b in splits.values()] == [216, 24, 20]
   assert max(splits["train"].lengths) == 12
   for split in splits.values():
@@ -141,7 +147,9 @@ def test_end_to_end(archive, tmp_path, call_script, capsys, monkeypatch):
                      f"--save_path={run}", FLAGS) == 0
   out = capsys.readouterr().out
   assert re.search(r"batches by length save \d+% of the steps", out)
-  assert "accuracy on test after epoch 8: 100.00 %" in out
+  assert ("accuracy on test after epoch 8: 100.00 %\nlabel     predicted as\n"
+          in out)
+  assert re.search(r"^negative +10 +0\npositive +0 +10$", out, re.MULTILINE)
   lines = "A fine film.\nit was, it was poor\n\nFine <br /> fine \xff\n"
   monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(
       io.BytesIO(lines.encode("latin1"))))
@@ -152,10 +160,42 @@ def test_end_to_end(archive, tmp_path, call_script, capsys, monkeypatch):
   assert all((label == "positive") == (float(p) > 0.5) for label, p in rows)
 
 
+def test_other_labels_and_characters(
+    tmp_path, call_script, capsys, monkeypatch):
+  """Three labels in a table. Characters are part of the run's identity."""
+  rows = "".join(f"{text}{'啊' * (i % 7)}{i},{label}\n" for i in range(30)
+                 for text, label in (
+                     ("很好", "好"), ("很差", "差"), ("还行", "中")))
+  write_files(tmp_path, {"a.csv": f"text,label\n{rows}"})
+  flags = [f"--data_path={tmp_path}/a.csv", f"--save_path={tmp_path}/run",
+           FLAGS.replace("max_epoch=6,max_max_epoch=8",
+                         "max_epoch=2,max_max_epoch=2")]
+  assert call_script(sentiment, *flags, "--characters") == 0
+  out = capsys.readouterr().out
+  assert "an epoch is 6 passes over the training texts, 108 batches" in out
+  assert "accuracy on test after epoch 2: 100.00 %" in out
+  monkeypatch.setattr(sys, "stdin", io.StringIO("很差\n很好\n还行\n"))
+  assert call_script(sentiment, f"--save_path={tmp_path}/run", "--predict") == 0
+  out, err = capsys.readouterr()
+  assert "columns: label, and the probability of 中, 好, 差" in err
+  rows = [line.split("\t") for line in out.splitlines()]
+  assert [row[0] for row in rows] == ["差", "好", "中"]
+  for label, *probs in rows:
+    probs = dict(zip("中好差", map(float, probs), strict=True))
+    assert max(probs, key=probs.get) == label
+    assert sum(probs.values()) == pytest.approx(1, abs=2e-4)
+  write_files(tmp_path, {"a.csv": "text,label\n" + "".join(
+      f"好 差 {chr(0x4e00 + i)},{'好差中'[i % 3]}\n" for i in range(30))})
+  assert call_script(sentiment, *flags) == 1
+  assert_one_line(capsys.readouterr().err, "sentiment.py",
+                  "differs in tokens \\(characters there, words here\\)")
+
+
 def test_predictions_equal_the_test_of_the_same_reviews(archive, tmp_path):
   """To the last digits; some of the reviews are cut."""
   train(archive, tmp_path / "run")
-  splits, vocabulary = sentiment.read(archive, 99, TINY, seed=1)
+  corpus = classification.read(archive, 99, TINY, seed=1)
+  splits, vocabulary = corpus.splits, corpus.vocabulary
   run = RunDirectory(f"{tmp_path}/run")
   words, lengths, labels = splits["test"](splits["test"].size - 1)
   with tf.Graph().as_default(), tf.Session() as session:
@@ -165,7 +205,7 @@ def test_predictions_equal_the_test_of_the_same_reviews(archive, tmp_path):
     expected = session.run(model.probs)
   texts = sorted((text for split, _, text in imdb.reviews(archive)
                   if split == "test"), key=lambda text: len(text.split()))
-  assert len(imdb.tokenize(texts[-1])) > TINY.num_steps
+  assert len(tokens.az_words(texts[-1])) > TINY.num_steps
   predicted = np.array(list(sentiment.predict(run, texts)))
   assert np.ptp(expected) > 1e-3
   for probs in expected:  # a batch has another order than the texts
@@ -176,7 +216,7 @@ def test_predictions_equal_the_test_of_the_same_reviews(archive, tmp_path):
 def test_the_embedding_starts_with_word_vectors(
     archive, tmp_path, call_script, capsys):
   vectors = np.arange(24.0).reshape(3, 8)
-  word_vectors.save(f"{tmp_path}/v", ["fine", "poor", "zebra"], vectors)
+  vector_files.save(f"{tmp_path}/v", ["fine", "poor", "zebra"], vectors)
   assert call_script(
       sentiment, f"--data_path={archive}", f"--save_path={tmp_path}/run",
       FLAGS.replace("learning_rate=0.02", "learning_rate=1e-30"),
@@ -204,15 +244,23 @@ def test_stopped_anywhere_it_ends_in_the_same_bits(archive, tmp_path):
 
 
 @pytest.mark.parametrize("args, message", [
-    ([], "--data_path: name the archive of https://ai.stanford.edu/"),
+    ([], "--data_path: name a folder with one folder per label, a table"),
+    (["--data_path={csv}", "--split=0.5,0.5"], "--split=0.5,0.5: must be "),
+    (["--data_path={csv}", "--split=a,b,c"], "--split=a,b,c: must be "),
+    (["--data_path={csv}", "--label_column=x"],
+     r"has no column 'x', but 'text', 'label'; name one .*\(--label_column\)"),
+    (["--data_path={csv}"], r"no blanks separate .*, or read .*\(--characters"),
+    (["--predict", "--save_path=x", "--characters"], "--characters: has no "),
     (["--data_path=/absent"], "/absent: "),
     (["--data_path=x", "--config_override=num_layers=2"], "num_layers: "),
     (["--predict"], "--predict: needs --save_path"),
     (["--predict", "--save_path=x", "--seed=2"], "--seed: has no effect"),
     (["--predict", "--save_path=x", "--vocab_size=9"], "--vocab_size: has no "),
     (["--predict", "--save_path=/absent"], "/absent: no such folder")])
-def test_errors_are_one_line(call_script, capsys, args, message):
-  assert call_script(sentiment, *args) == 1
+def test_errors_are_one_line(tmp_path, call_script, capsys, args, message):
+  write_files(tmp_path, {"a.csv": "text,label\n" + "这部电影非常好看,好\n" * 9})
+  assert call_script(sentiment, *(
+      arg.format(csv=tmp_path / "a.csv") for arg in args)) == 1
   assert_one_line(capsys.readouterr().err, "sentiment.py", message)
 
 
@@ -225,10 +273,39 @@ def test_a_language_model_cannot_classify_reviews(
                   "holds a run of another task, language model, not sentiment")
 
 
+def test_an_older_run_goes_on_reading_a_to_z(
+    tmp_path, call_script, capsys, monkeypatch):
+  """It has no labels in config.json; words of its folder were a-z."""
+  data = write_files(tmp_path / "data", {
+      f"{split}/{label}/{i}_1.txt": f"caf\u00e9 {word} {'a ' * i}"
+      for split in ("train", "test") for i in range(10)
+      for label, word in (("neg", "poor"), ("pos", "fine"))})
+  monkeypatch.setattr(classification, "usual_reading",
+                      lambda *_: classification.Reading(letters="a-z"))
+  flags = [f"--data_path={data}", f"--save_path={tmp_path}/run"]
+  settings = "--config_override=hidden_size=4,embedding_size=4,max_max_epoch="
+  assert call_script(sentiment, *flags, f"{settings}1") == 0
+  monkeypatch.undo()
+  run = RunDirectory(f"{tmp_path}/run")
+  for path in [tmp_path / "run/config.json", *(
+      f"{c.path}/journal.json" for c in run.checkpoints())]:
+    sealed = str(path).endswith("journal.json")
+    content = files.read_sealed(path) if sealed else json.loads(
+        path.read_text())
+    config = content["config"] if sealed else content
+    del config["labels"], config["letters"], config["tokens"]
+    (files.write_sealed if sealed else files.write_json)(str(path), content)
+  assert "caf" in run.vocabulary()
+  assert sentiment.labels_of(run) == ["negative", "positive"]
+  capsys.readouterr()
+  assert call_script(sentiment, *flags, f"{settings}2") == 0
+  assert "resuming at epoch 2" in capsys.readouterr().out
+
+
 def test_other_labels_are_another_run(archive, tmp_path, call_script, capsys):
   """Even with equally many reviews and words. Nor is it a language model."""
   swapped = write_archive(tmp_path / "b.tar.gz", {
-      f"{split}/{'neg' if label else 'pos'}/{i}_1.txt": text
+      f"{split}/{'pos' if label == 'negative' else 'neg'}/{i}_1.txt": text
       for i, (split, label, text) in enumerate(imdb.reviews(archive))})
   flags = [f"--save_path={tmp_path}/run", "--config_override=hidden_size=4,"
            "embedding_size=4,num_steps=12,max_epoch=1,max_max_epoch=1"]

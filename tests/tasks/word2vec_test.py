@@ -14,7 +14,7 @@ from rnn.options import Options
 from rnn.runs import checkpoints
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
-from rnn.text import word_vectors
+from rnn.text import vector_files
 from rnn.tf1 import tf
 from rnn.training import signals
 from tasks import skip_grams, word2vec
@@ -164,7 +164,7 @@ def test_end_to_end(path, tmp_path, call_script, capsys):
   assert re.search(r"^total .* of 2 \(3 asked\)$", out, re.MULTILINE)
   values = variables_of(
       RunDirectory(str(run)).checkpoints()[0])["Model/embedding"]
-  words, vectors = word_vectors.load(f"{run}/vectors.npy")
+  words, vectors = vector_files.load(f"{run}/vectors.npy")
   np.testing.assert_array_equal(vectors, values)
   assert sorted(words) == sorted(sum(TOPICS, []))
   peer = gensim.models.KeyedVectors.load_word2vec_format(f"{run}/vectors.txt")
@@ -175,9 +175,19 @@ def test_end_to_end(path, tmp_path, call_script, capsys):
   assert call_script(word2vec, *args) == 0
   assert "is finished" in capsys.readouterr().out
   np.testing.assert_array_equal(
-      word_vectors.load(f"{run}/vectors.npy")[1], values)
+      vector_files.load(f"{run}/vectors.npy")[1], values)
   assert call_script(word2vec, *args[:-1], "--subsample=0.4") == 1
   assert_one_line(capsys.readouterr().err, "word2vec.py", "holds another run")
+  # Evaluation needs no text, and prints the same neighbors and analogies.
+  assert call_script(word2vec, "--mode=eval", *args[1:2], args[3]) == 0
+  newest, *lines = capsys.readouterr().out.splitlines()
+  assert newest.startswith(f"{run}/checkpoints/step-")
+  assert lines[:4] == [line for line in out.splitlines() if re.match(
+      r"\w+: \w+, ", line)][-4:]
+  assert lines[4:] == out.splitlines()[-3:]
+  assert call_script(word2vec, "--mode=eval", *args[:2]) == 1
+  assert_one_line(capsys.readouterr().err, "word2vec.py",
+                  "--data_path: has no effect with --mode=eval")
   # The run is not one of a language model.
   assert call_script(generate, f"--save_path={run}") == 1
   assert_one_line(capsys.readouterr().err, "generate.py", str(run))

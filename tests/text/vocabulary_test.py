@@ -1,6 +1,7 @@
 """Vocabularies and their files."""
 
 import hypothesis
+import numpy as np
 import pytest
 from hypothesis import strategies
 
@@ -17,6 +18,11 @@ def test_a_vocabulary_maps_both_ways_and_is_immutable():
   assert (vocabulary.eos, vocabulary.unk) == (0, 2)
   assert vocabulary.encode(["a", "b"]).tolist() == [1, 2]
   assert vocabulary.decode([1, 0]) == ["a", "<eos>"]
+  assert list(vocabulary) == ["<eos>", "a", "<unk>"]
+  assert vocabulary[1] == vocabulary[np.int32(1)] == vocabulary[-2] == "a"
+  assert vocabulary[:2] == ("<eos>", "a")
+  with pytest.raises(IndexError):
+    vocabulary[3]
   with pytest.raises(AttributeError):
     vocabulary.words = ()
   with pytest.raises(TypeError):

@@ -1,25 +1,15 @@
-"""Word vectors as files, and analogies, compared with gensim."""
+"""Embeddings that start with vectors; neighbors and analogies, with gensim."""
 
-import gzip
-import io
 import logging
-import os
-import re
-import tracemalloc
 
 import gensim.models
-import hypothesis
 import numpy as np
 import pytest
-from hypothesis import strategies
-from hypothesis.extra import numpy as arrays
 
-from rnn.errors import DataError
-from rnn.text import word_vectors
+from rnn.text import vector_files, word_vectors
 from tests.helpers.texts import data_error
 
 WORDS = ["oil", "bänk", "of", "<unk>", "1,000"]
-TEXT = "3 2\noil 1 -2.5\nbank 0 1e-3\nof 3 4\n"
 QUESTIONS = (": family\nBoy girl BROTHER sister\nboy girl king queen\n\n"
              ": capital common\nathens greece oslo norway\n")
 
@@ -32,194 +22,8 @@ def vectors_of(number, width=3):
 @pytest.fixture
 def prefix(tmp_path):
   """The prefix of files with vectors of WORDS."""
-  word_vectors.save(f"{tmp_path}/v", WORDS, vectors_of(len(WORDS)))
+  vector_files.save(f"{tmp_path}/v", WORDS, vectors_of(len(WORDS)))
   return f"{tmp_path}/v"
-
-
-def test_saved_vectors_are_loaded(prefix):
-  expected = vectors_of(len(WORDS))
-  words, vectors = word_vectors.load(f"{prefix}.npy")
-  assert words == WORDS and vectors.dtype == np.float32
-  np.testing.assert_array_equal(vectors, expected)
-  words, vectors = word_vectors.load(f"{prefix}.txt")
-  assert words == WORDS and vectors.dtype == np.float32
-  np.testing.assert_allclose(vectors, expected, rtol=5e-6)
-
-
-@pytest.mark.parametrize("form", ["npy", "txt"])
-def test_only_wanted_words_are_loaded(prefix, form):
-  words, vectors = word_vectors.load(f"{prefix}.{form}", {"of", "oil", "gas"})
-  assert words == ["oil", "of"]
-  np.testing.assert_allclose(
-      vectors, vectors_of(len(WORDS))[[0, 2]], rtol=5e-6)
-  words, vectors = word_vectors.load(f"{prefix}.{form}", ())
-  assert words == [] and vectors.shape == (0, 3)
-
-
-@hypothesis.given(arrays.arrays(
-    np.float32, (2, 3), elements=strategies.floats(
-        width=32, allow_nan=False, allow_infinity=False)))
-def test_numbers_of_any_size(tmp_path_factory, vectors):
-  prefix = f"{tmp_path_factory.getbasetemp()}/any"
-  word_vectors.save(prefix, ["a", "b"], vectors)
-  np.testing.assert_array_equal(word_vectors.load(f"{prefix}.npy")[1], vectors)
-  largest = np.finfo(np.float32).max
-  np.testing.assert_allclose(
-      word_vectors.load(f"{prefix}.txt")[1], vectors.clip(-largest, largest),
-      rtol=5e-6, atol=1e-44)
-
-
-def test_gensim_reads_the_text(prefix):
-  peer = gensim.models.KeyedVectors.load_word2vec_format(f"{prefix}.txt")
-  assert peer.index_to_key == WORDS
-  np.testing.assert_allclose(peer.vectors, vectors_of(len(WORDS)), rtol=5e-6)
-
-
-@pytest.mark.parametrize("name", ["v.txt", "v.vec.gz"])
-def test_the_text_of_gensim_is_read(tmp_path, name):
-  peer = gensim.models.KeyedVectors(3)
-  peer.add_vectors(WORDS, vectors_of(len(WORDS)))
-  peer.save_word2vec_format(f"{tmp_path}/{name}")
-  words, vectors = word_vectors.load(f"{tmp_path}/{name}")
-  assert words == WORDS
-  np.testing.assert_allclose(vectors, peer.vectors, rtol=1e-6)
-
-
-def test_a_blank_may_end_a_line_as_in_word2vec(tmp_path):
-  (tmp_path / "v").write_bytes(TEXT.replace("\n", " \r\n").encode())
-  words, vectors = word_vectors.load(str(tmp_path / "v"))
-  assert words == ["oil", "bank", "of"]
-  np.testing.assert_array_equal(
-      vectors, np.array([[1, -2.5], [0, 1e-3], [3, 4]], np.float32))
-
-
-def test_a_text_is_read_as_a_stream(tmp_path):
-  """One of 40,000 words is wanted."""
-  with gzip.open(tmp_path / "v.gz", "wt", compresslevel=1) as file:
-    file.write("40000 50\n")
-    for i in range(40000):
-      file.write(f"w{i}{' 1' * 50}\n")
-  tracemalloc.start()
-  try:
-    words, _ = word_vectors.load(str(tmp_path / "v.gz"), {"w39999"})
-    peak = tracemalloc.get_traced_memory()[1]
-  finally:
-    tracemalloc.stop()
-  assert words == ["w39999"]
-  assert peak < 1e6  # the text has 4 million characters
-
-
-@pytest.mark.parametrize("text, message", [
-    ("", "line 1 is not the number of words and the size"),
-    ("oil 1 2\nof 3 4\n", "line 1 is not"),
-    ("3 -2\n", "line 1 is not"),
-    ("0 2\n", "line 1 announces 0 words of 2 numbers"),
-    ("1 0\noil\n", "line 1 announces 1 words of 0 numbers"),
-    ("1 99999999999999999999\noil 1\n", "line 2 has 1 numbers"),
-    (TEXT.replace("-2.5", ""), "line 2 has 1 numbers, not 2"),
-    (TEXT.replace("-2.5", "1 2"), "line 2 has 3 numbers, not 2"),
-    (TEXT.replace("-2.5", "x"), "line 2 has a field that is not a number"),
-    (TEXT.replace("-2.5", "nan"), "a number that is not finite"),
-    (TEXT.replace("-2.5", "1e39"), "a number that is not finite"),
-    (TEXT.replace("of", "oil"), "line 4 repeats the word oil"),
-    (TEXT + "to 1 2\n", "has 4 words, but line 1 announces 3"),
-    (TEXT[:-7], "has 2 words, but line 1 announces 3"),
-    (TEXT.encode("utf-16"), "not UTF-8"),
-    (TEXT.replace("oil", "\udcff").encode(errors="surrogateescape"),
-     "not UTF-8"),
-    (gzip.compress(TEXT.encode(), mtime=0)[:-9], "truncated or damaged")])
-def test_bad_texts_get_one_line(tmp_path, text, message):
-  """It also says what to do."""
-  path = tmp_path / "v.txt"
-  path.write_bytes(text if isinstance(text, bytes) else text.encode())
-  error = data_error(word_vectors.load, path)
-  assert message in error and re.search(
-      "; .*(again|convert|correct|delete)", error), error
-
-
-def test_the_lengths_of_lines_are_limited(tmp_path, monkeypatch):
-  """A small compressed file may hold a line that is larger than memory."""
-  monkeypatch.setattr(word_vectors, "_MAX_LINE", 12)
-  path = tmp_path / "v.txt"
-  path.write_bytes(gzip.compress(TEXT.encode()))
-  assert len(word_vectors.load(str(path))[0]) == 3
-  for text, line in (("3 2" + " " * 10, 1),
-                     (TEXT.replace("oil 1", "oil 1.0"), 2)):
-    path.write_bytes(gzip.compress(text.encode()))
-    assert (f"line {line} has more than 12 characters; use a file with shorter"
-            in data_error(word_vectors.load, path))
-
-
-def test_missing_files_get_one_line(tmp_path, prefix):
-  for path in "/absent.txt", "/absent.npy":
-    assert "No such file" in data_error(word_vectors.load, path)
-  assert "Is a directory" in data_error(word_vectors.load, tmp_path)
-  (tmp_path / "v.words.txt").unlink()
-  with pytest.raises(DataError, match="v.words.txt: No such file"):
-    word_vectors.load(f"{prefix}.npy")
-
-
-def array_bytes(array):
-  file = io.BytesIO()
-  np.save(file, array)
-  return file.getvalue()
-
-
-def archive_bytes(array):
-  file = io.BytesIO()
-  np.savez(file, array)
-  return file.getvalue()
-
-
-@pytest.mark.parametrize("data, message", [
-    (b"", "not an array of NumPy"), (b"oil 1 2\n", "not an array of NumPy"),
-    (b"PK\3\4 oil", "not an array of NumPy"),
-    (array_bytes(vectors_of(5))[:-4], "not an array of NumPy"),
-    (array_bytes(np.array([{}] * 5)), "not an array of NumPy"),
-    (archive_bytes(vectors_of(5)), "an archive of arrays"),
-    (array_bytes(vectors_of(4)),
-     "float32 [4, 3] is not one vector of floats for each of the 5 words in"),
-    (array_bytes(vectors_of(5)[0]), "is not one vector"),
-    (array_bytes(vectors_of(5)[:, :0]), "is not one vector"),
-    (array_bytes(vectors_of(5).astype(int)), "int64 [5, 3] is not"),
-    (array_bytes(np.full([5, 3], np.inf, np.float32)),
-     "a number that is not finite"),
-    (array_bytes(np.full([5, 3], 1e300)), "a number that is not finite")])
-def test_bad_arrays_get_one_line(prefix, data, message):
-  with open(f"{prefix}.npy", "wb") as file:
-    file.write(data)
-  assert message in data_error(word_vectors.load, f"{prefix}.npy")
-
-
-def test_a_damaged_array_gets_one_line(prefix):
-  """640 changes of one byte in the header, 26 files that are cut short."""
-  path = f"{prefix}.npy"
-  with open(path, "rb") as file:
-    whole = file.read()
-  others = [bytes([byte]) for byte in b"\0\n'(-9{\xff"]
-  damaged = [whole[:i] + other + whole[i + 1:]
-             for i in range(80) for other in others]
-  damaged += [whole[:size] for size in range(1, 128, 5)]
-  assert len(damaged) == 640 + 26
-  expected, refused = vectors_of(len(WORDS)), 0
-  for content in damaged:
-    with open(path, "wb") as file:
-      file.write(content)
-    try:
-      words, vectors = word_vectors.load(path)
-      assert words == WORDS and vectors.shape == expected.shape
-    except DataError as error:
-      assert str(error).startswith(f"{path}: ") and "again" in str(error) or (
-          "save it with numpy.save" in str(error))
-      refused += 1
-  assert refused > 600  # a changed blank does no harm
-
-
-@pytest.mark.usefixtures("no_hang")
-def test_an_array_must_be_in_a_file(tmp_path):
-  os.mkfifo(tmp_path / "v.npy")
-  assert data_error(word_vectors.load, tmp_path / "v.npy").endswith(
-      "not a file")
 
 
 def test_an_embedding_starts_with_the_vectors_of_its_words(prefix, caplog):
@@ -240,6 +44,27 @@ def test_an_embedding_starts_with_the_vectors_of_its_words(prefix, caplog):
   assert (other != values)[[1, 3]].all() and differs != fingerprint
   assert "set embedding_size=3" in data_error(
       word_vectors.initial, f"{prefix}.npy", words, 4, 1, 1)
+
+
+@pytest.mark.parametrize("ignore_case, known", [
+    (False, {0: 0, 3: 2}), (True, {0: 0, 1: 0, 3: 2, 4: 3, 5: 2})])
+def test_words_are_matched_by_lower_case(tmp_path, caplog, ignore_case, known):
+  """A word's own vector comes first, then the first of the file."""
+  caplog.set_level(logging.INFO)
+  vectors = vectors_of(5)
+  vector_files.save(
+      f"{tmp_path}/v", ["the", "zebra", "Oil", "Paris", "PARIS"], vectors)
+  words = ["the", "The", "gas", "Oil", "paris", "oil"]
+  values, fingerprint = word_vectors.initial(
+      f"{tmp_path}/v.npy", words, 3, 0.01, 1, ignore_case)
+  for i, row in known.items():
+    np.testing.assert_array_equal(values[i], vectors[row])
+  others = [i for i in range(6) if i not in known]
+  assert abs(values[others]).max() <= 0.01
+  assert fingerprint["words"] == len(known)
+  assert ("has vectors of 5 of the 6 words (3 by lower case)" if ignore_case
+          else "of 2 of the 6 words (3 more with --lowercase_vectors); the "
+          ) in caplog.text
 
 
 def test_questions_are_read(tmp_path):

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from rnn import files
 from rnn.errors import SettingError
 from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory
@@ -50,6 +51,23 @@ def test_the_last_and_the_best_checkpoint(run):
   model = load(run.path, "best")
   assert_same(model.values, parameters_of(second))
   assert model.name == f"{run.path} (epoch 2)"
+
+
+@pytest.mark.parametrize("last, warns", [(104.9, False), (105.1, True)])
+def test_a_last_epoch_far_behind_the_best_is_named(run, caplog, last, warns):
+  """By more than 5 %."""
+  newest = run.checkpoints()[0]
+  path = os.path.join(newest.path, "journal.json")
+  journal = files.read_sealed(path)
+  for row, figure in zip(journal["rows"], (200, 100, last), strict=True):
+    row["valid_perplexity"] = figure
+  files.write_sealed(path, journal)
+  for model in load(run.path), load(run.path, "best"):
+    assert model.config.num_steps == 5
+  assert [record.getMessage() for record in caplog.records] == [
+      f"{run.path}: on validation, epoch 3, the last, is far behind epoch 2, "
+      "the best (105.100 and 100.000; lower is better); checkpoint=best uses "
+      "that"] * warns
 
 
 def test_an_average_leaves_out_the_copy_of_the_best(run):

@@ -10,13 +10,14 @@ import types
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
+from rnn.errors import UserError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.tf1 import tf
-from rnn.training import loop, passes
+from rnn.training import loop, passes, signals
 from rnn.training.metrics import Metric
 from rnn.training.trainable import Trainable
-from tests.helpers.run_folders import variables_of
+from tests.helpers.run_folders import StopAfter, variables_of
 
 DISTANCE = Metric("distance", lambda sums: sums["distance"], "numbers")
 
@@ -73,6 +74,53 @@ def test_the_test_figures_are_those_of_the_last_and_the_best_epoch(
       "Test Distance: 8.000 (epoch 2, best by validation)\n")
   best = RunDirectory(run.path).best()
   assert (best.epoch, variables_of(best)["model/v"]) == (2, 2)
+
+
+@pytest.mark.parametrize("early_stop, epochs, tests", [
+    (1, 3, {3: 7, 2: 8}), (2, 4, {4: 6, 2: 8}), (0, 4, {4: 6, 2: 8})])
+def test_epochs_without_improvement_end_a_run(
+    tmp_path, capsys, early_stop, epochs, tests):
+  """The distances are 1.25, 0.25, 0.75, 1.75; the last two do not improve."""
+  run = TrainingRun(str(tmp_path / "run"), {}, metric="distance")
+  rows, tested = loop.run_training(
+      make_passes, 4, DISTANCE, run, early_stop=early_stop)
+  assert (len(rows), tested) == (epochs, tests)
+  assert ("Training ends at epoch 3, because validation has not improved since "
+          "epoch 2 (early_stop=1)\n" in capsys.readouterr().out) == (
+              early_stop == 1)
+
+
+def test_a_resumed_run_stops_at_the_same_epoch_and_goes_on_if_told(
+    tmp_path, capsys):
+  def train(epochs, early_stop):
+    run = TrainingRun(str(tmp_path / "run"), {}, metric="distance")
+    rows, _ = loop.run_training(
+        make_passes, epochs, DISTANCE, run, early_stop=early_stop)
+    return len(rows), capsys.readouterr().out
+
+  assert train(2, 1)[0] == 2
+  assert train(9, 1)[0] == 3  # the epoch before it was of another process
+  epochs, out = train(9, 1)
+  assert epochs == 3 and "run is finished, with 3 epochs; early_stop=1 " in out
+  assert "early_stop=2 or more, or 0, goes on" in out and "Epoch:" not in out
+  assert train(9, 2)[0] == 4
+  assert train(9, 0)[0] == 9
+  assert "a larger max_max_epoch goes on" in train(9, 0)[1]
+
+
+def test_a_run_stopped_early_within_a_later_epoch_is_named(tmp_path):
+  def train(early_stop, **kwargs):
+    run = TrainingRun(str(tmp_path / "run"), {}, metric="distance")
+    return loop.run_training(functools.partial(make_passes, 2), 9, DISTANCE,
+                             run, early_stop=early_stop, **kwargs)
+
+  # The distances are 0.25, 1.75, ...
+  assert len(train(1)[0]) == 2
+  with pytest.raises(signals.Stopped):
+    train(0, check_stop=StopAfter(1))
+  with pytest.raises(UserError, match=(
+      "is at epoch 3, step 1 of 2; give early_stop=2 or more, or 0")):
+    train(1)
 
 
 def test_without_a_run_only_the_last_epoch_is_tested():

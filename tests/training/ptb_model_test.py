@@ -30,6 +30,27 @@ STEP_CASES = {
 }
 
 
+@pytest.fixture
+def shapes_of_tensorflow_1():
+  tf.disable_v2_tensorshape()
+  yield
+  tf.enable_v2_tensorshape()
+
+
+@pytest.mark.parametrize("rnn_mode", lstm.LAYERS)
+def test_a_model_can_be_built_after_disable_v2_behavior(
+    session, shapes_of_tensorflow_1, rnn_mode):
+  """Of which the shapes are the part that matters."""
+  ids = tf.zeros([4, 3], tf.int32)
+  config = dataclasses.replace(TINY, keep_prob=0.5)
+  model = ptb_word_lm.PTBModel(config, VOCAB_SIZE, ids, ids, is_training=True,
+                               options=Options(rnn_mode))
+  initialize(session)
+  assert 0 < session.run([model.cost, model.train_op])[0] < 20
+  assert model.cost.shape.ndims == 0
+  assert ids.shape[0].value == 4  # as before
+
+
 @pytest.mark.parametrize("rnn_mode", lstm.LAYERS)
 @pytest.mark.parametrize("case", STEP_CASES)
 def test_training_step_equals_oracle(session, case, rnn_mode):
@@ -70,6 +91,38 @@ def test_training_step_equals_oracle(session, case, rnn_mode):
   for name, value in parameters(session).items():
     np.testing.assert_allclose(value, expected.parameters[name],
                                rtol=1e-5, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_frozen_embedding_has_no_gradient(session, optimizer):
+  """Its bits stay, its gradient does not count, and it has no slots."""
+  config = dataclasses.replace(
+      TINY, init_scale=1, freeze="embedding", max_grad_norm=0.5,
+      optimizer=optimizer)
+  rng = np.random.default_rng(0)
+  inputs, targets = rng.integers(
+      0, VOCAB_SIZE, [2, config.num_steps, config.batch_size])
+  model = ptb_word_lm.PTBModel(
+      config, VOCAB_SIZE, tf.constant(inputs), tf.constant(targets),
+      is_training=True, options=Options("basic"))
+  assert [v.op.name for v in tf.global_variables()
+          if "embedding" in v.op.name] == ["Model/embedding"]
+  initialize(session)
+  before = parameters(session)
+  expected = oracle.Model(before)
+  state = [(np.zeros([config.batch_size, size]),) * 2
+           for size in config.layer_sizes]
+  expected.forward(inputs, targets, state, [1.0] * (len(state) + 1))
+  norm = math.sqrt(sum(
+      (gradient ** 2).sum() for name, gradient in expected.gradients().items()
+      if name != "Model/embedding"))
+  assert session.run([model.grad_norm, model.train_op])[0] == pytest.approx(
+      norm, rel=1e-5)
+  same = {name for name, value in parameters(session).items()
+          if (value == before[name]).any()}
+  assert same == {"Model/embedding"}
+  np.testing.assert_array_equal(
+      parameters(session)["Model/embedding"], before["Model/embedding"])
 
 
 def test_variables_have_the_classic_names_and_shapes(session):

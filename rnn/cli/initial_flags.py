@@ -1,0 +1,176 @@
+"""The flags that say from which parameters training starts, and which stay."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+import configs
+from rnn.cli import text_flags, training_flags
+from rnn.errors import SettingError, UserError
+from rnn.runs import origin as origins
+from rnn.runs.directory import RunDirectory
+from rnn.runs.origin import MakeVariables, Origin
+from rnn.text import word_vectors
+from rnn.text.vocabulary import Choice, Vocabulary, Words
+
+FLAGS = flags.FLAGS
+
+# Flags by which the user chooses the words of the run.
+_VOCABULARY = ("vocab_path", "vocab_size", "min_count")
+
+
+def define_embeddings() -> None:
+  """Defines the flags of initial word vectors."""
+  flags.DEFINE_string("init_embeddings", None,
+                      "Word vectors to start the embedding with: a .npy file, "
+                      "a text of GloVe or word2vec, or word2vec's binary "
+                      "format; each may be compressed. embedding_size follows "
+                      "the file, unless it is set.")
+  flags.DEFINE_bool("lowercase_vectors", False,
+                    "A word without a vector in --init_embeddings takes that "
+                    "of a word that is the same in lower case.")
+  training_flags.define_freeze()
+
+
+def define_origin() -> None:
+  """Defines the flags of another run to start from."""
+  flags.DEFINE_string("init_from", None,
+                      "The folder of a run whose parameters training starts "
+                      "from, with the sizes and the words of that run.")
+  flags.DEFINE_enum("init_checkpoint", "last", ["last", "best"],
+                    "The checkpoint of --init_from: the last one, or the best "
+                    "by validation.")
+  flags.DEFINE_integer("init_average_last", 1,
+                       "Start from the average of this many of the last "
+                       "checkpoints of --init_from.", lower_bound=1)
+
+
+def origin(tokens: str, make_variables: MakeVariables) -> Origin | None:
+  """Reads the run that --init_from names; None without the flag.
+
+  A run that resumes does not need it.
+
+  Args:
+    tokens: "words" or "characters", which the run must have.
+    make_variables: see `origins.load`.
+
+  Raises:
+    UserError: it is no such run, or a flag does not go with the others.
+  """
+  if not FLAGS.init_from:
+    for name in "init_checkpoint", "init_average_last":
+      if FLAGS[name].present:
+        raise UserError(f"--{name}: has no effect without --init_from; leave "
+                        "it out")
+    return None
+  if "init_embeddings" in FLAGS and FLAGS.init_embeddings:
+    raise UserError("--init_embeddings: --init_from has an embedding already; "
+                    "leave out one of the two")
+  chosen = tokens, FLAGS.init_checkpoint, FLAGS.init_average_last
+  if FLAGS.save_path and (found := origins.recorded(
+      RunDirectory(FLAGS.save_path), FLAGS.init_from, *chosen)):
+    return found
+  try:
+    return origins.load(FLAGS.init_from, make_variables, *chosen)
+  except SettingError as error:  # about checkpoint or average_last
+    raise UserError(f"--init_{error}") from None
+
+
+def config(base: configs.Config, origin: Origin | None
+           ) -> tuple[configs.Config, dict[str, Any]]:
+  """Returns the config and the changed settings, as `training_flags.config`.
+
+  The cell and the sizes are those of the origin.
+
+  Raises:
+    ConfigError: as there; or the user sets another size.
+  """
+  if not origin:
+    return training_flags.config(base)
+  sizes = {name: getattr(origin.config, name) for name in origins.SIZES}
+  changed, settings = training_flags.config(dataclasses.replace(base, **sizes))
+  for name in origins.SIZES:
+    if name in settings and not _agrees(origin.config, name, settings[name]):
+      there = name
+      if name in ("hidden_size", "num_layers", "hidden_sizes"):
+        there = ("hidden_sizes" if origin.config.hidden_sizes
+                 or name == "hidden_sizes" else name)
+      raise configs.ConfigError(
+          f"{name}={_text(settings[name])}: the run in --init_from has {there}="
+          f"{_text(_value(origin.config, there))}; leave it out")
+  return dataclasses.replace(changed, **sizes), settings
+
+
+def _agrees(config: configs.Config, name: str, value: Any) -> bool:
+  """Returns whether a setting of size is as in the config, in effect."""
+  if name == "hidden_size":
+    return set(config.layer_sizes) == {value}
+  if name == "num_layers":
+    return len(config.layer_sizes) == value
+  return (value or _value(config, name)) == _value(config, name)
+
+
+def _value(config: configs.Config, name: str) -> Any:
+  """Returns a setting of size as it takes effect."""
+  return {"embedding_size": config.input_size,
+          "hidden_sizes": config.layer_sizes}.get(name, getattr(config, name))
+
+
+def _text(value: Any) -> str:
+  """Returns a value as the user writes it."""
+  return (",".join(map(str, value)) if isinstance(value, tuple)
+          else str(value))
+
+
+def model(origin: Origin | None) -> str:
+  """Returns the name of the config: --model, or by default the origin's."""
+  return (origin.model if origin and not FLAGS["model"].present
+          else FLAGS.model)
+
+
+def vocabulary_choice(origin: Origin | None,
+                      kind: type[Vocabulary] = Vocabulary) -> Choice:
+  """Returns the origin's words, unless there is none or the user sets words.
+
+  Args, raises: see `text_flags.vocabulary_choice`.
+  """
+  if origin and not any(FLAGS[name].present for name in _VOCABULARY):
+    return Choice(origin.vocabulary)
+  return text_flags.vocabulary_choice(kind)
+
+
+def initial_values(
+    vocabulary: Words, config: configs.Config, origin: Origin | None = None,
+) -> tuple[Mapping[str, np.ndarray] | None, dict]:
+  """Returns the initial values that the flags give.
+
+  Returns:
+    values, content: a dict, variable name -> array, or None for random values;
+    and their description for config.json.
+
+  Raises:
+    UserError: a file cannot be used, or has vectors of another size.
+  """
+  if origin:
+    assert isinstance(vocabulary, Vocabulary)
+    # Without values, training resumes and needs none.
+    values = origins.initial_values(
+        origin, vocabulary, config.init_scale, FLAGS.seed
+        ) if origin.values else None
+    return values, {"init_from": origin.description, "init_embeddings": None}
+  content = {"init_from": None, "init_embeddings": None}
+  if "init_embeddings" not in FLAGS:
+    return None, content
+  if not FLAGS.init_embeddings:
+    if FLAGS.lowercase_vectors:
+      raise UserError("--lowercase_vectors: has no effect without "
+                      "--init_embeddings; leave it out")
+    return None, content
+  embedding, fingerprint = word_vectors.initial(
+      FLAGS.init_embeddings, vocabulary.words, config.input_size,
+      config.init_scale, FLAGS.seed, FLAGS.lowercase_vectors)
+  return {"Model/embedding": embedding}, content | {
+      "init_embeddings": fingerprint}

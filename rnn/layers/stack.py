@@ -1,0 +1,41 @@
+"""Recurrent layers on top of each other, with dropout around them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import configs
+from rnn.layers import cells, seeded
+from rnn.tf1 import tf
+
+
+def dropout_masks(config: configs.Config, shape: tf.Tensor, seed: int,
+                  step: tf.Tensor | None) -> list[tf.Tensor]:
+  """Returns L + 1 masks: for the embedding and for each layer's outputs.
+
+  They are [T, B, size], of 0 and 1 / keep_prob. Recurrent connections have no
+  dropout.
+  """
+  if step is None:
+    step = tf.train.get_or_create_global_step().read_value()
+  return seeded.dropout_masks(
+      shape, (config.input_size, *config.layer_sizes), config.keep_prob, seed,
+      step)
+
+
+def run(inputs: tf.Tensor, state: Any, parameters: Sequence,
+        masks: Sequence[tf.Tensor], layer: cells.Layer
+        ) -> tuple[tf.Tensor, tuple]:
+  """Applies dropout and all layers: [T, B, I] -> [T, B, H], final states."""
+  def dropout(x: tf.Tensor, site: int) -> tf.Tensor:
+    if not masks:
+      return x
+    # In float32, because 16 bits would round 1 / keep_prob.
+    return tf.cast(tf.cast(x, tf.float32) * masks[site], x.dtype)
+
+  x, final_state = dropout(inputs, 0), []
+  for i, (before, weights) in enumerate(
+      zip(state, parameters, strict=True), 1):
+    outputs, after = layer(x, before, *weights)
+    final_state.append(after)
+    x = dropout(outputs, i)
+  return x, tuple(final_state)

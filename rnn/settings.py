@@ -1,0 +1,128 @@
+"""Records of settings whose values are checked: their type and their range.
+
+    @dataclasses.dataclass(frozen=True)
+    class Config(Settings):
+      hidden_size: int = setting(COUNT, "H, units per layer")
+
+`configs` has the records of this suite.
+"""
+
+import dataclasses
+import numbers
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from rnn.errors import UserError
+
+
+class ConfigError(UserError):
+  """A setting cannot be used."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+  """The values that a setting may have.
+
+  Attributes:
+    contains: a function, value -> whether it is in the range.
+    text: the range in words, as in "must be TEXT".
+  """
+
+  contains: Callable[[Any], bool]
+  text: str
+
+
+COUNT = Range(lambda x: 1 <= x <= 10**6, "from 1 to 1,000,000")
+LAYERS = Range(lambda x: 1 <= x <= 100, "from 1 to 100")
+COUNT_OR_0 = Range(lambda x: 0 <= x <= 10**6, "from 0 to 1,000,000")
+POSITIVE = Range(lambda x: 1e-30 <= x <= 1e30, "above 0, from 1e-30 to 1e30")
+SHARE = Range(lambda x: 1e-6 <= x <= 1, "above 0 (from 1e-6) and at most 1")
+
+
+def one_of(*names: str) -> Range:
+  """Returns a range that contains exactly these names."""
+  return Range(lambda x: x in names, "one of " + ", ".join(names))
+
+
+# The types of fields, in words.
+KINDS: dict[Any, str] = {
+    int: "a whole number", float: "a number", str: "one name",
+    tuple: "whole numbers, separated by commas"}
+
+_S = TypeVar("_S", bound="Settings")
+
+
+def setting(range_: Range, meaning: str, default: Any = dataclasses.MISSING,
+            may_change: bool = False) -> Any:
+  """Returns a field of a `Settings` record.
+
+  Args:
+    range_: the range of the value, or of each item of a tuple.
+    meaning: in words, shown in error messages.
+    default: the value in records, and in older runs, that lack the setting.
+    may_change: whether a resumed run may have another value.
+  """
+  return dataclasses.field(default=default, metadata={
+      "range": range_, "meaning": meaning, "may_change": may_change})
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """Base of the records of hyperparameters. Every field is a `setting`.
+
+  Raises:
+    ConfigError: a value has another type than its field, or is out of its
+      range.
+  """
+
+  def __post_init__(self) -> None:
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if field.type is tuple and isinstance(value, list):
+        value = tuple(value)
+        object.__setattr__(self, field.name, value)
+      if not _has_type(value, field.type):
+        raise ConfigError(f"{field.name}={value}: must be {KINDS[field.type]} "
+                          f"({field.metadata['meaning']})")
+      range_ = field.metadata["range"]
+      for item in value if field.type is tuple else (value,):
+        if not range_.contains(item):
+          raise ConfigError(f"{field.name}={item}: must be {range_.text} "
+                            f"({field.metadata['meaning']})")
+
+  @classmethod
+  def from_dict(cls: type[_S], values: Mapping[str, Any]) -> _S:
+    """Returns the record of these values.
+
+    Raises:
+      ConfigError: a setting is missing, unknown, or has a bad value.
+    """
+    fields = [field.name for field in dataclasses.fields(cls)]
+    for name in values:
+      if name not in fields:
+        raise ConfigError(f"{name}: no such setting")
+    for name in fields:
+      if name not in values and name not in cls.defaults():
+        raise ConfigError(f"{name}: has no value")
+    return cls(**values)
+
+  @classmethod
+  def defaults(cls) -> dict[str, Any]:
+    """Returns the values of older records that do not mention a setting."""
+    return {field.name: field.default for field in dataclasses.fields(cls)
+            if field.default is not dataclasses.MISSING}
+
+  @classmethod
+  def schedule(cls) -> list[str]:
+    """Returns the settings that a resumed run may change."""
+    return [field.name for field in dataclasses.fields(cls)
+            if field.metadata["may_change"]]
+
+
+def _has_type(value: object, type_: Any) -> bool:
+  """Returns whether a value may be in a field of a type in KINDS."""
+  if type_ is tuple:
+    return isinstance(value, tuple) and all(
+        _has_type(item, int) for item in value)
+  abstract = {int: numbers.Integral, float: numbers.Real, str: str}[type_]
+  return isinstance(value, abstract) and not isinstance(value, bool)

@@ -1,0 +1,247 @@
+"""Labeled texts, wherever they are: folders, tables, the archive of reviews.
+
+    mails/ham/1.txt  mails/spam/2.eml       one folder per label
+    train/pos/a.txt  test/neg/b.txt         the same in train, test and valid
+    reviews.csv                             a table with named columns
+    train.csv  test.csv                     tables in a folder
+    aclImdb_v1.tar.gz                       see `imdb`
+
+Folders and tables are read in the order of their names and rows. The names of
+files in the folder of a label do not matter; hidden ones are skipped.
+"""
+
+import dataclasses
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+
+from rnn import files
+from rnn.errors import DataError
+from tasks import imdb, tables
+from tasks.held_out import PARTS
+
+_PART_OF = {"train": "train", "training": "train", "valid": "valid",
+            "validation": "valid", "val": "valid", "dev": "valid",
+            "test": "test", "testing": "test"}
+# As they are usually called: the columns, the best first, and their flags.
+_TEXT_NAMES = ("text", "review", "sentence", "content", "body", "comment",
+               "tweet", "message", "document", "review_text", "reviewtext")
+_LABEL_NAMES = ("label", "sentiment", "class", "category", "target", "polarity",
+                "labels", "rating", "stars", "score", "topic", "intent")
+_TABLE = re.compile(r"(.+)\.(csv|tsv)(\.(gz|bz2|xz|zip))?", re.IGNORECASE)
+_MAX_TEXT = 10 ** 7  # bytes or characters of a file
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+  """A text with its label.
+
+  Attributes:
+    part: one of PARTS; "train" if the data are not divided.
+    place: where the text is, for errors.
+  """
+
+  part: str
+  label: str
+  text: str
+  place: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+  """The names of two columns of a table; None stands for the usual names."""
+
+  text: str | None = None
+  label: str | None = None
+
+
+def examples(path: str, columns: Columns = Columns()) -> Iterator[Example]:
+  """Generates the texts of a folder, a table, or the archive of reviews.
+
+  Raises:
+    DataError: nothing there has labels; a file cannot be read, is not UTF-8, or
+      exceeds a limit; or a table lacks a column. The message describes what was
+      found.
+  """
+  if os.path.isdir(path):
+    return _read_folder(path, columns)
+  if imdb.is_archive(path):
+    return (Example(part, label, text, path)
+            for part, label, text in imdb.reviews(path) if label is not None)
+  return _read_table(path, "train", columns)
+
+
+# Folders
+
+
+def _read_folder(path: str, columns: Columns) -> Iterator[Example]:
+  root = _descend(path)
+  folders, names = _visible(root)
+  parts = {part: name for name in folders
+           if (part := _PART_OF.get(name.lower()))}
+  if "train" in parts:
+    return _read_parts(root, {
+        part: _labels_in(os.path.join(root, parts[part]))
+        for part in PARTS if part in parts})
+  table_of = {
+      part: name for name in names if (match := _TABLE.fullmatch(name))
+      and (part := _PART_OF.get(match[1].lower()))}
+  if "train" in table_of:
+    return (example for part in PARTS if part in table_of
+            for example in _read_table(
+                os.path.join(root, table_of[part]), part, columns))
+  if not folders:
+    raise DataError(
+        f"{root}: has {_listed(folders, 'folder')} and "
+        f"{_listed(names, 'file')}, but texts need labels; put the texts of "
+        "each label into a folder of its name, or name a table, CSV or TSV")
+  return _read_parts(root, {"train": _labels_in(root)})
+
+
+def _descend(path: str) -> str:
+  """Returns the folder in which labels or parts are: often an only folder."""
+  while True:
+    folders, names = _visible(path)
+    if imdb.FOLDER in folders:
+      path = os.path.join(path, imdb.FOLDER)
+    elif len(folders) == 1 and not any(map(_TABLE.fullmatch, names)) and (
+        _PART_OF.get(folders[0].lower()) is None
+        and _visible(os.path.join(path, folders[0]))[0]):
+      path = os.path.join(path, folders[0])
+    else:
+      return path
+
+
+def _visible(path: str) -> tuple[list[str], list[str]]:
+  """Returns the names of folders and of other files, sorted."""
+  with files.path_errors(path):
+    names = sorted(n for n in os.listdir(path) if not n.startswith("."))
+  folders = [n for n in names if os.path.isdir(os.path.join(path, n))]
+  return folders, [n for n in names if n not in set(folders)]
+
+
+def _labels_in(folder: str) -> dict[str, str]:
+  """Returns a dict, label -> its folder.
+
+  Raises:
+    DataError: there are fewer than two.
+  """
+  folders, names = _visible(folder)
+  labels = {name: os.path.join(folder, name) for name in folders
+            if name != imdb.UNLABELED}
+  if len(labels) < 2:
+    raise DataError(
+        f"{folder}: has {_listed(list(labels), 'folder')} and "
+        f"{_listed(names, 'file')}, but needs one folder per label, at least "
+        "two")
+  if set(labels) == set(imdb.LABELS):
+    return {imdb.LABELS[name]: path for name, path in labels.items()}
+  return labels
+
+
+def _read_parts(root: str, folders: dict[str, dict[str, str]]
+                ) -> Iterator[Example]:
+  """Generates the texts of a dict, part -> label -> folder."""
+  _log.info("%s: %s", root, "; ".join(
+      f"{part} has {_listed(list(labels), 'label')}"
+      for part, labels in folders.items()))
+  for part, labels in folders.items():
+    for label, folder in labels.items():
+      inside, names = _visible(folder)
+      if not names:
+        raise DataError(
+            f"{folder}: has {_listed(inside, 'folder')} but no file with a text"
+            f" of the label {label}; add some, or move the folder away")
+      for name in names:
+        place = os.path.join(folder, name)
+        yield Example(part, label, _read_text(place), place)
+
+
+def _read_text(path: str) -> str:
+  files.check_is_file(path)
+  with files.open_text(path) as file:
+    text = file.read(_MAX_TEXT + 1)
+  if len(text) > _MAX_TEXT:
+    raise DataError(f"{path}: has more than {_MAX_TEXT:,} characters, so it is "
+                    "no single text with a label; move it away")
+  return text
+
+
+def _listed(names: Sequence[str], what: str) -> str:
+  """Returns names as in "3 folders (a, b, c)"."""
+  if not names:
+    return f"no {what}s"
+  some = ", ".join(names[:5]) + ", ..." * (len(names) > 5)
+  return f"{len(names):,} {what}{'s' * (len(names) != 1)} ({some})"
+
+
+# Tables
+
+
+def _read_table(path: str, part: str, columns: Columns) -> Iterator[Example]:
+  """Generates the rows of a table as texts of a part."""
+  files.check_is_file(path)
+  with files.open_text(path) as file:
+    table = tables.Table.read(path, file)
+    text, label = _find_columns(table, columns)
+    _log.info("%s: the text is in the column %r, the label in %r", path,
+              table.columns[text], table.columns[label])
+    for number, row in table.rows():
+      place = f"{path}, line {number:,}"
+      if len(row) != len(table.columns):
+        raise DataError(
+            f"{path}: line {number:,}: the row has {len(row)} values, the "
+            f"header {len(table.columns)} names; put a text with separators or "
+            "quotes in it into double quotes")
+      if not row[label].strip():
+        raise DataError(f"{path}: line {number:,}: the column "
+                        f"{table.columns[label]!r} has no label; add it, or "
+                        "remove the row")
+      yield Example(part, row[label].strip(), row[text], place)
+
+
+def _find_columns(table: tables.Table, columns: Columns) -> tuple[int, int]:
+  """Returns the indices of the texts and of the labels.
+
+  Raises:
+    DataError: they are not found.
+  """
+  text = _find(table, columns.text, _TEXT_NAMES, "text_column")
+  label = _find(table, columns.label, _LABEL_NAMES, "label_column")
+  if len(table.columns) == 2 and (text is None) != (label is None):
+    text = 1 - label if text is None else text  # type: ignore[operator]
+    label = 1 - text if label is None else label
+  for index, what, setting in ((text, "texts", "text_column"),
+                               (label, "labels", "label_column")):
+    if index is None:
+      raise DataError(
+          f"{table.path}: none of its columns {_quoted(table)} has a usual name"
+          f" for {what}; name the column, or add a header if the first line is"
+          " a text", setting)
+  assert text is not None and label is not None
+  if text == label:
+    raise DataError(f"{table.path}: the column {table.columns[text]!r} cannot "
+                    f"hold both texts and labels; its columns are "
+                    f"{_quoted(table)}; name another one", "label_column")
+  return text, label
+
+
+def _find(table: tables.Table, name: str | None, usual: Sequence[str],
+          setting: str) -> int | None:
+  """Returns the index of a column, or None if none has a usual name."""
+  if name is not None:
+    if name not in table.columns:
+      raise DataError(f"{table.path}: has no column {name!r}, but "
+                      f"{_quoted(table)}; name one of them", setting)
+    return table.columns.index(name)
+  lower = [column.lower() for column in table.columns]
+  return next((lower.index(u) for u in usual if u in lower), None)
+
+
+def _quoted(table: tables.Table) -> str:
+  shown = [repr(name if len(name) < 40 else f"{name[:36]}...")
+           for name in table.columns[:20]]
+  return ", ".join(shown) + ", ..." * (len(table.columns) > 20)

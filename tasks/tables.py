@@ -1,0 +1,80 @@
+"""Tables with a header: CSV, or text with tabs or semicolons as separators."""
+
+import csv
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import IO
+
+from rnn.errors import DataError
+
+_MAX_ROW = 1_000_000  # characters
+_SEPARATORS = "\t", ",", ";"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """A table that is open for reading.
+
+  Attributes:
+    path: its name for errors.
+    columns: the names in the header.
+  """
+
+  path: str
+  columns: Sequence[str]
+  _file: IO[str]
+  _separator: str
+
+  @classmethod
+  def read(cls, path: str, file: IO[str]) -> "Table":
+    """Reads the header. The first line shows what separates the columns.
+
+    Args:
+      file: an open text, see `files.open_text`.
+
+    Raises:
+      DataError: there is no header.
+    """
+    line = file.readline(_MAX_ROW)
+    if not line.strip():
+      raise DataError(f"{path}: has no header with the names of the columns in "
+                      "its first line; add one")
+    separator = max(_SEPARATORS, key=line.count)  # tabs, if equal
+    try:
+      columns = [name.strip() for name in next(csv.reader(
+          [line], delimiter=separator))]
+    except csv.Error as error:
+      raise DataError(f"{path}: line 1: {error}; correct it") from None
+    return cls(path, columns, file, separator)
+
+  def rows(self) -> Iterator[tuple[int, list[str]]]:
+    """Generates the rows below the header: a line number, and the values.
+
+    A quoted value may contain line ends; the number is that of the last line.
+    Blank lines are skipped.
+
+    Raises:
+      DataError: a row has more than 1,000,000 characters, or is not CSV.
+    """
+    length, number = 0, 1  # of a row so far; of the line
+
+    def lines() -> Iterator[str]:
+      nonlocal length, number
+      while line := self._file.readline(_MAX_ROW + 1):
+        length, number = length + len(line), number + 1
+        if length > _MAX_ROW:
+          raise DataError(
+              f"{self.path}: line {number:,} belongs to a row of more than "
+              f"{_MAX_ROW:,} characters; close the quote in front of it, or "
+              "shorten the row")
+        yield line
+
+    csv.field_size_limit(_MAX_ROW)
+    try:
+      for row in csv.reader(lines(), delimiter=self._separator):
+        length = 0
+        if row:
+          yield number, row
+    except csv.Error as error:
+      raise DataError(
+          f"{self.path}: line {number:,}: {error}; correct it") from None

@@ -1,0 +1,43 @@
+"""A Python that has imported TensorFlow, for tests that start many scripts.
+
+The import takes three seconds of a processor. Here it happens once: a script
+runs in a fork of a process that has done it. It is otherwise a process like any
+other. Tests of the start itself, of limits that a new process gets, and of
+SIGKILL take `sys.executable`.
+"""
+
+import atexit
+import functools
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+
+from rnn.layers import recurrent
+
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+
+@functools.cache
+def command() -> list[str]:
+  """Returns the words that stand for `python` in a command.
+
+  On a GPU, and on systems other than Linux, that is Python itself.
+  """
+  if recurrent.has_gpu() or sys.platform != "linux":
+    return [sys.executable]
+  folder = tempfile.mkdtemp()
+  atexit.register(shutil.rmtree, folder)
+  address = os.path.join(folder, "socket")
+  with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+    server.bind(address)
+    server.listen()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.helpers.warm_server",
+         str(server.fileno())], cwd=os.path.dirname(os.path.dirname(_FOLDER)),
+        stdin=subprocess.PIPE, pass_fds=[server.fileno()])
+  atexit.register(process.communicate)  # which closes the pipe
+  return [sys.executable, "-S", "-E", os.path.join(_FOLDER, "warm_client.py"),
+          address]
