@@ -120,15 +120,25 @@ class Words:
       DataError: the file does not exist, is not in the encoding, has an empty
         line, or has a word twice.
     """
+    return cls._of_file(path, cls._read(path, encoding))
+
+  @classmethod
+  def _of_file(cls: type[_W], path: str, words: Sequence[str]) -> _W:
+    """Returns the vocabulary of the words of a file."""
+    try:
+      return cls(tuple(words))
+    except DataError as error:
+      raise DataError(f"{path}: {error}") from None
+
+  @staticmethod
+  def _read(path: str, encoding: str | None = None) -> list[str]:
+    """Reads the lines of a list of words."""
     text = sources.of_file(path, encoding).read().replace("\r\n", "\n")
     *words, rest = text.split("\n")
     words += [rest] if rest else []
     if "" in words:
       raise DataError(f"{path}: line {words.index('') + 1} has no word")
-    try:
-      return cls(tuple(words))
-    except DataError as error:
-      raise DataError(f"{path}: {error}") from None
+    return words
 
 
 class Vocabulary(Words):
@@ -150,14 +160,15 @@ class Vocabulary(Words):
       DataError: as in `load`; also if a line is not a single word of a text,
         so that it would never be found in one.
     """
-    words = Words.load(path).words
+    words = cls._read(path)
     for number, word in enumerate(words, 1):
       if word not in cls.MARKS and cls.split(word) != [word]:
         raise DataError(f"{path}: line {number} is not {cls.ONE}; name a list "
                         f"with {cls.ONE} per line")
     if not words:
       raise DataError(f"{path}: the file is empty")
-    return cls((*words, *(mark for mark in cls.MARKS if mark not in words)))
+    return cls._of_file(path, (
+        *words, *(mark for mark in cls.MARKS if mark not in words)))
 
   @classmethod
   def from_counts(cls: type[_V], counts: Mapping[str, int]) -> _V:
