@@ -24,10 +24,10 @@ from absl import flags
 
 import reader
 from benchmarks import records, scores, transcript
-from configs import Range
 from rnn import files
 from rnn.cli import scripts
 from rnn.errors import SettingError, UserError
+from rnn.settings import Range
 from rnn.training.metrics import perplexity
 from trained import adaptation
 from trained import model as trained_model

@@ -27,7 +27,6 @@ from rnn.text.vocabulary import Words
 _START_BYTES = 1 << 16  # of which the format is found
 # The first bytes of other formats, and what to do about them.
 _OTHERS = {
-    b"PK\3\4": "an archive of arrays, not one array; save it with numpy.save",
     b"\xba\x16\x4f\x2f": "a model of fastText, not its vectors; use the .vec "
                          "file that fastText writes with it",
     b"\x80": "an object of Python, such as a model of gensim; save the vectors "

@@ -266,7 +266,7 @@ def test_settings_that_follow_the_text_are_plain_settings(
 
   status, output, settings = train(named.format(1))
   assert (status, settings) == (0, [2, 0, 1])
-  assert ("the epoch follows the text of 2,000 characters: batch_size=2, "
+  assert ("the epoch follows the text of 1,814 characters: batch_size=2, "
           "epoch_size=0\n") in output.out
   assert train(named.format(2))[::2] == (0, [2, 0, 1])  # it resumes
 

@@ -293,7 +293,7 @@ def array_bytes(array):
 
 def archive_bytes(array):
   file = io.BytesIO()
-  np.savez(file, array)
+  np.savez(file, array, array)
   return file.getvalue()
 
 
@@ -303,7 +303,7 @@ def archive_bytes(array):
      "truncated: has fewer numbers than its header announces, [5, 3]"),
     (array_bytes(vectors_of(5))[:90], "not an array of NumPy, or truncated"),
     (array_bytes(np.array([{}] * 5)), "object [5] is not"),
-    (archive_bytes(vectors_of(5)), "an archive of arrays"),
+    (archive_bytes(vectors_of(5)), "the archive has 2 files: arr_0.npy, arr_1"),
     (array_bytes(vectors_of(4)),
      "float32 [4, 3] is not one vector for each of the 5 words in"),
     (array_bytes(vectors_of(5)[0]), "is not one vector"),
