@@ -21,6 +21,7 @@ def main() -> None:
     if name.partition(".")[0] in ("rnn", "tests"):
       del sys.modules[name]  # a call may be of another checkout
   words = _wait_for_call(socket.socket(fileno=int(sys.argv[1])))
+  sys.orig_argv = [sys.executable, *words]
   if words[0] == "-m":
     sys.argv = words[1:]
     sys.path[0] = os.getcwd()
