@@ -29,11 +29,11 @@ from collections.abc import (
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import command
-from sentences import Style, split_line, split_sentences
 
 from rnn import files
 from rnn.errors import DataError
 from rnn.text import encodings, scripts, sources, splitting
+from rnn.text.sentences import Style, split_line, split_sentences
 from rnn.text.splitting import SPLITS
 from rnn.text.vocabulary import UNK, ranked
 

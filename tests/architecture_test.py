@@ -13,9 +13,9 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 _BASE = ("rnn.errors", "rnn.settings", "rnn.terminal", "rnn.files",
-         "rnn.archives", "rnn.text.scripts", "rnn.text.splitting",
-         "rnn.text.encodings", "rnn.text.sources", "rnn.text.corpora",
-         "rnn.text.vocabulary", "rnn.text.numbering")
+         "rnn.archives", "rnn.text.scripts", "rnn.text.sentences",
+         "rnn.text.splitting", "rnn.text.encodings", "rnn.text.sources",
+         "rnn.text.corpora", "rnn.text.vocabulary", "rnn.text.numbering")
 _DATA = (*_BASE, "rnn.memory", "rnn.options", "rnn.tf1", "configs", "reader")
 _RNN = (*_DATA, "rnn.text", "rnn.layers", "rnn.runs", "rnn.training", "rnn.cli")
 _MODELS = (*_RNN, "ptb_word_lm", "trained")
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "rnn.archives": ("rnn.errors",),
     "rnn.memory": ("rnn.errors",),
     "rnn.text.scripts": (),
+    "rnn.text.sentences": (),
     "rnn.text.splitting": ("rnn.errors",),
     "rnn.text.encodings": ("rnn.errors",),
     "rnn.text.sources": ("rnn.errors", "rnn.files", "rnn.text.encodings"),

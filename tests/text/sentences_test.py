@@ -1,11 +1,12 @@
-"""Tests of data/sentences.py."""
+"""Tests of rnn/text/sentences.py."""
 
 import unicodedata
 
 import hypothesis
 import hypothesis.strategies as st
 import pytest
-from sentences import Style, split_line, split_sentences
+
+from rnn.text.sentences import Style, split_line, split_sentences
 
 
 @pytest.mark.parametrize("text, sentences", [

@@ -106,6 +106,11 @@ class _Replacements(dict):
 _REPLACEMENTS = [_Replacements(False), _Replacements(True)]
 
 
+def split_token(token: str, style: Style = PTB) -> list[str]:
+  """Returns the words of a piece of text between blanks, such as "can't,"."""
+  return list(_analyse(unicodedata.normalize("NFC", token), style)[0])
+
+
 def split_line(line: str, style: Style = PTB) -> list[str]:
   """Returns the words of a line; none if it only has marks."""
   tokens = [_analyse(token, style)
