@@ -28,6 +28,7 @@ from rnn.errors import UserError
 from rnn.layers import cells
 from rnn.options import Options
 from rnn.runs import checkpoints
+from rnn.text.vocabulary import Characters
 from rnn.tf1 import error_cause, tf
 from trained import model_flags
 from trained.model import TrainedModel, state_placeholders
@@ -176,7 +177,9 @@ def main(argv: Sequence[str]) -> None:
     model = model_flags.load()
     export(model, FLAGS.output)
     path = os.path.join(FLAGS.output, _version(os.path.abspath(FLAGS.output)))
-    print(f"{path}: {model.name}, {len(model.vocabulary):,} words")
+    kind = ("characters" if isinstance(model.vocabulary, Characters)
+            else "words")
+    print(f"{path}: {model.name}, {len(model.vocabulary):,} {kind}")
 
 
 if __name__ == "__main__":

@@ -11,17 +11,16 @@ from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 import io
 import math
+import re
 import sys
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from absl import flags
 
-from rnn import memory
 from rnn.errors import UserError
-from rnn.text.vocabulary import Vocabulary
-from trained import model_flags
-from trained.sampling import Writer, split_prompt
+from rnn.text import sources
+from trained import LanguageModel, model_flags
 
 FLAGS = flags.FLAGS
 
@@ -32,9 +31,13 @@ def define_flags() -> None:
   flags.adopt_module_key_flags(model_flags)  # for --help
   flags.DEFINE_string("prompt", "", "The beginning of the text; without it, "
                       "the text starts a new sentence.")
+  flags.DEFINE_string("prompt_file", None, "A file with the prompt, which may "
+                      "have several lines; - is standard input. The newline at "
+                      "the end does not count.")
   flags.DEFINE_bool("interactive", False,
-                    "Read prompts from the terminal, and show the most "
-                    "probable next words, too.")
+                    "Read prompts from the terminal, one per line, and show "
+                    "the most probable next words, too. \\n is a newline.")
+  model_flags.define_normalize()
   flags.DEFINE_integer("num_words", 60,
                        "The number of words to write; <eos> counts.",
                        lower_bound=1, upper_bound=10**9)
@@ -61,27 +64,33 @@ def main(argv: Sequence[str]) -> None:
   """Writes text as the flags say."""
   with scripts.error_lines(argv[0], out_of_memory=(
       "out of memory; lower num_samples or num_words")):
-    if FLAGS.interactive and FLAGS["prompt"].present:
-      raise UserError("--prompt: --interactive asks for prompts; leave out one "
-                      "of the two")
-    model = model_flags.load()
-    vocabulary = model.vocabulary
-    # The logits of the words before and after each step, in float32.
-    memory.check([memory.Part(
-        2 * 4 * FLAGS.num_samples * len(vocabulary),
-        f"{FLAGS.num_samples:,} samples from {len(vocabulary):,} words",
-        "lower --num_samples")])
+    prompts = _prompts()
     rng = np.random.default_rng(FLAGS.seed)
-    with model.open(num_steps=1) as windows:
-      writer = Writer(windows, vocabulary, FLAGS.num_samples)
-      for prompt in _read_prompts() if FLAGS.interactive else [FLAGS.prompt]:
-        words = split_prompt(prompt, vocabulary)
-        p = writer.read(words)
-        if FLAGS.interactive:
-          print("next: " + ", ".join(
-              f"{vocabulary.words[i]} {p[i]:.1%}"
-              for i in np.argsort(-p, kind="stable")[:5]))
-        _write(writer, words, rng, vocabulary)
+    with LanguageModel(model_flags.load(), FLAGS.normalize) as model:
+      for prompt in prompts:
+        _write(model, prompt, rng)
+
+
+def _prompts() -> Iterator[str]:
+  """Returns the prompts that the flags name.
+
+  Raises:
+    UserError: they name several, or the file cannot be read.
+  """
+  if FLAGS.prompt_file is not None and FLAGS["prompt"].present:
+    raise UserError("--prompt: --prompt_file has the prompt; leave out one of "
+                    "the two")
+  if FLAGS.interactive:
+    for name in "prompt", "prompt_file":
+      if FLAGS[name].present:
+        raise UserError(f"--{name}: --interactive asks for prompts; leave out "
+                        "one of the two")
+    return _read_prompts()
+  if FLAGS.prompt_file is None:
+    return iter([FLAGS.prompt])
+  text = (sources.standard_input() if FLAGS.prompt_file == "-" else
+          sources.of_file(FLAGS.prompt_file)).read()
+  return iter([text.replace("\r\n", "\n").removesuffix("\n")])
 
 
 def _read_prompts() -> Iterator[str]:
@@ -93,23 +102,37 @@ def _read_prompts() -> Iterator[str]:
     sys.stdin.reconfigure(errors="surrogateescape")
   while True:
     try:
-      yield input("> " if sys.stdin.isatty() else "")
+      yield _unescaped(input("> " if sys.stdin.isatty() else ""))
     except EOFError:
       return
 
 
-def _write(writer: Writer, prompt: list[str], rng: np.random.Generator,
-           vocabulary: Vocabulary) -> None:
-  """Continues the prompt that the writer has read, and prints the texts."""
-  samples = writer.write(
-      FLAGS.num_words, rng, FLAGS.stop_at_eos, temperature=FLAGS.temperature,
-      top_k=FLAGS.top_k, top_p=FLAGS.top_p,
-      banned=[vocabulary.unk] if FLAGS.no_unk else [])
+def _unescaped(line: str) -> str:
+  """Returns a prompt in which backslash and n became a newline.
+
+  Two backslashes became one.
+  """
+  return re.sub(r"\\([n\\])", lambda m: "\n" if m[1] == "n" else "\\", line)
+
+
+def _write(model: LanguageModel, prompt: str, rng: np.random.Generator) -> None:
+  """Continues a prompt, and prints the texts."""
+  if FLAGS.interactive:
+    print("next: " + ", ".join(
+        f"{word} {p:.1%}" for word, p in model.next_words(prompt)))
+  samples = model.generate_many(
+      prompt, FLAGS.num_samples, FLAGS.num_words, FLAGS.temperature,
+      FLAGS.top_k, FLAGS.top_p, rng, FLAGS.no_unk, FLAGS.stop_at_eos)
   for number, sample in enumerate(samples, 1):
     if len(samples) > 1:
       print(f"--- {number} of {len(samples)} ---")
-    print(vocabulary.join(prompt + sample), flush=True)
+    print(sample, flush=True)
+
+
+def command() -> None:
+  """Runs the script; `pip install` makes it the command ptb-generate."""
+  scripts.run(main, define_flags)
 
 
 if __name__ == "__main__":
-  scripts.run(main, define_flags)
+  command()

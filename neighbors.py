@@ -2,7 +2,8 @@
 
     python neighbors.py --save_path=runs/small --words=oil,bank
 
-Embeddings are near if the cosine of the angle between them is large.
+Embeddings are near if the cosine of the angle between them is large. The run
+may also be one of tasks/word2vec.py.
 """
 
 from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
@@ -11,11 +12,13 @@ from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 from collections.abc import Sequence
 
+import numpy as np
 from absl import flags
 
 from rnn.errors import UserError
-from rnn.text.word_vectors import nearest
-from trained import model_flags
+from rnn.runs import selection
+from rnn.text.vocabulary import Words
+from trained import embeddings, model_flags
 
 FLAGS = flags.FLAGS
 
@@ -34,17 +37,28 @@ def main(argv: Sequence[str]) -> None:
   with scripts.error_lines(argv[0]):
     if not all(FLAGS.words or [""]):
       raise UserError("--words: give some words, such as --words=oil,bank")
-    model = model_flags.load()
-    vocabulary = model.vocabulary
-    for word in FLAGS.words:
-      if word not in vocabulary:
-        raise UserError(f"--words: {word} is not in the vocabulary; choose "
-                        "another word")
-    for word in FLAGS.words:
+    words, vectors = _load()
+    try:
+      found = {word: embeddings.neighbors(words, vectors, word, FLAGS.number)
+               for word in FLAGS.words}
+    except UserError as error:
+      raise UserError(f"--words: {error}") from None
+    for word, neighbors in found.items():
       print(word)
-      for i, cosine in nearest(model.values["Model/embedding"],
-                               vocabulary.ids[word], FLAGS.number):
-        print(f"  {cosine:.3f} {vocabulary.words[i]}")
+      for other, cosine in neighbors:
+        print(f"  {cosine:.3f} {other}")
+
+
+def _load() -> tuple[Words, np.ndarray]:
+  """Returns the words and the vectors [V, D] of the run in the flags."""
+  if FLAGS.save_path and embeddings.is_word_vectors(FLAGS.save_path):
+    model_flags.refuse_classic()
+    run, checkpoint = selection.find(
+        FLAGS.save_path, FLAGS.checkpoint, FLAGS.average_last)
+    return embeddings.read_word_vectors(
+        run, checkpoint, FLAGS.average_last)[1:]
+  model = model_flags.load()
+  return model.vocabulary, model.values["Model/embedding"]
 
 
 if __name__ == "__main__":

@@ -349,5 +349,10 @@ def _evaluate_as_flags_say() -> None:
       FLAGS.rnn_mode)
 
 
-if __name__ == "__main__":
+def command() -> None:
+  """Runs the script; `pip install` makes it the command ptb-train."""
   scripts.run(main, define_flags)
+
+
+if __name__ == "__main__":
+  command()

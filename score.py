@@ -10,32 +10,29 @@ from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 
-import json
 import logging
 import math
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable, Sequence
+from typing import TypedDict
 
-import numpy as np
 import tqdm
 from absl import flags
 
 import reader
 from rnn import memory, terminal
-from rnn.errors import DataError, UserError, escaped
+from rnn.errors import DataError, UserError
 from rnn.text import encodings
-from rnn.text.vocabulary import UNK, Characters
+from rnn.text.preparation import Preparation
+from rnn.text.vocabulary import Characters, split_blanks
 from trained import adaptation, model_flags
 from trained.model import TrainedModel
+from trained.score_output import Output, summary
 from trained.scoring import (
-  Estimate,
-  Line,
   Totals,
   lines_of,
   list_estimates,
-  perplexity_or_nan,
   score_sentences,
   score_stream,
 )
@@ -52,106 +49,6 @@ class Adaptations(TypedDict):
   cache: adaptation.Cache | None
 
 
-class Output:
-  """Scores on standard output, as TSV or JSON."""
-
-  def __init__(self, columns: Sequence[str], unk: int, base: float = math.e,
-               as_json: bool = False, per_word: bool = False,
-               with_ids: bool = False, header: bool = True,
-               escapes: bool = False) -> None:
-    """Prints nothing yet.
-
-    Args:
-      columns: the columns of the estimates.
-      unk: the id of `<unk>`.
-      base: the base of the logarithms.
-      per_word: whether to print the scores of each word.
-      with_ids: whether the key of a line is an id.
-      header: whether TSV starts with the names of the columns.
-      escapes: whether words may hold tabs, as characters may. In TSV, what
-        cannot be printed is then escaped as in Python, and a backslash is two.
-    """
-    self._columns, self._unk, self._scale = columns, unk, 1 / math.log(base)
-    self._json, self._per_word = as_json, per_word
-    self._key = "id" if with_ids else "line"
-    self._header = header and not as_json
-    self._escapes = escapes
-
-  def write(self, line: Line, log_probs: np.ndarray) -> None:
-    """Prints a line as `score_sentences` or `score_stream` yields it."""
-    log_probs = log_probs * self._scale
-    if self._header:
-      first, *others = self._columns
-      print(self._key, *(
-          ["word", "unk", *self._columns] if self._per_word else
-          [first, "tokens", "unk", "perplexity", *others]), sep="\t")
-      self._header = False
-    if self._json:
-      record = _without_nan(self._sums(line, log_probs))
-      if self._per_word:
-        record["words"] = [
-            _without_nan(word) for word in self._words(line, log_probs)]
-      print(json.dumps(record, ensure_ascii=False))
-    elif self._per_word:
-      for columns in self._words(line, log_probs):
-        if self._escapes:
-          columns["word"] = escaped(columns["word"].replace("\\", "\\\\"))
-        self._print_row(line.key, *columns.values())
-    else:
-      self._print_row(*self._sums(line, log_probs).values())
-
-  def _sums(self, line: Line, log_probs: np.ndarray) -> dict[str, Any]:
-    """Returns the columns of a line, by name."""
-    scored = ~np.isnan(log_probs[0])
-    tokens, sums = int(scored.sum()), log_probs[:, scored].sum(axis=1)
-    return {
-        self._key: line.key, self._columns[0]: sums[0], "tokens": tokens,
-        "unk": int((line.ids[scored] == self._unk).sum()),
-        "perplexity": perplexity_or_nan(-sums[0] / self._scale, tokens),
-        **dict(zip(self._columns[1:], sums[1:], strict=True))}
-
-  def _words(self, line: Line,
-             log_probs: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Generates the columns of each word, by name."""
-    for word, id_, scores in zip(
-        line.words, line.ids, log_probs.T, strict=True):
-      yield {"word": word, "unk": int(id_ == self._unk),
-             **dict(zip(self._columns, scores, strict=True))}
-
-  def _print_row(self, *values: Any) -> None:
-    print(*(f"{value:.6f}" if isinstance(value, float) else value
-            for value in values), sep="\t")
-
-
-def _without_nan(record: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns a dict with None, JSON's null, for numbers that JSON lacks."""
-  return {key: None if isinstance(value, float) and not math.isfinite(value)
-          else value for key, value in record.items()}
-
-
-def summary(totals: Totals, estimates: Sequence[Estimate], name: str,
-            seconds: float) -> str:
-  """Returns the closing lines: sizes, speed and perplexities.
-
-  Args:
-    name: the name of the text.
-    seconds: the time that scoring took.
-  """
-  width = max(len(estimate.label) for estimate in estimates) + 2
-  return "\n".join([
-      f"{name}: {totals.lines:,} lines, {totals.tokens:,} tokens, "
-      f"{totals.unk:,} of them {UNK} ({totals.unknown:,} not in the "
-      f"vocabulary); {totals.tokens / seconds:.0f} words/s",
-      f"{'perplexity':<{width}}{'all':>12}{'without <unk>':>15}",
-      *(f"{estimate.label:<{width}}{_format(of_all):>12}{_format(of_known):>15}"
-        for estimate, (of_all, of_known) in zip(
-            estimates, totals.perplexities(), strict=True))])
-
-
-def _format(perplexity: float) -> str:
-  return f"{perplexity:.3f}" if perplexity < 1e6 else f"{perplexity:.3g}"
-
-
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
   model_flags.define(several=True)
@@ -165,8 +62,13 @@ def define_flags() -> None:
                     "reset: score each line by itself, after <eos>. carry: "
                     "score the text as one stream, as the test at the end of "
                     "training does.")
-  flags.DEFINE_enum("output", "tsv", ["tsv", "json"],
+  flags.DEFINE_enum("format", "tsv", ["tsv", "json"],
                     "The format: columns, or one JSON object per line.")
+  # In all other scripts, it is where to write to.
+  flags.DEFINE_string("output", None, "The earlier name of --format.")
+  flags.register_validator("output", lambda name: name is None,
+                           "this flag is called --format now")
+  model_flags.define_normalize()
   flags.DEFINE_bool("header", True,
                     "Start the columns with a line of their names.")
   flags.DEFINE_bool("per_word", False, "Print the score of each word.")
@@ -195,8 +97,12 @@ def main(argv: Sequence[str]) -> None:
     if FLAGS.with_ids and isinstance(vocabulary, Characters):
       raise UserError("--with_ids: this is a model of characters, but an id is "
                       "a word; leave it out")
+    preparation = Preparation(vocabulary, FLAGS.normalize)
+    if FLAGS.text == "-" and sys.stdin and sys.stdin.isatty():
+      _log.info("reading standard input, one sentence per line; Ctrl-D ends "
+                "it (--text names a file)")
     lines = lines_of(
-        reader.read_lines(FLAGS.text, vocabulary.split, FLAGS.encoding),
+        reader.read_lines(FLAGS.text, _splitter(preparation), FLAGS.encoding),
         vocabulary, FLAGS.with_ids)
     if FLAGS.state == "carry":
       estimates = list_estimates(
@@ -208,11 +114,11 @@ def main(argv: Sequence[str]) -> None:
     output = Output(
         [estimate.column for estimate in estimates], vocabulary.unk,
         math.e if FLAGS.log_base == "e" else int(FLAGS.log_base),
-        FLAGS.output == "json", FLAGS.per_word, FLAGS.with_ids, FLAGS.header,
+        FLAGS.format == "json", FLAGS.per_word, FLAGS.with_ids, FLAGS.header,
         escapes=isinstance(vocabulary, Characters))
     totals = Totals(vocabulary, len(estimates))
     start = time.perf_counter()
-    with tqdm.tqdm(unit=" words", unit_scale=True, leave=False,
+    with tqdm.tqdm(unit=f" {totals.unit}", unit_scale=True, leave=False,
                    file=terminal.controllable(sys.stderr), dynamic_ncols=True,
                    disable=not sys.stderr.isatty() or sys.stdout.isatty()
                    ) as progress:
@@ -228,8 +134,22 @@ def main(argv: Sequence[str]) -> None:
     if adaptations["dynamic"] and not all(
         math.isfinite(of_all) for of_all, _ in totals.perplexities()):
       _log.warning("dynamic evaluation diverged; lower --dynamic")
+    if any(map(preparation.nearest_form, totals.unknown_words)):
+      preparation.warn(totals.unknown_words)
     _log.info("%s", summary(
         totals, estimates, name, time.perf_counter() - start))
+
+
+def _splitter(preparation: Preparation) -> Callable[[str], list[str]]:
+  """Returns the function that splits a line into words, the id included."""
+  if not (FLAGS.with_ids and FLAGS.normalize):
+    return preparation.split
+
+  def split(line: str) -> list[str]:
+    id_ = split_blanks(line)[:1]
+    return [*id_, *preparation.split("".join(
+        line.split(id_[0], maxsplit=1)[1:]) if id_ else "")]
+  return split
 
 
 def _parse_adaptations() -> Adaptations:
@@ -290,5 +210,10 @@ def _check_memory(models: Sequence[TrainedModel], dynamic: float | None,
       f"{cache.size:,} words in the cache", "lower SIZE of --cache")])
 
 
-if __name__ == "__main__":
+def command() -> None:
+  """Runs the script; `pip install` makes it the command ptb-score."""
   scripts.run(main, define_flags)
+
+
+if __name__ == "__main__":
+  command()

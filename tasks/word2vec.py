@@ -32,7 +32,6 @@ from rnn.cli import text_flags, training_flags
 from rnn.layers import seeded
 from rnn.options import Options
 from rnn.runs import config_file
-from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text import vector_files, word_vectors
@@ -41,6 +40,7 @@ from rnn.training import footprint, loop, passes, progress
 from rnn.training.metrics import Metric
 from rnn.training.trainable import Trainable
 from tasks import skip_grams, wikipedia
+from trained import embeddings
 
 FLAGS = flags.FLAGS
 LOSS = Metric(
@@ -205,16 +205,9 @@ def load_vectors(run: RunDirectory) -> tuple[Sequence[str], np.ndarray]:
   Raises:
     RunError: this is no run of word vectors, or no checkpoint is readable.
   """
-  config = run.settings(config_file.WORD_VECTORS).config
-  words = run.vocabulary().words
-  with tf.Graph().as_default():
-    newest = run.read_newest([tf.get_variable(
-        "Model/embedding", [len(words), config.embedding_size])])
-  if not newest:
-    raise RunError(f"{run.path}: has no checkpoint yet")
-  checkpoint, _, values = newest
-  print(f"{checkpoint.path}:", flush=True)
-  return words, values["Model/embedding"]
+  name, words, vectors = embeddings.read_word_vectors(run)
+  print(f"{name}:", flush=True)
+  return words.words, vectors
 
 
 # Main

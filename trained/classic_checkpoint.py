@@ -9,8 +9,8 @@ import numpy as np
 
 from rnn import memory
 from rnn.files import DamagedError
-from rnn.runs import checkpoints
-from rnn.runs.checkpoints import RunError
+from rnn.runs import checkpoints, selection
+from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.text.vocabulary import Vocabulary
 from rnn.tf1 import tf
 
@@ -32,6 +32,8 @@ def find(path: str) -> str | None:
   Raises:
     RunError: the folder cannot be read.
   """
+  if isinstance(selection.find(path)[1], Checkpoint):
+    return None
   path = re.sub(r"\.(index|data-\d+-of-\d+)$", "", path)
   if os.path.isfile(f"{path}.index"):
     return path

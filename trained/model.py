@@ -21,7 +21,7 @@ from rnn.files import DamagedError
 from rnn.layers import cells
 from rnn.options import Options
 from rnn.runs import checkpoints, selection
-from rnn.runs.checkpoints import RunError
+from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory
 from rnn.text.vocabulary import Vocabulary
 from rnn.tf1 import repeatable_session, tf
@@ -140,8 +140,8 @@ def load(path: str, checkpoint: str = "last", average_last: int = 1,
   """Loads a trained model.
 
   Args:
-    path: a run directory; or a checkpoint of the classic script, or a folder of
-      them, in which the newest counts.
+    path: a run directory, or one of its checkpoints; or a checkpoint of the
+      classic script, or a folder of them, in which the newest counts.
     checkpoint: for a run, "last" or "best" (by validation perplexity).
     average_last: for a run, the number of last checkpoints whose parameters are
       averaged.
@@ -151,10 +151,10 @@ def load(path: str, checkpoint: str = "last", average_last: int = 1,
     RunError: there is no model, or it cannot be used.
     SettingError: there is a model, but no such checkpoints.
   """
-  run = RunDirectory(path)
+  run, chosen = selection.find(path, checkpoint, average_last)
   prefix = classic_checkpoint.find(path)
   if not prefix:
-    return _load_run(run, checkpoint, average_last)
+    return _load_run(run, chosen, average_last)
   if not classic:
     raise RunError(f"{path}: holds a checkpoint of the classic script, which "
                    "can be loaded only with its config and vocabulary")
@@ -176,8 +176,8 @@ def load(path: str, checkpoint: str = "last", average_last: int = 1,
   return TrainedModel(prefix, config, vocabulary, values)
 
 
-def _load_run(run: RunDirectory, checkpoint: str, average_last: int
-              ) -> TrainedModel:
+def _load_run(run: RunDirectory, checkpoint: str | Checkpoint,
+              average_last: int) -> TrainedModel:
   """Loads the model of a run."""
   settings = run.settings()
   config, vocabulary = settings.config, run.vocabulary()

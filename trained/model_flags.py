@@ -8,7 +8,7 @@ from absl import flags
 import configs
 import reader
 from rnn.errors import UserError
-from rnn.runs.directory import RunDirectory
+from rnn.runs import selection
 from rnn.text import sources
 from rnn.text.vocabulary import Vocabulary
 from trained import classic_checkpoint, model
@@ -21,7 +21,8 @@ _CLASSIC = ("model", "config_override", "vocab_path", "data_path")
 def define(several: bool = False) -> None:
   """Defines the flags; `several` if the script can use more than one model."""
   flags.DEFINE_string(
-      "save_path", None, "The folder of the run" + (
+      "save_path", None, "The folder of the run, or one of its checkpoints, "
+      "RUN/checkpoints/step-..." + (
           ". If there are several folders, separated by commas, the models' "
           "probabilities are averaged" if several else "")
       + ". It may also hold checkpoints of the classic script; then give "
@@ -43,6 +44,13 @@ def define(several: bool = False) -> None:
   flags.DEFINE_string("data_path", None,
                       "Instead of --vocab_path, the text that a classic "
                       "checkpoint was trained on, or its folder.")
+
+
+def define_normalize() -> None:
+  """Defines the flag of ordinary English, see `Preparation.normalize`."""
+  flags.DEFINE_bool("normalize", False,
+                    "The text is ordinary English; prepare it as the run's "
+                    "corpus was prepared: case, punctuation, numbers.")
 
 
 def load() -> TrainedModel:
@@ -77,13 +85,19 @@ def _load(paths: Sequence[str]) -> list[TrainedModel]:
     classic = _classic(classic_path)
   else:
     for path in paths:
-      RunDirectory(path).config()  # raises the best error if there is no run
-    for name in _CLASSIC:
-      if FLAGS[name].present:
-        raise UserError(f"--{name}: describes checkpoints of the classic "
-                        "script, but a run describes itself; leave it out")
+      run, _ = selection.find(path)
+      run.config()  # raises the best error if there is no run
+    refuse_classic()
   return [model.load(path, FLAGS.checkpoint, FLAGS.average_last, classic)
           for path in paths]
+
+
+def refuse_classic() -> None:
+  """Raises a UserError if a flag describes a classic checkpoint."""
+  for name in _CLASSIC:
+    if FLAGS[name].present:
+      raise UserError(f"--{name}: describes checkpoints of the classic script, "
+                      "but a run describes itself; leave it out")
 
 
 def _classic(path: str) -> tuple[configs.Config, Vocabulary]:

@@ -1,15 +1,12 @@
 """Sampling: a trained model writes text, word by word."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from rnn.text.vocabulary import EOS, UNK, Vocabulary
+from rnn.text.vocabulary import EOS, Vocabulary
 from trained.model import Windows
-
-_log = logging.getLogger(__name__)
 
 # Probabilities that are computed at a time, in float64: those of all samples at
 # once would take too much memory.
@@ -148,12 +145,3 @@ class Writer:
     result = self._windows.run(
         ["logits", "final_state"], ids[None], state=self._state)
     self._logits, self._state = result["logits"][0], result["final_state"]
-
-
-def split_prompt(prompt: str, vocabulary: Vocabulary) -> list[str]:
-  """Splits a prompt into words; a warning names each unknown word."""
-  words = vocabulary.split(prompt)
-  for word in dict.fromkeys(words):
-    if word not in vocabulary:
-      _log.warning("%s is not in the vocabulary; read as %s", word, UNK)
-  return words

@@ -11,7 +11,7 @@ import numpy as np
 
 import reader
 from rnn.errors import SettingError
-from rnn.text.vocabulary import EOS, Vocabulary
+from rnn.text.vocabulary import EOS, Characters, Vocabulary
 from rnn.training import metrics
 from trained import adaptation
 from trained.model import TrainedModel, Windows
@@ -20,6 +20,8 @@ from trained.model import TrainedModel, Windows
 _NUM_STEPS, _BATCH_SIZE = 4, 64
 # At most this many lines or words are read at a time, and sorted by length.
 _CHUNK_LINES, _CHUNK_WORDS = 4096, 1 << 18
+
+_MAX_UNKNOWN = 1000  # unknown words that are remembered
 
 # A line, and the natural logarithms of its words' probabilities.
 Scores = Iterator[tuple["Line", np.ndarray]]
@@ -239,10 +241,15 @@ class Totals:
     tokens: the number of scored words, with every `<eos>`.
     unk: how many of these are `<unk>`.
     unknown: how many of these the vocabulary lacks.
+    unknown_words: some of them, each once, in the order of the text.
+    unit: "words" or "characters".
   """
 
   def __init__(self, vocabulary: Vocabulary, num_estimates: int) -> None:
     self._vocabulary = vocabulary
+    self.unit = ("characters" if isinstance(vocabulary, Characters)
+                 else "words")
+    self.unknown_words: dict[str, None] = {}
     self.lines = self.tokens = self.unk = self.unknown = 0
     self._nats = np.zeros(num_estimates)
     self._unk_nats = np.zeros(num_estimates)
@@ -254,9 +261,11 @@ class Totals:
     self.lines += 1
     self.tokens += int(scored.sum())
     self.unk += int(unk.sum())
-    self.unknown += sum(
-        word not in self._vocabulary
-        for word in itertools.compress(line.words, scored))
+    unknown = [word for word in itertools.compress(line.words, scored)
+               if word not in self._vocabulary]
+    self.unknown += len(unknown)
+    if len(self.unknown_words) < _MAX_UNKNOWN:
+      self.unknown_words.update(dict.fromkeys(unknown))
     self._nats -= log_probs[:, scored].sum(axis=1)
     self._unk_nats -= log_probs[:, unk].sum(axis=1)
 

@@ -26,6 +26,10 @@ _SCRIPTS = [os.path.realpath(os.path.join(_ROOT, name)) for name in (
     "tasks/ocr.py", "tasks/sentiment.py", "tasks/word2vec.py")]
 
 
+# The names of these that `pip install` puts on the path, see setup.cfg.
+_COMMANDS = ("ptb-train", "ptb-generate", "ptb-score")
+
+
 def _end_quietly_on_interrupt() -> None:
   """Lets Ctrl-C end the process at once, as long as it has nothing to lose.
 
@@ -33,7 +37,8 @@ def _end_quietly_on_interrupt() -> None:
   another program that imports it.
   """
   script = getattr(sys.modules["__main__"], "__file__", None)
-  if script and os.path.realpath(script) in _SCRIPTS and (
+  if script and (os.path.realpath(script) in _SCRIPTS
+                 or os.path.basename(script) in _COMMANDS) and (
       signal.getsignal(signal.SIGINT) == signal.default_int_handler):
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -45,6 +50,10 @@ def run(main: Callable[[Sequence[str]], None],
         define_flags: Callable[[], None]) -> None:
   """Runs a script: defines the flags, parses the command line, calls `main`."""
   define_flags()
+  # --help shows the flags of argv[0], which is not their module if a command
+  # has imported it.
+  for flag in FLAGS.get_key_flags_for_module(main.__module__):
+    FLAGS.register_key_flag_for_module(sys.argv[0], flag)
   app.run(main, flags_parser=parse_flags)
 
 

@@ -56,7 +56,7 @@ def load(path: str, make_variables: MakeVariables, tokens: str = "words",
   """Reads the model of a run.
 
   Args:
-    path: the folder of the run.
+    path: the folder of the run, or one of its checkpoints.
     make_variables: a function, (config, vocabulary size) -> the variables.
     tokens: "words" or "characters", which the run must have.
     checkpoint, average_last: see `selection.read`.
@@ -65,11 +65,11 @@ def load(path: str, make_variables: MakeVariables, tokens: str = "words",
     RunError: it is no such run, or it has no checkpoint that can be used.
     SettingError: there are no such checkpoints.
   """
-  run = RunDirectory(path)
+  run, chosen = selection.find(path, checkpoint, average_last)
   config, content = run.settings().config, run.config()
   vocabulary = _vocabulary(run, tokens)
   name, values = selection.read(
-      run, make_variables(config, len(vocabulary)), checkpoint, average_last)
+      run, make_variables(config, len(vocabulary)), chosen, average_last)
   return Origin(name, content["model"], config, vocabulary, {
       **_description(path, checkpoint, average_last),
       "sha256": _digest(vocabulary.words, values)}, values)

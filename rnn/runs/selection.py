@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,8 +21,45 @@ _FAR_BEHIND = 0.05
 _log = logging.getLogger(__name__)
 
 
+def find(path: str, checkpoint: str = "last", average_last: int = 1
+         ) -> tuple[RunDirectory, str | Checkpoint]:
+  """Returns the run that a path names, and which of its checkpoints to use.
+
+  Args:
+    path: the folder of a run, or one of its checkpoints, such as
+      RUN/checkpoints/step-900-epoch-3.
+    checkpoint, average_last: see `read`; for a path that is no checkpoint.
+
+  Returns:
+    run, checkpoint: the checkpoint that the path names, or else the argument.
+
+  Raises:
+    RunError: the run has no such checkpoint.
+    SettingError: the path is a checkpoint, and the arguments name another.
+  """
+  folder, name = os.path.split(path.rstrip(os.sep))
+  if name.startswith("model.ckpt"):  # a file in the folder of a checkpoint
+    folder, name = os.path.split(folder)
+  run_path, parent = os.path.split(folder)
+  if parent != "checkpoints" or not os.path.exists(
+      os.path.join(run_path, "config.json")):
+    return RunDirectory(path), checkpoint
+  run = RunDirectory(run_path or os.curdir)
+  named = {os.path.basename(c.path): c for c in run.checkpoints()}
+  if name not in named:
+    raise RunError(f"{path}: no such checkpoint; the run has "
+                   f"{', '.join(named) or 'none yet'}")
+  for setting, value, default in (("checkpoint", checkpoint, "last"),
+                                  ("average_last", average_last, 1)):
+    if value != default:
+      raise SettingError(
+          setting, f"{path} is a checkpoint itself; leave out one of the two",
+          value)
+  return run, named[name]
+
+
 def read(run: RunDirectory, variables: Sequence[tf.Variable],
-         checkpoint: str = "last", average_last: int = 1
+         checkpoint: str | Checkpoint = "last", average_last: int = 1
          ) -> tuple[str, dict[str, np.ndarray]]:
   """Reads the parameters of a run.
 
@@ -29,7 +67,7 @@ def read(run: RunDirectory, variables: Sequence[tf.Variable],
 
   Args:
     variables: the parameters of the model.
-    checkpoint: "last" or "best" (by validation).
+    checkpoint: "last", "best" (by validation), or one of the run.
     average_last: the number of last checkpoints whose parameters are averaged.
 
   Returns:
@@ -50,8 +88,9 @@ def read(run: RunDirectory, variables: Sequence[tf.Variable],
   return name, values
 
 
-def _read(run: RunDirectory, variables: Sequence[tf.Variable], checkpoint: str,
-          average_last: int) -> tuple[list[Checkpoint], dict[str, np.ndarray]]:
+def _read(run: RunDirectory, variables: Sequence[tf.Variable],
+          checkpoint: str | Checkpoint, average_last: int
+          ) -> tuple[list[Checkpoint], dict[str, np.ndarray]]:
   """Returns the checkpoints to use, and the average of their parameters."""
   used = _select(run, checkpoint, average_last)
   while used:
@@ -60,6 +99,9 @@ def _read(run: RunDirectory, variables: Sequence[tf.Variable], checkpoint: str,
           [run.read(c, variables)[1] for c in used])
     except DamagedError as error:
       before, used = used, _select(run, checkpoint, average_last)
+      if isinstance(checkpoint, Checkpoint):
+        raise RunError(f"damaged checkpoint: {error}; use another one"
+                       ) from None
       if used == before:  # else training has replaced them in the meantime
         setting, value = (("average_last", average_last) if average_last > 1
                           else ("checkpoint", checkpoint))
@@ -72,13 +114,15 @@ def _read(run: RunDirectory, variables: Sequence[tf.Variable], checkpoint: str,
   return [newest[0]], newest[2]
 
 
-def _select(run: RunDirectory, checkpoint: str,
+def _select(run: RunDirectory, checkpoint: str | Checkpoint,
             average_last: int) -> list[Checkpoint]:
   """Returns the checkpoints to average.
 
   An empty list means the newest readable checkpoint. An average is taken over
   the ends of epochs, without the copy of the best.
   """
+  if isinstance(checkpoint, Checkpoint):
+    return [checkpoint]
   if average_last > 1:
     if checkpoint != "last":
       raise SettingError(

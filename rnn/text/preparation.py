@@ -4,16 +4,19 @@ The vocabulary shows how: whether it has capitals, marks and numbers.
 """
 
 import difflib
+import logging
 import unicodedata
 from collections.abc import Iterable
 
 from rnn.text.sentences import NUMBER, Style, split_token
-from rnn.text.vocabulary import Characters, Vocabulary, Words
+from rnn.text.vocabulary import UNK, Characters, Vocabulary, Words
 
 _MARKS = (",", ".", "?", "!", ";", ":")
 # Below this share, words with capitals are oddities of the corpus.
 _MIN_CAPITALS = 0.01
 _MAX_NAMED = 10  # words in a warning
+
+_log = logging.getLogger(__name__)
 
 
 def style_of(vocabulary: Words) -> Style:
@@ -84,6 +87,15 @@ class Preparation:
         word.lower(), word.capitalize(), word.upper())
         if form in self.vocabulary), None)
 
+  def warn(self, words: Iterable[str]) -> None:
+    """Warns of words that the vocabulary lacks; no warning without any."""
+    unknown = [word for word in words if word not in self.vocabulary]
+    if unknown:
+      can_help = not self.normalize and any(map(self.nearest_form, unknown))
+      _log.warning("not in the vocabulary, read as %s: %s%s", UNK,
+                   self.describe(unknown), (
+                       "; normalize prepares ordinary English" * can_help))
+
   def describe(self, unknown: Iterable[str]) -> str:
     """Lists unknown words: "Oil (the vocabulary has oil), xyz"."""
     words = list(dict.fromkeys(unknown))
@@ -93,7 +105,8 @@ class Preparation:
       listed.append(f"{word} (the vocabulary has {form})" if form else word)
     if len(words) > _MAX_NAMED:
       listed.append(f"and {len(words) - _MAX_NAMED:,} more")
-    return ", ".join(listed)
+    # Bytes of a terminal that are no UTF-8 cannot be printed.
+    return ", ".join(listed).encode(errors="backslashreplace").decode()
 
 
 def near_in_spelling(word: str, words: Iterable[str],

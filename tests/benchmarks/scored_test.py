@@ -7,12 +7,11 @@ import types
 import numpy as np
 import pytest
 
-import score
 from benchmarks import adaptation, averages, paragraphs, scores, transcript
 from rnn.runs.directory import RunDirectory
 from rnn.text.vocabulary import Vocabulary
 from tests.helpers.calls import assert_one_line
-from trained import scoring
+from trained import score_output, scoring
 
 SCORES = """\
 {text}: 3 lines, 9 tokens, 1 of them <unk>; 1 words/s
@@ -174,7 +173,7 @@ def test_summary_of_scores_is_read():
     totals.add(scoring.Line(1, ["a", "<eos>"], np.array([2, 0])),
                np.log(np.arange(1, 9).reshape(4, 2) / 9))
     estimates = scoring.list_estimates(used, methods)
-    summary = score.summary(totals, estimates + [estimates[0]] * (
+    summary = score_output.summary(totals, estimates + [estimates[0]] * (
         4 - len(estimates)), "data/ptb/ptb.valid.txt", 1.0)
     labels = scores.read_scores(summary)["valid"]
     assert list(labels) == [estimate.label for estimate in estimates]

@@ -25,9 +25,8 @@ def test_texts_follow_from_the_flags(trained_runs, call_script, capsys):
            "--num_words=12", "--num_samples=2", "--temperature=0.8", "--seed=3"]
   assert call_script(generate, *flags) == 0
   out, err = capsys.readouterr()
-  assert err == "".join(
-      f"generate.py: warning: {word} is not in the vocabulary; read as <unk>\n"
-      for word in ("Xyz", "xyz"))
+  assert err == ("generate.py: warning: not in the vocabulary, read as <unk>: "
+                 "Xyz, xyz\n")
   title, _, other = out.partition("\n--- 2 of 2 ---\n")
   texts = [title.removeprefix("--- 1 of 2 ---\n"), other]
   for text in texts:
@@ -61,7 +60,7 @@ def test_interactive_prompts(trained_runs, call_script, capsys, monkeypatch):
   assert call_script(generate, f"--save_path={trained_runs}/a",
                      "--interactive", "--num_words=3", "--stop_at_eos") == 0
   out, err = capsys.readouterr()
-  assert "qqq is not in the vocabulary" in err
+  assert "read as <unk>: qqq, " in err
   shown = [line for line in out.splitlines() if line.startswith("next: ")]
   assert len(shown) == 3
   for line, prompt in zip(shown[:2], (["the", "population"], []), strict=True):
@@ -70,6 +69,33 @@ def test_interactive_prompts(trained_runs, call_script, capsys, monkeypatch):
     assert line == "next: " + ", ".join(
         f"{model.vocabulary.words[i]} {p[i]:.1%}" for i in top)
   assert "\nthe population" in out
+
+
+def test_prompts_may_hold_newlines(
+    trained_runs, call_script, capsys, monkeypatch, tmp_path):
+  flags = [f"--save_path={trained_runs}/a", "--num_words=3"]
+  (tmp_path / "p.txt").write_text("the population\nof the\n")
+  assert call_script(generate, *flags, "--prompt=the population\nof the") == 0
+  text = capsys.readouterr().out
+  assert text.startswith("the population\nof the ")
+  assert call_script(generate, *flags, f"--prompt_file={tmp_path}/p.txt") == 0
+  assert capsys.readouterr().out == text
+  monkeypatch.setattr(sys, "stdin", io.StringIO(
+      r"the population\nof the" "\n" r"the\\n" "\n"))
+  assert call_script(generate, *flags, "--interactive") == 0
+  out, err = capsys.readouterr()
+  assert text in out
+  assert r"read as <unk>: the\n" in err
+  assert generate._unescaped(r"a\\n\n\x") == "a\\n\n\\x"
+
+
+def test_normalize_prepares_the_prompt(trained_runs, call_script, capsys):
+  flags = [f"--save_path={trained_runs}/a", "--num_words=3"]
+  assert call_script(generate, *flags, "--prompt=the population 's N %") == 0
+  plain = capsys.readouterr()
+  assert call_script(generate, *flags, "--prompt=The Population's 1,000%!",
+                     "--normalize") == 0
+  assert capsys.readouterr() == plain
 
 
 def test_a_closed_standard_input_ends_the_script(
@@ -93,6 +119,10 @@ def test_a_closed_standard_input_ends_the_script(
     ("--num_words=99999999999999999999999", "num_words=99999999999999999999"),
     ("--prompt=a --interactive",
      "--prompt: --interactive asks for prompts; leave out one"),
+    ("--prompt_file=a --interactive",
+     "--prompt_file: --interactive asks for prompts; leave out one"),
+    ("--prompt_file=a --prompt=b", "--prompt: --prompt_file has the prompt"),
+    ("--prompt_file=missing.txt", "missing.txt: "),
 ])
 def test_bad_flags_get_one_line(trained_runs, call_script, capsys, flag,
                                 message):

@@ -27,7 +27,10 @@ def test_each_word_is_followed_by_its_neighbors(
 
 
 @pytest.mark.parametrize("words, message", [
-    ("", "--words: give some"), ("the,xyz", "xyz is not in the vocabulary")])
+    ("", "--words: give some"),
+    ("the,xyz",
+     "--words: xyz is not in the vocabulary; .*most frequent: the, "),
+    ("populatoin", "near in spelling: population[,;]")])
 def test_bad_words_get_one_line(
     trained_runs, call_script, capsys, words, message):
   assert call_script(neighbors, f"--save_path={trained_runs}/a",

@@ -6,6 +6,8 @@ import math
 import os
 import re
 import subprocess
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -148,13 +150,43 @@ def test_per_word(trained_runs, call_script, capsys, tmp_path, state):
         [float(total[1]), *map(float, total[5:])], atol=1e-5)
 
 
+def test_normalize_prepares_lines(trained_runs, call_script, capsys, tmp_path):
+  (tmp_path / "english").write_text("u1 The Population!\nu2 The 1,000\n")
+  (tmp_path / "plain").write_text("u1 the population\nu2 the N\n")
+  flags = [f"--save_path={trained_runs}/a", "--with_ids"]
+  expected, _ = run(call_script, capsys, *flags, f"--text={tmp_path}/plain")
+  text = f"--text={tmp_path}/english"
+  rows, summary = run(call_script, capsys, *flags, text, "--normalize")
+  assert rows == expected and len(summary) == 3
+  _, summary = run(call_script, capsys, *flags, text)
+  assert summary[0] == (
+      "score.py: warning: not in the vocabulary, read as <unk>: The (the "
+      "vocabulary has the), Population! (the vocabulary has population), 1,000 "
+      "(the vocabulary has N); normalize prepares ordinary English")
+
+
+def test_a_terminal_is_asked_for_text(
+    trained_runs, call_script, capsys, monkeypatch):
+  monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(isatty=lambda: True))
+  monkeypatch.setattr(score.reader, "read_lines", lambda *_: iter([["the"]]))
+  _, (asked, *_) = run(call_script, capsys, f"--save_path={trained_runs}/a")
+  assert asked == ("reading standard input, one sentence per line; Ctrl-D ends "
+                   "it (--text names a file)")
+
+
+def test_output_is_called_format_now(trained_runs, call_script, capsys):
+  assert call_script(
+      score, f"--save_path={trained_runs}/a", "--output=json") == 1
+  assert_one_line(capsys.readouterr().err, "score.py", "--format")
+
+
 def test_json_has_the_same_scores(trained_runs, call_script, capsys, tmp_path):
   (tmp_path / "text").write_text("the\n" + TEXT)
   flags = [f"--save_path={trained_runs}/a", f"--text={tmp_path}/text",
            "--state=carry"]
   header, *rows = run(call_script, capsys, *flags)[0]
   words = run(call_script, capsys, *flags, "--per_word")[0][1:]
-  assert call_script(score, *flags, "--per_word", "--output=json") == 0
+  assert call_script(score, *flags, "--per_word", "--format=json") == 0
 
   def refuse(constant):
     raise AssertionError(constant)

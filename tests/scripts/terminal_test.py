@@ -43,11 +43,11 @@ def test_generated_words_and_prompts(run, call_script, capsys):
   out, err = capsys.readouterr()
   assert out.startswith(flags[2].removeprefix("--prompt="))
   assert set(out.split(" ")) >= {"\x1b[2J", "\x9b1m", "\u202eb"}
-  assert "\x1b]0;unknown\x07 is not in the vocabulary" in err
+  assert "read as <unk>: \x1b]0;unknown\x07" in err
   with Screen() as screen:
     assert call_script(generate, *flags) == 0
   assert_safe(screen.text)
-  assert "\\x1b]0;unknown\\x07 is not in the vocabulary" in screen.text
+  assert "read as <unk>: \\x1b]0;unknown\\x07" in screen.text
   assert screen.text.endswith(
       out.replace("\x1b", "\\x1b").replace("\x9b", "\\x9b").replace(
           "\x07", "\\x07").replace("\u202e", "\\u202e"))
@@ -77,12 +77,12 @@ def test_scores(run, call_script, capsys):
   flags = [f"--save_path={run}/run", f"--text={run}/text/test.txt",
            "--per_word"]
   for output in "tsv", "json":
-    assert call_script(score, *flags, f"--output={output}") == 0
+    assert call_script(score, *flags, f"--format={output}") == 0
     out = capsys.readouterr().out
     assert "\x9b1m" in out and (output == "json") == ('"\\u001b[2J"' in out)
     assert (output == "tsv") == ("\t\x1b[2J\t" in out)
     with Screen() as screen:
-      assert call_script(score, *flags, f"--output={output}") == 0
+      assert call_script(score, *flags, f"--format={output}") == 0
     assert not re.search("[\x1b\x9b\u202e\r]", screen.text)
     assert "\\x9b1m" in screen.text
 

@@ -225,8 +225,13 @@ def test_end_to_end(text, tmp_path, call_script, capsys):
   held_out.write_text(EXPECTED["test"])
   assert call_script(score, f"--save_path={run}", f"--text={held_out}",
                      "--state=carry") == 0
-  scored = capsys.readouterr().err.splitlines()[-1].split()[-2]
-  assert math.log2(float(scored)) == pytest.approx(logged, abs=2e-3)
+  summary = capsys.readouterr().err.splitlines()
+  assert summary[-5].endswith(" characters/s") and summary[-2].startswith(
+      "bits per character ")
+  perplexity, bits = (
+      float(summary[i].split()[-2]) for i in (-3, -1))
+  assert bits == pytest.approx(logged, abs=2e-3)
+  assert math.log2(perplexity) == pytest.approx(bits, abs=1e-3)
 
   assert call_script(generate, f"--save_path={run}", "--prompt=we train",
                      "--num_words=30", "--temperature=0.5") == 0

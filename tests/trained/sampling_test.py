@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
+from rnn.text.preparation import Preparation
 from rnn.text.vocabulary import Vocabulary
 from tests.helpers.trained_models import next_word_probabilities
 from trained import sampling
 from trained.model import load
-from trained.sampling import Writer, distribution, draw, split_prompt
+from trained.sampling import Writer, distribution, draw
 
 VOCABULARY = Vocabulary(("<eos>", "<unk>", "a", "b", "c", "d"))
 # A Markov chain: row i has the logits of the word after word i.
@@ -233,7 +234,9 @@ def test_a_sample_depends_only_on_the_seed_and_its_index():
 
 def test_prompts_are_split_as_training_texts_are(caplog):
   vocabulary = Vocabulary((*VOCABULARY.words, "a\u00a0b"))
-  assert split_prompt("a\u00a0b\t c\nd", vocabulary) == [
-      "a\u00a0b", "c", "<eos>", "d"]
+  preparation = Preparation(vocabulary)
+  words = preparation.split("a\u00a0b\t c\nd")
+  assert words == ["a\u00a0b", "c", "<eos>", "d"]
+  preparation.warn(words)
   assert not caplog.text
   assert vocabulary.join(["\u2003", "<eos>"]) == "\u2003\n"

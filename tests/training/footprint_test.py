@@ -197,7 +197,7 @@ def test_many_samples(trained_runs, call_script, capsys, monkeypatch):
   assert call_script(generate, f"--save_path={trained_runs}/a",
                      "--num_samples=1000000") == 1
   assert_one_line(capsys.readouterr().err, "generate.py",
-                  "1,000,000 samples from .* words take .*; lower --num_s")
+                  "1,000,000 samples from .* words take .*; lower num_s")
 
 
 def test_every_task_compares_the_memory(
