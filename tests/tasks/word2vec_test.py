@@ -10,6 +10,7 @@ import pytest
 
 import configs
 import generate
+import neighbors
 from rnn.options import Options
 from rnn.runs import checkpoints
 from rnn.runs.directory import RunDirectory
@@ -181,13 +182,20 @@ def test_end_to_end(path, tmp_path, call_script, capsys):
   # Evaluation needs no text, and prints the same neighbors and analogies.
   assert call_script(word2vec, "--mode=eval", *args[1:2], args[3]) == 0
   newest, *lines = capsys.readouterr().out.splitlines()
-  assert newest.startswith(f"{run}/checkpoints/step-")
+  assert newest == f"{run} (epoch 4):"
   assert lines[:4] == [line for line in out.splitlines() if re.match(
       r"\w+: \w+, ", line)][-4:]
   assert lines[4:] == out.splitlines()[-3:]
   assert call_script(word2vec, "--mode=eval", *args[:2]) == 1
   assert_one_line(capsys.readouterr().err, "word2vec.py",
                   "--data_path: has no effect with --mode=eval")
+  # neighbors.py shows the same, of a checkpoint, too.
+  first = lines[0].split(": ")[0]
+  for folder in str(run), RunDirectory(str(run)).checkpoints()[0].path:
+    assert call_script(neighbors, f"--save_path={folder}", f"--words={first}",
+                       "--number=3") == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [words[-1] for words in shown] == re.findall(r"\w+", lines[0])[:4]
   # The run is not one of a language model.
   assert call_script(generate, f"--save_path={run}") == 1
   assert_one_line(capsys.readouterr().err, "generate.py", str(run))
