@@ -1,6 +1,7 @@
 """The project as a package: its modules and its commands from any folder."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -47,11 +48,11 @@ def test_an_editable_install(trained_runs, tmp_path):
        "--no-index", "-e", clone)
 
   required = call(python, "-c", "import importlib.metadata as m; "
-                  "print(*m.requires('ptb-word-lm'))")
+                  "print(*m.requires('ptb-word-lm'), sep='\\n')")
   with open(os.path.join(ROOT, "requirements.txt")) as file:
-    assert {r.partition(">")[0] for r in required.split()} == {
-        line.partition(">")[0] for line in file.read().split("\n")
-        if line and not line.startswith("#")}
+    lines = [line for line in file if not line.startswith("#")]
+  assert sorted(re.findall(r"^[\w-]+", required, re.MULTILINE)) == sorted(
+      re.findall(r"^[\w-]+", "".join(lines), re.MULTILINE))
   paths = call(python, "-c", f"import {', '.join(_MODULES)}, sys\n"
                f"for name in {_MODULES}: print(sys.modules[name].__file__)")
   assert all(os.path.realpath(path).startswith(os.path.realpath(clone) + os.sep)
