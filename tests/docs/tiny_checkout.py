@@ -125,7 +125,7 @@ def _make_other_data(folder: pathlib.Path) -> None:
   (folder / "glove.6B.100d.txt").write_text("".join(
       f"{word}{' 0.1' * 100}\n" for word in ("the", "monday", "company")))
   (folder / "chinese.txt").write_text("".join(
-      "".join(rng.sample("的一是了我不人在他有这个上们来到时大地", k=12)) + "。\n"
+      "".join(rng.sample("的一是了我不人在他有这个上们来到时", k=12)) + "。\n"
       for _ in range(100)), encoding="gbk")
   (folder / "labeled.csv").write_text("text,label\n" + "".join(
       f"{sentence},{rng.choice(['news', 'sport', 'art'])}\n"

@@ -67,7 +67,8 @@ def test_num_gpus_0_hides_the_gpu(
   monkeypatch.setattr(tf.config, "set_visible_devices",
                       lambda *args: calls.append(args))
   assert call_main(f"--num_gpus={number}", "--data_path=none") == 1
-  assert_one_line(capsys.readouterr().err, "ptb_word_lm.py", "no such folder")
+  assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
+                  "none: No such file or directory")
   assert calls == hidden
 
 

@@ -221,7 +221,7 @@ def test_every_task_compares_the_memory(
       (sentiment, f"{tmp_path}/reviews", 10**4, "hidden_size=2,num_steps=1,"
        "embedding_size=1000", "words with vectors of 1,000 numbers take .*; "
        "lower --vocab_size or embedding_size"),
-      (char_lm, text, 10**6, "batch_size=1,num_steps=1", "layers of "
+      (char_lm, corpus_folder, 10**6, "batch_size=1,num_steps=1", "layers of "
        "hidden_size=200 take .*; lower hidden_size or num_layers"),
       (word2vec, text, 10**4, "embedding_size=1000", " words with two vectors "
        "of 1,000 numbers take .*; lower --vocab_size or embedding_size"),
