@@ -109,7 +109,8 @@ def _cut_at(order: np.ndarray, groups: np.ndarray, labels: np.ndarray,
     room = np.bincount(labels[order[start:start + size]],
                        minlength=int(labels.max()) + 1)
     start += size
-    chosen, rest = [], []
+    chosen: list[np.ndarray] = []
+    rest: list[np.ndarray] = []
     for group in members:
       counts = np.bincount(labels[group], minlength=len(room))
       fits = size and (counts <= room).all()
