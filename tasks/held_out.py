@@ -49,14 +49,14 @@ def divide(path: str, parts: Mapping[str, tuple[np.ndarray, ragged.Ragged]],
   order = np.random.default_rng([seed, 0]).permutation(len(labels))
   if "test" in parts:
     sizes = {} if "valid" in parts else {"valid": len(order) // _VALID}
-    cuts = _cut_at(order, np.arange(len(order)), sizes)
+    cuts = _cut_at(order, np.arange(len(order)), labels, sizes)
   else:
     weights = dict(zip(PARTS, shares or SHARES, strict=True))
     total = sum(weight for split, weight in weights.items()
                 if split == "train" or split not in parts)
     sizes = {split: max(round(len(order) * weights[split] / total), 1)
              for split in PARTS[1:] if split not in parts}
-    cuts = _cut_at(*_mix(order, labels, texts), sizes)
+    cuts = _cut_at(*_mix(order, labels, texts), labels, sizes)
   if not all(map(len, cuts.values())):
     raise DataError(
         f"{path}: has {len(order)} training texts, too few different ones to "
@@ -74,8 +74,8 @@ def _mix(order: np.ndarray, labels: np.ndarray, texts: ragged.Ragged
     order: a random permutation of the texts.
 
   Returns:
-    order, groups: the new order, in which equal texts are next to each other;
-    and the number of its group for each text in this order, from 0.
+    order, groups: the new order; and for each text in it the number of its
+    group of equal texts, from 0.
   """
   position = np.empty(len(order))  # of each text among those of its label
   for label in np.unique(labels):
@@ -86,23 +86,40 @@ def _mix(order: np.ndarray, labels: np.ndarray, texts: ragged.Ragged
   groups = np.array([
       seen.setdefault(hashlib.sha256(texts[i].data).digest(), len(seen))
       for i in order])
-  stable = np.argsort(groups, kind="stable")
-  return order[stable], groups[stable]
+  return order, groups
 
 
-def _cut_at(order: np.ndarray, groups: np.ndarray,
+def _cut_at(order: np.ndarray, groups: np.ndarray, labels: np.ndarray,
             sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
   """Cuts an order into parts: the given ones, and "train" with the rest.
 
+  Of each label, a part gets as many texts as a stretch of `size` texts has. A
+  group is not cut: the part takes the groups that fit in, so it may get fewer
+  texts. If none fits, it gets the smallest one.
+
   Args:
-    groups: see `_mix`. A group is not cut, so a part may be larger than wanted.
+    groups: see `_mix`.
+    labels: of all texts.
     sizes: a dict, name of a part -> the wanted size.
   """
+  stable = np.argsort(groups, kind="stable")
+  members = np.split(order[stable], np.flatnonzero(np.diff(groups[stable])) + 1)
   cuts, start = {}, 0
   for split, size in sizes.items():
-    end = start
-    if size and start < len(order):
-      last = groups[min(start + size, len(order)) - 1]
-      end = int(np.searchsorted(groups, last, "right"))
-    cuts[split], start = order[start:end], end
-  return {**cuts, "train": order[start:]}
+    room = np.bincount(labels[order[start:start + size]],
+                       minlength=int(labels.max()) + 1)
+    start += size
+    chosen: list[np.ndarray] = []
+    rest: list[np.ndarray] = []
+    for group in members:
+      counts = np.bincount(labels[group], minlength=len(room))
+      fits = size and (counts <= room).all()
+      if fits:
+        room -= counts
+      (chosen if fits else rest).append(group)
+    if size and not chosen and rest:
+      smallest = min(range(len(rest)), key=lambda i: len(rest[i]))
+      chosen = [rest.pop(smallest)]
+    cuts[split] = np.concatenate([*chosen, order[:0]])
+    members = rest
+  return {**cuts, "train": np.concatenate([*members, order[:0]])}

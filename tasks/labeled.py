@@ -10,7 +10,9 @@ Folders and tables are read in the order of their names and rows. The names of
 files in the folder of a label do not matter; hidden ones are skipped.
 """
 
+import contextlib
 import dataclasses
+import io
 import logging
 import os
 import re
@@ -18,6 +20,7 @@ from collections.abc import Iterator, Sequence
 
 from rnn import files
 from rnn.errors import DataError
+from rnn.text import sources
 from tasks import imdb, tables
 from tasks.held_out import PARTS
 
@@ -52,19 +55,24 @@ class Example:
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-  """The names of two columns of a table; None stands for the usual names."""
+  """The names of two columns of a table; None stands for the usual names.
+
+  Attributes:
+    encoding: of the table or of the files in folders, see `sources.find`.
+  """
 
   text: str | None = None
   label: str | None = None
+  encoding: str | None = None
 
 
 def examples(path: str, columns: Columns = Columns()) -> Iterator[Example]:
   """Generates the texts of a folder, a table, or the archive of reviews.
 
   Raises:
-    DataError: nothing there has labels; a file cannot be read, is not UTF-8, or
-      exceeds a limit; or a table lacks a column. The message describes what was
-      found.
+    DataError: nothing there has labels; a file cannot be read, has another
+      encoding, or exceeds a limit; or a table lacks a column. The message
+      describes what was found.
   """
   if os.path.isdir(path):
     return _read_folder(path, columns)
@@ -85,7 +93,7 @@ def _read_folder(path: str, columns: Columns) -> Iterator[Example]:
   if "train" in parts:
     return _read_parts(root, {
         part: _labels_in(os.path.join(root, parts[part]))
-        for part in PARTS if part in parts})
+        for part in PARTS if part in parts}, columns)
   table_of = {
       part: name for name in names if (match := _TABLE.fullmatch(name))
       and (part := _PART_OF.get(match[1].lower()))}
@@ -98,7 +106,7 @@ def _read_folder(path: str, columns: Columns) -> Iterator[Example]:
         f"{root}: has {_listed(folders, 'folder')} and "
         f"{_listed(names, 'file')}, but texts need labels; put the texts of "
         "each label into a folder of its name, or name a table, CSV or TSV")
-  return _read_parts(root, {"train": _labels_in(root)})
+  return _read_parts(root, {"train": _labels_in(root)}, columns)
 
 
 def _descend(path: str) -> str:
@@ -142,8 +150,8 @@ def _labels_in(folder: str) -> dict[str, str]:
   return labels
 
 
-def _read_parts(root: str, folders: dict[str, dict[str, str]]
-                ) -> Iterator[Example]:
+def _read_parts(root: str, folders: dict[str, dict[str, str]],
+                columns: Columns) -> Iterator[Example]:
   """Generates the texts of a dict, part -> label -> folder."""
   _log.info("%s: %s", root, "; ".join(
       f"{part} has {_listed(list(labels), 'label')}"
@@ -157,12 +165,21 @@ def _read_parts(root: str, folders: dict[str, dict[str, str]]
             f" of the label {label}; add some, or move the folder away")
       for name in names:
         place = os.path.join(folder, name)
-        yield Example(part, label, _read_text(place), place)
+        yield Example(part, label, _read_text(place, columns.encoding), place)
 
 
-def _read_text(path: str) -> str:
+@contextlib.contextmanager
+def _open(path: str, encoding: str | None) -> Iterator[io.TextIOWrapper]:
+  """Yields a file, which may be compressed, as a stream of text."""
   files.check_is_file(path)
-  with files.open_text(path) as file:
+  with files.open_binary(path):
+    pass  # it exists, and an archive has one file
+  with sources.of_file(path, encoding).open_text() as file:
+    yield file
+
+
+def _read_text(path: str, encoding: str | None) -> str:
+  with _open(path, encoding) as file:
     text = file.read(_MAX_TEXT + 1)
   if len(text) > _MAX_TEXT:
     raise DataError(f"{path}: has more than {_MAX_TEXT:,} characters, so it is "
@@ -183,8 +200,7 @@ def _listed(names: Sequence[str], what: str) -> str:
 
 def _read_table(path: str, part: str, columns: Columns) -> Iterator[Example]:
   """Generates the rows of a table as texts of a part."""
-  files.check_is_file(path)
-  with files.open_text(path) as file:
+  with _open(path, columns.encoding) as file:
     table = tables.Table.read(path, file)
     text, label = _find_columns(table, columns)
     _log.info("%s: the text is in the column %r, the label in %r", path,

@@ -21,7 +21,6 @@ import functools
 import io
 import itertools
 import logging
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -29,7 +28,7 @@ import numpy as np
 from absl import flags
 
 import configs
-from rnn.cli import initial_flags, training_flags
+from rnn.cli import initial_flags, text_flags, training_flags
 from rnn.errors import SettingError, UserError
 from rnn.layers import cells, seeded
 from rnn.options import Options
@@ -240,8 +239,9 @@ def define_flags() -> None:
       "The texts and their labels: a folder with one folder per label, or with "
       "these in train, test and valid; a CSV or TSV table; or the archive of "
       "film reviews, aclImdb_v1.tar.gz.")
+  text_flags.define_encoding()
   initial_flags.define_embeddings()
-  for module in training_flags, initial_flags:
+  for module in training_flags, text_flags, initial_flags:
     flags.adopt_module_key_flags(module)  # for --help
   flags.DEFINE_integer("vocab_size", 20000, "The size of the vocabulary: the "
                        "most frequent words of the training texts.",
@@ -319,7 +319,7 @@ def _train_as_flags_say() -> None:
   shares, reading = _shares(), _reading(data_path)
   corpus = classification.read(
       data_path, FLAGS.vocab_size, config, FLAGS.seed, reading, shares,
-      labeled.Columns(FLAGS.text_column, FLAGS.label_column))
+      labeled.Columns(FLAGS.text_column, FLAGS.label_column, FLAGS.encoding))
   splits, vocabulary = corpus.splits, corpus.vocabulary
   if reading.letters == "any":  # others keep the epochs of published results
     config = _with_epoch_size(config, splits["train"].size)
@@ -330,7 +330,7 @@ def _train_as_flags_say() -> None:
       "sentiment", config, settings, {
           "task": TASK, "rnn_mode": options.rnn_mode,
           **dataclasses.asdict(reading), "labels": corpus.labels, "data": {
-              "path": os.path.abspath(data_path),
+              **text_flags.describe_text(data_path),
               **{name: split.fingerprint for name, split in splits.items()}},
           **start},
       vocabulary=vocabulary, metric=ERROR.name)
@@ -356,7 +356,7 @@ def _predict_as_flags_say() -> None:
   if not FLAGS.save_path:
     raise UserError("--predict: needs --save_path, the folder of a run")
   training_flags.refuse("--predict", "data_path", "vocab_size", "characters",
-                        "text_column", "label_column", "split")
+                        "text_column", "label_column", "split", "encoding")
   run = RunDirectory(FLAGS.save_path)
   labels = labels_of(run)
   if len(labels) > 2:

@@ -49,7 +49,18 @@ def test_equal_texts_stay_together():
   cuts = chosen({"train": part([0, 1] * 100, texts)})
   sets = [set(texts[indices]) for _, indices in cuts.values()]
   assert sum(map(len, sets)) == len(set(texts))
-  assert all(20 <= len(cuts[split][1]) <= 35 for split in ("valid", "test"))
+  assert all(15 <= len(cuts[split][1]) <= 20 for split in ("valid", "test"))
+
+
+def test_equal_texts_do_not_crowd_out_a_label():
+  """Each label is its own few texts, many times; each keeps its share."""
+  labels = np.array([0, 1] * 60)
+  texts = np.random.default_rng(0).integers(0, 24, 120) + 24 * labels
+  for seed in range(10):
+    cuts = chosen({"train": part(labels, texts)}, seed, (0.6, 0.2, 0.2))
+    for split in "valid", "test":
+      counts = np.bincount(labels[cuts[split][1]], minlength=2)
+      assert counts.min() >= 8 and counts.max() <= 12, (split, counts)
 
 
 def test_only_what_is_missing_is_held_out():

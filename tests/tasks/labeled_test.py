@@ -158,3 +158,20 @@ def test_errors_describe_the_table(tmp_path, content, columns, message):
 
 def test_nothing_there_is_one_line(tmp_path):
   assert error(tmp_path / "x").endswith("/x: no such file or folder")
+
+
+# Encodings
+
+
+def test_tables_and_folders_may_have_any_encoding(tmp_path):
+  table = "text,label\ncafé,a\nбар,b\n"
+  (tmp_path / "t.csv").write_bytes(table.encode("utf-16"))
+  rows = [("train", "a", "café"), ("train", "b", "бар")]
+  assert read(tmp_path / "t.csv") == rows
+  (tmp_path / "t.csv").write_bytes(table.encode("utf-16-le"))
+  assert read(tmp_path / "t.csv", encoding="utf-16-le") == rows
+  write_files(tmp_path / "d", {"a/1": b"caf\xe9", "b/1": "x"})
+  assert read(tmp_path / "d", encoding="cp1252") == [
+      ("train", "a", "café"), ("train", "b", "x")]
+  assert "name its encoding, which may be cp1252" in error(
+      tmp_path / "d")

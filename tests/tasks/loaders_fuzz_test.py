@@ -89,7 +89,8 @@ CORPUS = functools.partial(skip_grams.Corpus, vocab_size=9, min_count=1)
 REVIEWS = functools.partial(classification.read, vocab_size=9, seed=1,
                             config=configs.SENTIMENT)
 LABELED = b"text,label\n" + b"".join(
-    b'"we train ""net"" %d",%s\n' % (i, b"bad" if i % 3 else b"good")
+    b'"we train ""net"" %c%c",%s\n' % (
+        97 + i // 26, 97 + i % 26, b"bad" if i % 3 else b"good")
     for i in range(60))
 
 
