@@ -46,8 +46,6 @@ Splitter = Callable[[str], Iterable[list[str]]]
 _FIELDS = (("Introduction", "Background"), ("Economy", "Economy - overview"))
 _MIN_COUNTRIES = 10  # fewer would leave a split empty
 
-_SAMPLE = 100_000  # characters that show whether words have blanks between them
-_SEGMENTERS = {"Chinese": "jieba", "Japanese": "MeCab", "Thai": "PyThaiNLP"}
 
 
 def read_paragraphs(texts: Iterable[sources.Source],
@@ -79,13 +77,12 @@ def read_paragraphs(texts: Iterable[sources.Source],
 
 def _check_segmented(source: sources.Source, text: str) -> None:
   """Raises a DataError if a text has no blanks between its words."""
-  language = scripts.unsegmented(text[:_SAMPLE])
+  language = scripts.unsegmented(text[:scripts.SAMPLE])
   if not language:
     return
-  tool = _SEGMENTERS.get(language)
   raise DataError(
       f"--input {source.name}: {language} text without blanks between its "
-      "words; segment it first" + (f", with {tool} for example" if tool else "")
+      f"words; {scripts.advice(language)}"
       + ", or train on characters, which need no corpus: python -m "
       f"tasks.char_lm --data_path={source.name}"
       + (f" --encoding={source.encoding}" if source.encoding else ""))

@@ -21,7 +21,7 @@ import configs
 import reader
 from rnn import files
 from rnn.errors import DataError
-from rnn.text import segmentation
+from rnn.text import scripts
 from rnn.text.vocabulary import EOS, Characters, Vocabulary, ranked
 from tasks import held_out, imdb, labeled, ragged, tokens
 
@@ -151,7 +151,8 @@ class _Facts:
     self._empty: collections.Counter = collections.Counter()
     self._example = ""  # the place of the first empty text
     self._foreign = 0  # letters other than a-z
-    self._blanks = segmentation.Blanks()
+    self._characters = 0
+    self._sample = ""
 
   def add(self, example: labeled.Example, words: Iterable[str]) -> None:
     """Notes a text and its tokens."""
@@ -159,25 +160,27 @@ class _Facts:
     if all(word in tokens.MARKS for word in words):
       self._empty[example.part] += 1
       self._example = self._example or example.place
-    self._blanks.add(example.text)
+    self._characters += len(example.text)
+    if len(self._sample) < scripts.SAMPLE:
+      self._sample += example.text + "\n"
     if self._reading.letters == "a-z" and not example.text.isascii():
       self._foreign += sum(map(str.isalpha, _OTHER.findall(example.text)))
 
   def check(self) -> None:
     """Raises a DataError if training would learn nothing of the texts."""
     path = self._path
-    if (self._foreign > _FOREIGN * self._blanks.total
+    if (self._foreign > _FOREIGN * self._characters
         and not os.path.isdir(path)):  # an older run goes on with its folder
       raise DataError(
-          f"{path}: {self._foreign / self._blanks.total:.1%} of the characters "
+          f"{path}: {self._foreign / self._characters:.1%} of the characters "
           "are letters other than a-z, so this is not the archive of English "
           "reviews; unpack it, and name its folder, whose words may have "
           "letters of any script")
-    if self._reading.tokens == "words" and self._blanks.missing:
+    language = scripts.unsegmented(self._sample)
+    if self._reading.tokens == "words" and language:
       raise DataError(
-          f"{path}: no blanks separate the words (as in Chinese, Japanese or "
-          f"Thai); {segmentation.ADVICE}, or read the text as characters",
-          "characters")
+          f"{path}: {language} text without blanks between its words; "
+          f"{scripts.advice(language)}, or read its characters", "characters")
     for part, total in self._texts.items():
       empty = self._empty[part]
       found = (f"{path}: {empty:,} of {total:,} texts for {part} have no "

@@ -127,8 +127,9 @@ def _text(value: Any) -> str:
 
 def model(origin: Origin | None) -> str:
   """Returns the name of the config: --model, or by default the origin's."""
-  return (origin.model if origin and not FLAGS["model"].present
-          else FLAGS.model)
+  if origin and origin.model in configs.CONFIGS and not FLAGS["model"].present:
+    return origin.model
+  return FLAGS.model
 
 
 def vocabulary_choice(origin: Origin | None,

@@ -48,7 +48,8 @@ START_MAY_CHANGE = ("init_from.path", "init_from.checkpoint",
                     "init_from.average_last")
 # What a resumed run may change. A checkpoint from before the change differs in
 # it from config.json.
-CHANGEABLE = ("model", "overrides", "rnn_mode", "data.path", "data.*.file",
+CHANGEABLE = ("model", "overrides", "rnn_mode", "data.path", "data.encoding",
+              "data.*.file",
               *START_MAY_CHANGE,
               "settings.max_max_epoch",
               *(f"settings.{name}" for name in {

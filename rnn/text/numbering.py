@@ -13,11 +13,12 @@ import numpy as np
 
 from rnn import files
 from rnn.errors import DataError
-from rnn.text import corpora, sources, splitting
+from rnn.text import corpora, scripts, sources, splitting
 from rnn.text.vocabulary import EOS, UNK, Choice, Vocabulary, Words
 
 _CHUNK = 1 << 20  # tokens
 _BATCH = 1 << 10  # lines
+_SAMPLE_WORDS = 10_000  # that show whether they are words
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +81,18 @@ def read_corpus(data_path: str, encoding: str | None = None,
     numbered = _read_split(found["train"])
   else:
     numbered = {split: read_text(source) for split, source in found.items()}
+  _warn_if_unsegmented(data_path, numbered["train"].words)
   return encode_corpus(numbered, choice=choice)
+
+
+def _warn_if_unsegmented(data_path: str, words: Sequence[str]) -> None:
+  """Logs a warning if the different words of a text seem to be phrases."""
+  sample = " ".join(words[:_SAMPLE_WORDS])[:scripts.SAMPLE]
+  if language := scripts.unsegmented(sample):
+    _log.warning(
+        "%s: %s text without blanks between its words; %s, or train on "
+        "characters: python -m tasks.char_lm --data_path=%s", data_path,
+        language, scripts.advice(language), data_path)
 
 
 def read_held_out(data_path: str, vocabulary: Vocabulary,

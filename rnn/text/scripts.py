@@ -16,6 +16,9 @@ _LETTER = re.compile(f"[{_LETTERS}]")
 _NEIGHBORS = re.compile(rf"[{_LETTERS}]([ \t\u3000]*)(?=[{_LETTERS}])")
 _OTHER_LETTERS = re.compile(rf"[^\W\d_{_LETTERS}]")
 
+_SEGMENTERS = {"Chinese": "jieba", "Japanese": "MeCab", "Thai": "PyThaiNLP"}
+
+SAMPLE = 100_000  # characters of a text that show whether it has blanks
 _MIN_PAIRS = 10  # fewer say nothing
 _MAX_BLANKS = 0.1  # per pair; Thai has some between phrases
 
@@ -47,3 +50,9 @@ def unsegmented(text: str) -> str | None:
   if counts["Japanese"] * 10 >= num_letters:
     return "Japanese"
   return max(counts, key=lambda language: counts[language])
+
+
+def advice(language: str) -> str:
+  """Returns what to do about an unsegmented text: "segment it first, ..."."""
+  tool = _SEGMENTERS.get(language)
+  return "segment it first" + (f", with {tool} for example" if tool else "")

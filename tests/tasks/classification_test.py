@@ -74,8 +74,8 @@ def test_letters_of_any_script_and_characters(tmp_path):
   assert {"schöner", "film", "плохой"} < set(words.words)
   write_files(tmp_path, {f"{label}/{i}": "很好看。" + "好" * i
                          for i in range(10) for label in "ab"})
-  with pytest.raises(DataError, match="no blanks separate the words .* segment "
-                     "it first, .* or read the text as characters"):
+  with pytest.raises(DataError, match="Chinese text without blanks between its "
+                     "words; segment it first, .*, or read its characters"):
     read(tmp_path, Reading())
   characters = read(tmp_path, Reading("characters")).vocabulary
   assert set(characters.words) == {*"很好看。", "<eos>", "<unk>"}

@@ -127,3 +127,14 @@ def test_a_single_text_on_one_line_has_one_end(tmp_path):
   decoded = vocabulary.decode(
       id for text in texts.values() for id in text.ids)
   assert decoded == [*words, EOS]
+
+
+def test_a_text_without_blanks_between_words_gets_advice(tmp_path, caplog):
+  path = tmp_path / "text"
+  lines = "小猫 看见 大狗\n我们 去 河边 散步\n天 黑了 鸟 回家\n" * 9
+  for text, number in (lines.replace(" ", ""), 1), (lines, 0):
+    path.write_text(text)
+    caplog.clear()
+    reader.read_corpus(str(path))
+    assert caplog.text.count("Chinese text without blanks between its words; "
+                             "segment it first, with jieba") == number
