@@ -1,4 +1,4 @@
-"""The tables of results in the documents, made from the files in results/.
+"""The tables in the documents, made from the files in results/ and `configs`.
 
 A table has a row for each result that exists. A run that has not reached its
 last epoch is shown as partial, as long as its model has no finished run.
@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 import configs
-from benchmarks import logbook, records
+from benchmarks import logbook, records, settings
 from benchmarks.records import Record
 from benchmarks.scores import (
   Scores,
@@ -94,6 +94,7 @@ def tables(results: Results) -> dict[str, list[str]]:
       "runs": [_row("folder", "command", "epochs", "hours", "peak memory",
                     "starts"), "|---" * 6 + "|", *_runs(results)],
       "paragraphs": list(_paragraphs(results)),
+      **settings.tables(),
   }
 
 
