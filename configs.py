@@ -60,7 +60,7 @@ class Config(Settings):
       one_of("lstm", "peephole", "gru", "rnn"),
       "the recurrent cell, see rnn/layers/cells.py", "lstm")
   optimizer: str = setting(
-      OPTIMIZER, "see rnn/training/optimizers.py", "sgd")
+      OPTIMIZER, "the update rule, see rnn/training/optimizers.py", "sgd")
   epoch_size: int = setting(
       COUNT_OR_0, "windows per epoch; 0: all windows of the text", 0)
   early_stop: int = setting(
@@ -153,7 +153,8 @@ class Word2Vec(Settings):
   lr_decay: float = setting(
       SHARE, "factor on the learning rate in each epoch after max_epoch",
       may_change=True)
-  optimizer: str = setting(OPTIMIZER, "see rnn/training/optimizers.py")
+  optimizer: str = setting(
+      OPTIMIZER, "the update rule, see rnn/training/optimizers.py")
   epoch_size: int = setting(
       COUNT_OR_0, "steps per epoch; 0: as many as the text has", 0)
 

@@ -1,12 +1,12 @@
-"""The output of `speed.py`: tables, remarks, a chart and files."""
+"""The output of `speed.py`: tables, remarks and files."""
 
-import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from benchmarks import chart
 from benchmarks.comparison import Comparison, Result
-from benchmarks.contenders import EAGER_TORCH, PEERS
+from benchmarks.contenders import EAGER_TORCH
 
 _MUCH_LOAD = 0.05  # share of the machine for others above which to warn
 _SHOWN_OPS = 20
@@ -70,55 +70,20 @@ def profile(name: str, trace: Mapping[str, Any],
            f"{number:>6.0f}  {kind}")
 
 
-def draw(path: str, by_title: Mapping[str, Sequence[Result]],
-         columns: int) -> None:
-  """Draws bar charts of the contenders' words per second.
-
-  Args:
-    by_title: the results of each chart, by its title.
-    columns: the number of charts side by side.
-  """
-  import matplotlib
-  matplotlib.use("Agg")
-  from matplotlib import pyplot
-
-  rows = len(by_title) // columns
-  figure, axes = pyplot.subplots(
-      rows, columns, figsize=(4 * columns, 3.6 * rows), squeeze=False)
-  for ax, (title, results) in zip(axes.flat, by_title.items(), strict=True):
-    names = [result.name for result in results][::-1]
-    rates = [result.rate for result in results][::-1]
-    bars = ax.barh(names, rates, color=[
-        "0.7" if name in PEERS else "lightsteelblue" for name in names])
-    bars[-1].set_color("tab:blue")
-    ax.bar_label(bars, [f" {rate:,.0f}" for rate in rates], fontsize=8)
-    ax.set_title(title)
-    ax.set_xlim(0, max(rates) * 1.2)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.tick_params(labelsize=8)
-    ax.set_xlabel("words per second of training", fontsize=8)
-  figure.tight_layout()
-  figure.savefig(path, dpi=120)
-
-
 def save(folder: str, lines: Iterable[str],
-         by_title: Mapping[str, Sequence[Result]], columns: int) -> None:
+         by_title: Mapping[str, Sequence[Result]]) -> None:
   """Writes speed.txt, speed.csv and speed.png; for a profile, profile.txt.
 
   Args:
     lines: the printed lines.
-    by_title, columns: see `draw`; a profile has no results.
+    by_title: the results by title, such as "small, 2 cores"; empty for a
+      profile.
   """
   name = "speed" if by_title else "profile"
   with open(os.path.join(folder, f"{name}.txt"), "w") as file:
     file.writelines(line + "\n" for line in lines)
-  if not by_title:
-    return
-  with open(os.path.join(folder, "speed.csv"), "w", newline="") as file:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["config", "contender", "round", "words_per_second"])
-    for title, results in by_title.items():
-      for result in results:
-        writer.writerows([title, result.name, number, f"{rate:.1f}"]
-                         for number, rate in enumerate(result.rates, 1))
-  draw(os.path.join(folder, "speed.png"), by_title, columns)
+  if by_title:
+    path = os.path.join(folder, "speed.csv")
+    chart.write_figures(path, by_title)
+    chart.save(os.path.join(folder, "speed.png"),
+               chart.panels(chart.read_figures(path)))

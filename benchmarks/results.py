@@ -1,4 +1,4 @@
-"""Writes the tables of results in the documents, from the files in results/.
+"""Writes tables into the documents, from the files in results/ and `configs`.
 
     python -m benchmarks.results
 

@@ -110,7 +110,7 @@ def _measure_as_flags_say() -> None:
           *report.remarks(compared))
       by_title[title] = results
   if output:
-    report.save(output, lines, by_title, len({*FLAGS.model}))
+    report.save(output, lines, by_title)
 
 
 def _find_commands() -> tuple[dict[str, Command], list[str]]:

@@ -1,4 +1,4 @@
-"""The tables of results in the documents, made from the files in results/.
+"""The tables in the documents, made from the files in results/ and `configs`.
 
 A table has a row for each result that exists. A run that has not reached its
 last epoch is shown as partial, as long as its model has no finished run.
@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 import configs
-from benchmarks import logbook, records
+from benchmarks import logbook, records, settings
 from benchmarks.records import Record
 from benchmarks.scores import (
   Scores,
@@ -94,6 +94,7 @@ def tables(results: Results) -> dict[str, list[str]]:
       "runs": [_row("folder", "command", "epochs", "hours", "peak memory",
                     "starts"), "|---" * 6 + "|", *_runs(results)],
       "paragraphs": list(_paragraphs(results)),
+      **settings.tables(),
   }
 
 
@@ -215,23 +216,34 @@ def _range(figures: Sequence[float]) -> str:
 
 
 def _adaptation(results: Results) -> Iterator[str]:
-  """Generates rows by model: the best settings, and the defaults."""
+  """Generates rows by model: the best settings, and the defaults.
+
+  They show the change of perplexity, since the run may be another one than
+  that of the table of models.
+  """
   for model in filter(results.adaptation.__contains__, configs.CONFIGS):
     text = results.adaptation[model]
     tried = read_settings(text)
     tested = by_method(read_scores(text).get("test", {}))
-    yield _row(f"**{model}** without adaptation", _figure(tried["static"]),
-               _figure(tested.get("")))
     for method, default in DEFAULTS.items():
       setting = best([tried], method)
       if setting:
-        yield _row(_setting_in_words(setting), _figure(tried[setting]),
-                   _figure(tested.get(method)))
+        yield _row(f"**{model}**, {_setting_in_words(setting)}",
+                   _change(tried[setting], tried["static"]),
+                   _change(tested.get(method), tested.get("")))
       if default != setting and default in tried:
-        yield _row(_setting_in_words(default) + " (the default)",
-                   _figure(tried[default]), "")
+        yield _row(f"{model}, {_setting_in_words(default)} (the default)",
+                   _change(tried[default], tried["static"]), "")
     if "dynamic and cache" in tested:
-      yield _row("both", "", _figure(tested["dynamic and cache"]))
+      yield _row(f"**{model}**, both", "",
+                 _change(tested["dynamic and cache"], tested.get("")))
+
+
+def _change(figure: float | None, before: float | None) -> str:
+  """Returns the change of a perplexity as a cell, such as "-12.9 %"."""
+  if figure is None or before is None:
+    return ""
+  return f"{100 * (figure / before - 1):+.1f} %"
 
 
 def _setting_in_words(setting: str) -> str:

@@ -18,6 +18,11 @@ from tests.helpers.calls import run_script, start_script, wait_for
 from tests.helpers.run_folders import rows_of, variables_of
 
 EPOCHS, SIZE = 30, 89  # SIZE: windows per epoch
+_FIGURES = {"train_perplexity", "learning_rate", "grad_norm", "clip_rate",
+            "words_per_second"}
+TAGS = {f"steps/{name}" for name in _FIGURES} | {
+    f"epochs/{name}" for name in _FIGURES | {
+        "epoch", "valid_perplexity", "seconds"}}
 
 
 def assert_has_curves(run):
@@ -54,8 +59,8 @@ def test_a_point_is_in_the_file_at_once(tmp_path):
         (n, 0.5 * n) for n in range(1, number + 1)]
 
 
-def embedding_from_server(path):
-  """Returns the words and the embedding that TensorBoard serves."""
+def curves_and_embedding_from_server(path):
+  """Returns what TensorBoard serves: tags of curves, words, the embedding."""
   server = subprocess.Popen(
       [os.path.join(os.path.dirname(sys.executable), "tensorboard"),
        f"--logdir={path}", "--port=0", "--load_fast=false"],
@@ -65,17 +70,19 @@ def embedding_from_server(path):
       assert server.poll() is None
 
     def get(path):
-      with urllib.request.urlopen(f"{url[0]}data/plugin/projector/{path}",
+      with urllib.request.urlopen(f"{url[0]}data/plugin/{path}",
                                   timeout=30) as answer:
         return answer.read()
 
     deadline = time.monotonic() + 60
-    while not json.loads(get("runs")):  # it reads the folder in a thread
+    # It reads the folder in a thread.
+    while not json.loads(get("projector/runs")) or TAGS - (
+        tags := json.loads(get("scalars/tags")).get(".", {}).keys()):
       assert time.monotonic() < deadline
       time.sleep(0.2)
     query = "?run=.&name=Model/embedding"
-    return (get(f"metadata{query}").decode().split(),
-            np.frombuffer(get(f"tensor{query}"), np.float32))
+    return (tags, get(f"projector/metadata{query}").decode().split(),
+            np.frombuffer(get(f"projector/tensor{query}"), np.float32))
   finally:
     server.kill()
     server.communicate()
@@ -93,7 +100,8 @@ def test_tensorboard_shows_the_curves_and_the_words(run_flags, tmp_path):
   assert run_script(*flags, override).returncode == 0
   run = RunDirectory(f"{tmp_path}/run")
   assert_has_curves(run)
-  words, embedding = embedding_from_server(run.path)
+  tags, words, embedding = curves_and_embedding_from_server(run.path)
+  assert tags == TAGS
   assert words == list(run.vocabulary().words)
   newest = variables_of(run.checkpoints()[0])["Model/embedding"]
   assert (embedding.reshape(newest.shape) == newest).all()

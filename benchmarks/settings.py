@@ -1,0 +1,64 @@
+"""The tables of settings in the documents, made from `configs.py`."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import configs
+from rnn.settings import Settings
+
+_MODELS = ("small", "medium", "large")
+_TASKS = {"tasks.char_lm": configs.CHAR_LM,
+          "tasks.sentiment": configs.SENTIMENT,
+          "tasks.ocr": configs.OCR, "tasks.echo": configs.ECHO}
+_KINDS = {int: "whole number, ", float: "number, ", str: "",
+          tuple: "whole numbers with commas between, "}
+
+
+def tables() -> dict[str, list[str]]:
+  """Returns the lines of the tables, by name."""
+  models = {name: configs.CONFIGS[name] for name in _MODELS}
+  return {
+      "settings": list(table(configs.Config, models)),
+      "task_settings": list(_values(configs.Config, _TASKS)),
+      "word2vec_settings": list(table(
+          configs.Word2Vec, {"tasks.word2vec": configs.WORD2VEC})),
+  }
+
+
+def table(record: type[Settings],
+           columns: Mapping[str, Settings]) -> Iterator[str]:
+  """Generates a table of meaning, range, default and some records' values."""
+  yield _row("setting", "meaning", "range", "default", *columns)
+  yield "|---" * (4 + len(columns)) + "|"
+  for field in dataclasses.fields(record):
+    range_ = field.metadata["range"].text
+    changeable = "\\*" if field.metadata["may_change"] else ""
+    yield _row(
+        f"`{field.name}`{changeable}",
+        field.metadata["meaning"], _KINDS[field.type] + range_,
+        _text(record.defaults().get(field.name, "")),
+        *(_text(getattr(values, field.name)) for values in columns.values()))
+
+
+def _values(record: type[Settings],
+            columns: Mapping[str, Settings]) -> Iterator[str]:
+  """Generates a table of some records' values."""
+  yield _row("setting", *(f"`{name}`" for name in columns))
+  yield "|---" * (1 + len(columns)) + "|"
+  for field in dataclasses.fields(record):
+    yield _row(f"`{field.name}`", *(
+        _text(getattr(values, field.name)) for values in columns.values()))
+
+
+def _row(*cells: str) -> str:
+  return "| " + " | ".join(cells) + " |"
+
+
+def _text(value: Any) -> str:
+  """Returns a value as a cell: 0.8333... as "1/1.2", no sizes as "none"."""
+  if isinstance(value, tuple):
+    return ",".join(map(str, value)) or "none"
+  if not isinstance(value, float):
+    return str(value)
+  return f"{value:g}" if float(f"{value:g}") == value else f"1/{1 / value:g}"
