@@ -9,27 +9,18 @@ from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 
-import io
 import math
-import sys
-from collections.abc import Iterator, Sequence
 
-import numpy as np
 from absl import flags
 
-from rnn import memory
-from rnn.errors import UserError
-from rnn.text.vocabulary import Vocabulary
-from trained import model_flags
-from trained.sampling import Writer, split_prompt
+from rnn.cli import definitions
 
 FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
-  model_flags.define()
-  flags.adopt_module_key_flags(model_flags)  # for --help
+  definitions.trained_model()
   flags.DEFINE_string("prompt", "", "The beginning of the text; without it, "
                       "the text starts a new sentence.")
   flags.DEFINE_bool("interactive", False,
@@ -55,6 +46,21 @@ def define_flags() -> None:
   flags.register_validator("temperature", math.isfinite, "must be a number")
   flags.register_validator("top_p", lambda p: 0 < p <= 1,
                            "must be above 0 and at most 1")
+
+
+scripts.parse_first(__name__, define_flags)
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from rnn import memory
+from rnn.errors import UserError
+from rnn.text.vocabulary import Vocabulary
+from trained import model_flags
+from trained.sampling import Writer, split_prompt
 
 
 def main(argv: Sequence[str]) -> None:

@@ -9,24 +9,28 @@ from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 
-from collections.abc import Sequence
-
 from absl import flags
 
-from rnn.errors import UserError
-from rnn.text.word_vectors import nearest
-from trained import model_flags
+from rnn.cli import definitions
 
 FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
-  model_flags.define()
-  flags.adopt_module_key_flags(model_flags)  # for --help
+  definitions.trained_model()
   flags.DEFINE_list("words", [], "The words, separated by commas.")
   flags.DEFINE_integer("number", 10, "The number of neighbors of each word.",
                        lower_bound=1)
+
+
+scripts.parse_first(__name__, define_flags)
+
+from collections.abc import Sequence
+
+from rnn.errors import UserError
+from rnn.text.word_vectors import nearest
+from trained import model_flags
 
 
 def main(argv: Sequence[str]) -> None:

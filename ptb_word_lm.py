@@ -14,6 +14,20 @@ from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 
+from absl import flags
+
+from rnn.cli import definitions
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.language_model()
+
+
+scripts.parse_first(__name__, define_flags)
+
 import dataclasses
 import functools
 import os
@@ -21,7 +35,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import flags
 
 import configs
 import reader
@@ -40,7 +53,6 @@ from rnn.training.metrics import PERPLEXITY, Metric
 from rnn.training.passes import StreamPass
 from rnn.training.trainable import Trainable
 
-FLAGS = flags.FLAGS
 BUNDLED_CORPUS = os.path.join(
     os.path.dirname(os.path.abspath(__file__)), "data", "factbook")
 
@@ -270,30 +282,11 @@ def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
   return evaluation.evaluate(run, make_passes, metric)
 
 
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  flags.DEFINE_enum("model", "small", list(configs.CONFIGS),
-                    "The config to train.")
-  training_flags.define(
-      "A folder with train.txt, valid.txt and test.txt; or one text (a file, a "
-      "folder, a pattern), which is split in order, 80/10/10. By default the "
-      "bundled corpus. --mode=eval reads one text as a whole; by default the "
-      "texts that the run was trained on.", mode=True)
-  text_flags.define_encoding()
-  text_flags.define_vocabulary()
-  initial_flags.define_embeddings()
-  initial_flags.define_origin()
-  training_flags.define_precision()
-  training_flags.define_num_gpus()
-  for module in training_flags, text_flags, initial_flags:
-    flags.adopt_module_key_flags(module)  # for --help
-
-
 def main(argv: Sequence[str]) -> None:
   """Trains and tests, or evaluates, as the flags say."""
   with scripts.error_lines(argv[0], out_of_memory=(
       "out of memory; lower hidden_size or batch_size x num_steps")):
-    training_flags.hide_gpus()
+    training_flags.choose_device()
     if FLAGS.mode == "eval":
       _evaluate_as_flags_say()
     else:

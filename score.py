@@ -10,6 +10,46 @@ from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 
+from absl import flags
+
+from rnn.cli import definitions
+from rnn.text import encodings
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.trained_model(several=True)
+  flags.DEFINE_string("text", "-", "The text to score, one sentence per line: "
+                      "a file, which may be compressed, a folder of files, or "
+                      "a pattern; - is standard input.")
+  flags.register_validator("text", bool, "no name; - is standard input")
+  flags.DEFINE_string("encoding", None, encodings.HELP)
+  flags.DEFINE_enum("state", "reset", ["reset", "carry"],
+                    "reset: score each line by itself, after <eos>. carry: "
+                    "score the text as one stream, as the test at the end of "
+                    "training does.")
+  flags.DEFINE_enum("output", "tsv", ["tsv", "json"],
+                    "The format: columns, or one JSON object per line.")
+  flags.DEFINE_bool("header", True,
+                    "Start the columns with a line of their names.")
+  flags.DEFINE_bool("per_word", False, "Print the score of each word.")
+  flags.DEFINE_bool("with_ids", False,
+                    "Take the first word of each line as its id, which is "
+                    "printed, but not scored.")
+  flags.DEFINE_enum("log_base", "e", ["e", "2", "10"],
+                    "The base of the logarithms.")
+  flags.DEFINE_string(
+      "dynamic", None, "Score also by dynamic evaluation, with this learning "
+      "rate, or with \"default\", 0.14. Needs --state=carry.")
+  flags.DEFINE_string(
+      "cache", None, "Score also with a cache of hidden states: "
+      "SIZE,THETA,LAMBDA, or \"default\", 700,0.4,0.15. Needs --state=carry.")
+
+
+scripts.parse_first(__name__, define_flags)
+
 import json
 import logging
 import math
@@ -20,12 +60,10 @@ from typing import Any, TypedDict
 
 import numpy as np
 import tqdm
-from absl import flags
 
 import reader
 from rnn import memory, terminal
 from rnn.errors import DataError, UserError, escaped
-from rnn.text import encodings
 from rnn.text.vocabulary import UNK, Characters
 from trained import adaptation, model_flags
 from trained.model import TrainedModel
@@ -41,8 +79,6 @@ from trained.scoring import (
 )
 
 _log = logging.getLogger(__name__)
-
-FLAGS = flags.FLAGS
 
 
 class Adaptations(TypedDict):
@@ -150,39 +186,6 @@ def summary(totals: Totals, estimates: Sequence[Estimate], name: str,
 
 def _format(perplexity: float) -> str:
   return f"{perplexity:.3f}" if perplexity < 1e6 else f"{perplexity:.3g}"
-
-
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  model_flags.define(several=True)
-  flags.adopt_module_key_flags(model_flags)  # for --help
-  flags.DEFINE_string("text", "-", "The text to score, one sentence per line: "
-                      "a file, which may be compressed, a folder of files, or "
-                      "a pattern; - is standard input.")
-  flags.register_validator("text", bool, "no name; - is standard input")
-  flags.DEFINE_string("encoding", None, encodings.HELP)
-  flags.DEFINE_enum("state", "reset", ["reset", "carry"],
-                    "reset: score each line by itself, after <eos>. carry: "
-                    "score the text as one stream, as the test at the end of "
-                    "training does.")
-  flags.DEFINE_enum("output", "tsv", ["tsv", "json"],
-                    "The format: columns, or one JSON object per line.")
-  flags.DEFINE_bool("header", True,
-                    "Start the columns with a line of their names.")
-  flags.DEFINE_bool("per_word", False, "Print the score of each word.")
-  flags.DEFINE_bool("with_ids", False,
-                    "Take the first word of each line as its id, which is "
-                    "printed, but not scored.")
-  flags.DEFINE_enum("log_base", "e", ["e", "2", "10"],
-                    "The base of the logarithms.")
-  flags.DEFINE_string(
-      "dynamic", None, "Score also by dynamic evaluation, with this learning "
-      f"rate, or with \"default\", {adaptation.DYNAMIC:g}. Needs "
-      "--state=carry.")
-  flags.DEFINE_string(
-      "cache", None, "Score also with a cache of hidden states: "
-      "SIZE,THETA,LAMBDA, or \"default\", "
-      f"{','.join(f'{x:g}' for x in adaptation.CACHE)}. Needs --state=carry.")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -20,9 +20,32 @@ training also ends after 3 epochs without improvement on validation. See
 `settings_for`.
 """
 
+if not __package__:
+  import by_path  # type: ignore[import-not-found] # noqa: F401
+
 from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
+
+from absl import flags
+
+from rnn.cli import definitions
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.training(
+      "The text: a file, which may be compressed, and may be a table of arXiv "
+      "papers; or a folder with train.txt, valid.txt and test.txt.")
+  definitions.encoding()
+  definitions.vocabulary()
+  definitions.origin()
+  definitions.freeze()
+  definitions.precision()
+
+scripts.parse_first(__name__, define_flags)
 
 import contextlib
 import csv
@@ -31,8 +54,6 @@ import math
 import os
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import IO
-
-from absl import flags
 
 import configs
 import ptb_word_lm
@@ -47,7 +68,6 @@ from rnn.training import progress
 from rnn.training.known_words import KnownWords
 from rnn.training.metrics import Metric
 
-FLAGS = flags.FLAGS
 BITS = Metric(
     "bits_per_character",
     lambda sums: sums["nats"] / sums["targets"] / math.log(2), "characters")
@@ -244,24 +264,10 @@ def _follow_text(config: configs.Config, named: Container[str],
   return configs.override(config, settings)
 
 
-
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  training_flags.define(
-      "The text: a file, which may be compressed, and may be a table of arXiv "
-      "papers; or a folder with train.txt, valid.txt and test.txt.")
-  text_flags.define_encoding()
-  text_flags.define_vocabulary()
-  initial_flags.define_origin()
-  training_flags.define_freeze()
-  training_flags.define_precision()
-  for module in training_flags, text_flags, initial_flags:
-    flags.adopt_module_key_flags(module)  # for --help
-
-
 def main(argv: Sequence[str]) -> None:
   """Trains and tests as the flags say."""
   with scripts.error_lines(argv[0]):
+    training_flags.choose_device()
     origin = initial_flags.origin("characters", ptb_word_lm.model_variables)
     config, settings = initial_flags.config(configs.CHAR_LM, origin)
     data_path = training_flags.data_path(

@@ -12,11 +12,23 @@ from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 
+from absl import flags
+
+from rnn.cli import definitions
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.training(data_help=None, mode=True)
+  flags.FLAGS.set_default("rnn_mode", "dynamic")
+
+
+scripts.parse_first(__name__, define_flags)
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import flags
 
 import configs
 from ptb_word_lm import PTBModel
@@ -80,16 +92,10 @@ def draw(run: RunDirectory, items: np.ndarray, path: str) -> None:
   picture.savefig(path, format="png")
 
 
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  training_flags.define(data_help=None, mode=True)
-  flags.adopt_module_key_flags(training_flags)  # for --help
-  flags.FLAGS.set_default("rnn_mode", "dynamic")
-
-
 def main(argv: Sequence[str]) -> None:
   """Trains, tests and draws the picture; or evaluates, as the flags say."""
   with scripts.error_lines(argv[0]):
+    training_flags.choose_device()
     if flags.FLAGS.mode == "eval":
       old = training_flags.finished_run("--mode=eval")
       config = old.settings("echo").config

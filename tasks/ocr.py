@@ -16,15 +16,41 @@ from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 
+from absl import flags
+
+from rnn.cli import definitions
+from tasks import letters
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.training("The file of the words, letter.data.gz.", mode=True)
+  flags.DEFINE_bool("bidirectional", False,
+                    "Read words from both ends, with one layer each.")
+  flags.DEFINE_enum("split", "random", list(letters.SPLITS),
+                    "The words to train on: 66 % at random, fold 0, or folds "
+                    "1 to 9. The others are tested on.")
+  flags.DEFINE_bool("predict", False, "Read words with the run at --save_path, "
+                    "and print each with its probability, and that of each "
+                    "letter.")
+  flags.DEFINE_list("input", None, "The words for --predict: a file of lines "
+                    "like those of letter.data; or one word, as a folder of "
+                    "PNG images of its letters, or a list of such images. By "
+                    "default, lines from standard input.")
+
+
+scripts.parse_first(__name__, define_flags)
+
 import functools
 import io
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from absl import flags
 
 import configs
 from rnn import files
@@ -39,23 +65,13 @@ from rnn.tf1 import repeatable_session, tf
 from rnn.training import evaluation, footprint, passes
 from rnn.training.metrics import Metric
 from rnn.training.trainable import Trainable
-from tasks import letter_images, letters, ragged
+from tasks import letter_images, ragged
 
-FLAGS = flags.FLAGS
 LETTER_ERROR = Metric(
     "letter_error", lambda sums: 100 * sums["errors"] / sums["targets"],
     "letters")
 TASK = "handwriting"
 
-# A function of the folds and the seed for each --split. It returns the indices
-# of the words to train on and to test on: 66 % at random, or the folds of
-# Taskar et al. 2003, "Max-Margin Markov Networks".
-SPLITS: dict[str, Callable[[np.ndarray, int],
-                           tuple[np.ndarray, np.ndarray]]] = {
-    "random": lambda folds, seed: letters.random_split(len(folds), seed=seed),
-    "fold0": lambda folds, _: letters.fold_split(folds, [0]),
-    "folds1-9": lambda folds, _: letters.fold_split(folds, range(1, 10)),
-}
 _VALID = 10  # one training word in ten is held out
 _PAGE_WORDS = 48
 _AT_ONCE = 100  # words that are read together
@@ -70,7 +86,7 @@ def read(path: str, split: str, batch_size: int,
 
   Args:
     path: letter.data, which may be compressed.
-    split: one of SPLITS.
+    split: one of `letters.SPLITS`.
     seed: determines the random split, the words that are held out for
       validation, and the order of the training words.
 
@@ -81,7 +97,7 @@ def read(path: str, split: str, batch_size: int,
     DataError: as in `letters.read_words`; or there are too few words.
   """
   pixels, labels, folds = letters.read_words(path)
-  train, test = SPLITS[split](folds, seed)
+  train, test = letters.SPLITS[split](folds, seed)
   train = np.random.default_rng([seed, 1]).permutation(train)
   held_out = max(len(train) // _VALID, 1)
   if held_out == len(train):
@@ -216,9 +232,10 @@ def evaluate(run: RunDirectory, data_path: str | None = None,
       words are not those of the run.
   """
   settings, split = run.settings(TASK), run.stored("split")
-  if split not in SPLITS:
+  if split not in letters.SPLITS:
     raise RunError(f"{run.path}: config.json has split={split:.99}, which is "
-                   "none of " + ", ".join(SPLITS) + "; restore it from a copy")
+                   "none of " + ", ".join(letters.SPLITS)
+                   + "; restore it from a copy")
   path = settings.data_path if data_path is None else data_path
   splits = read(path, split, settings.config.batch_size, run.stored("seed"))
   del splits["train"]
@@ -281,27 +298,10 @@ def draw_page(run: RunDirectory, words: letters.Batches, path: str,
 # Main
 
 
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  training_flags.define("The file of the words, letter.data.gz.", mode=True)
-  flags.adopt_module_key_flags(training_flags)  # for --help
-  flags.DEFINE_bool("bidirectional", False,
-                    "Read words from both ends, with one layer each.")
-  flags.DEFINE_enum("split", "random", list(SPLITS),
-                    "The words to train on: 66 % at random, fold 0, or folds "
-                    "1 to 9. The others are tested on.")
-  flags.DEFINE_bool("predict", False, "Read words with the run at --save_path, "
-                    "and print each with its probability, and that of each "
-                    "letter.")
-  flags.DEFINE_list("input", None, "The words for --predict: a file of lines "
-                    "like those of letter.data; or one word, as a folder of "
-                    "PNG images of its letters, or a list of such images. By "
-                    "default, lines from standard input.")
-
-
 def main(argv: Sequence[str]) -> None:
   """Trains and tests, evaluates, or reads words, as the flags say."""
   with scripts.error_lines(argv[0], stdout_is_data=FLAGS.predict):
+    training_flags.choose_device()
     if FLAGS.predict:
       _predict_as_flags_say()
     elif FLAGS.input is not None:

@@ -11,9 +11,45 @@ Or any texts with any labels, see `labeled`: a folder with one folder per label,
 or a table with a column of texts and a column of labels.
 """
 
+if not __package__:
+  import by_path  # type: ignore[import-not-found] # noqa: F401
+
 from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
+
+from absl import flags
+
+from rnn.cli import definitions
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.training(
+      "The texts and their labels: a folder with one folder per label, or with "
+      "these in train, test and valid; a CSV or TSV table; or the archive of "
+      "film reviews, aclImdb_v1.tar.gz.")
+  definitions.embeddings()
+  flags.DEFINE_integer("vocab_size", 20000, "The size of the vocabulary: the "
+                       "most frequent words of the training texts.",
+                       lower_bound=2)
+  flags.DEFINE_bool("characters", False, "Read characters, not words: for text "
+                    "without blanks between words.")
+  flags.DEFINE_string("text_column", None, "The column of a table with the "
+                      "texts; by default one with a usual name, such as text.")
+  flags.DEFINE_string("label_column", None, "The column of a table with the "
+                      "labels; by default one with a usual name, such as "
+                      "label.")
+  flags.DEFINE_list("split", None, "The shares of training, validation and "
+                    "test, if the data have no test part; 0.8,0.1,0.1 by "
+                    "default.")
+  flags.DEFINE_bool("predict", False, "Classify the lines of standard input "
+                    "with the run at --save_path.")
+
+
+scripts.parse_first(__name__, define_flags)
 
 import contextlib
 import dataclasses
@@ -26,7 +62,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from absl import flags
 
 import configs
 from rnn.cli import initial_flags, training_flags
@@ -44,7 +79,6 @@ from rnn.training.trainable import Trainable
 from tasks import classification, confusion, imdb, labeled, ragged, tokens
 from tasks.classification import Batches, Reading
 
-FLAGS = flags.FLAGS
 ERROR = Metric(
     "error_percent", lambda sums: 100 * sums["errors"] / sums["targets"],
     "reviews")
@@ -234,37 +268,12 @@ def predict(run: RunDirectory, lines: Iterable[str],
 # Main
 
 
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  training_flags.define(
-      "The texts and their labels: a folder with one folder per label, or with "
-      "these in train, test and valid; a CSV or TSV table; or the archive of "
-      "film reviews, aclImdb_v1.tar.gz.")
-  initial_flags.define_embeddings()
-  for module in training_flags, initial_flags:
-    flags.adopt_module_key_flags(module)  # for --help
-  flags.DEFINE_integer("vocab_size", 20000, "The size of the vocabulary: the "
-                       "most frequent words of the training texts.",
-                       lower_bound=2)
-  flags.DEFINE_bool("characters", False, "Read characters, not words: for text "
-                    "without blanks between words.")
-  flags.DEFINE_string("text_column", None, "The column of a table with the "
-                      "texts; by default one with a usual name, such as text.")
-  flags.DEFINE_string("label_column", None, "The column of a table with the "
-                      "labels; by default one with a usual name, such as "
-                      "label.")
-  flags.DEFINE_list("split", None, "The shares of training, validation and "
-                    "test, if the data have no test part; 0.8,0.1,0.1 by "
-                    "default.")
-  flags.DEFINE_bool("predict", False, "Classify the lines of standard input "
-                    "with the run at --save_path.")
-
-
 def main(argv: Sequence[str]) -> None:
   """Trains and tests, or classifies, as the flags say."""
   with scripts.error_lines(
       argv[0], stdout_is_data=FLAGS.predict,
       out_of_memory="out of memory; lower batch_size or num_steps"):
+    training_flags.choose_device()
     if FLAGS.predict:
       _predict_as_flags_say()
     else:

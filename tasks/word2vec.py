@@ -17,16 +17,49 @@ from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
 
 # isort: split
 
-import functools
 import math
+
+from absl import flags
+
+import configs
+from rnn.cli import definitions
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.training(
+      "The text: a dump of Wikipedia, the archive of film reviews, or plain "
+      "text with blanks between the words. It may be compressed, and plain "
+      "text may be several files, a folder or a pattern such as books/*.txt.",
+      configs.Word2Vec, layers=False, mode=True)
+  definitions.encoding()
+  flags.DEFINE_integer("vocab_size", 10000, "The size of the vocabulary: the "
+                       "most frequent words.", lower_bound=2)
+  flags.DEFINE_integer("min_count", 5, "Drop words that occur less often.",
+                       lower_bound=1)
+  flags.DEFINE_integer("max_context", 5, "The largest distance between a word "
+                       "and its context. For each word it is drawn, from 1 on.",
+                       lower_bound=1, upper_bound=2**31 - 1)
+  flags.DEFINE_float("subsample", 0, "Randomly drop words whose share of the "
+                     "text exceeds this, such as 1e-4; 0 drops none.",
+                     lower_bound=0, upper_bound=1)
+  flags.register_validator("subsample", lambda share: not math.isnan(share),
+                           "must be a number")
+  flags.DEFINE_string("questions", None, "Answer the analogies in this file, "
+                      "which has the format of word2vec's questions-words.txt.")
+
+
+scripts.parse_first(__name__, define_flags)
+
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import flags
 
-import configs
 from rnn import memory
 from rnn.cli import text_flags, training_flags
 from rnn.layers import seeded
@@ -42,7 +75,6 @@ from rnn.training.metrics import Metric
 from rnn.training.trainable import Trainable
 from tasks import skip_grams, wikipedia
 
-FLAGS = flags.FLAGS
 LOSS = Metric(
     "nats", lambda sums: sums["nats"] / max(sums["targets"], 1), "pairs")
 
@@ -220,35 +252,10 @@ def load_vectors(run: RunDirectory) -> tuple[Sequence[str], np.ndarray]:
 # Main
 
 
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  training_flags.define(
-      "The text: a dump of Wikipedia, the archive of film reviews, or plain "
-      "text with blanks between the words. It may be compressed, and plain "
-      "text may be several files, a folder or a pattern such as books/*.txt.",
-      layers=False, mode=True)
-  text_flags.define_encoding()
-  for module in training_flags, text_flags:
-    flags.adopt_module_key_flags(module)  # for --help
-  flags.DEFINE_integer("vocab_size", 10000, "The size of the vocabulary: the "
-                       "most frequent words.", lower_bound=2)
-  flags.DEFINE_integer("min_count", 5, "Drop words that occur less often.",
-                       lower_bound=1)
-  flags.DEFINE_integer("max_context", 5, "The largest distance between a word "
-                       "and its context. For each word it is drawn, from 1 on.",
-                       lower_bound=1, upper_bound=2**31 - 1)
-  flags.DEFINE_float("subsample", 0, "Randomly drop words whose share of the "
-                     "text exceeds this, such as 1e-4; 0 drops none.",
-                     lower_bound=0, upper_bound=1)
-  flags.register_validator("subsample", lambda share: not math.isnan(share),
-                           "must be a number")
-  flags.DEFINE_string("questions", None, "Answer the analogies in this file, "
-                      "which has the format of word2vec's questions-words.txt.")
-
-
 def main(argv: Sequence[str]) -> None:
   """Trains and evaluates, or only evaluates, as the flags say."""
   with scripts.error_lines(argv[0]):
+    training_flags.choose_device()
     questions = FLAGS.questions and word_vectors.read_questions(FLAGS.questions)
     if FLAGS.mode == "eval":
       words, vectors = load_vectors(training_flags.finished_run(

@@ -22,32 +22,6 @@ FLAGS = flags.FLAGS
 _VOCABULARY = ("vocab_path", "vocab_size", "min_count")
 
 
-def define_embeddings() -> None:
-  """Defines the flags of initial word vectors."""
-  flags.DEFINE_string("init_embeddings", None,
-                      "Word vectors to start the embedding with: a .npy file, "
-                      "a text of GloVe or word2vec, or word2vec's binary "
-                      "format; each may be compressed. embedding_size follows "
-                      "the file, unless it is set.")
-  flags.DEFINE_bool("lowercase_vectors", False,
-                    "A word without a vector in --init_embeddings takes that "
-                    "of a word that is the same in lower case.")
-  training_flags.define_freeze()
-
-
-def define_origin() -> None:
-  """Defines the flags of another run to start from."""
-  flags.DEFINE_string("init_from", None,
-                      "The folder of a run whose parameters training starts "
-                      "from, with the sizes and the words of that run.")
-  flags.DEFINE_enum("init_checkpoint", "last", ["last", "best"],
-                    "The checkpoint of --init_from: the last one, or the best "
-                    "by validation.")
-  flags.DEFINE_integer("init_average_last", 1,
-                       "Start from the average of this many of the last "
-                       "checkpoints of --init_from.", lower_bound=1)
-
-
 def origin(tokens: str, make_variables: MakeVariables) -> Origin | None:
   """Reads the run that --init_from names; None without the flag.
 

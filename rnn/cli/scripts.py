@@ -1,10 +1,16 @@
 """The common part of all scripts: flags, logging and error messages.
 
-A script imports this module first, and calls `run` at its end. While the slow
+A script imports this module first, defines its flags, and then
+
+    scripts.parse_first(__name__, define_flags)
+
+parses them before the slow imports, TensorFlow's above all. So --help and the
+errors in flags need not wait. At its end, a script calls `run`. While the slow
 imports of a script are running, Ctrl-C ends it without a traceback.
 """
 
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -14,13 +20,14 @@ from typing import TextIO
 
 from absl import app, flags
 
+import configs
 from rnn import terminal
 from rnn.errors import SettingError, UserError, one_line
 
 FLAGS = flags.FLAGS
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
-_SCRIPTS = [os.path.realpath(os.path.join(_ROOT, name)) for name in (
+SCRIPTS = [os.path.realpath(os.path.join(_ROOT, name)) for name in (
     "ptb_word_lm.py", "generate.py", "score.py", "export.py", "neighbors.py",
     "benchmarks/reproduce.py", "tasks/char_lm.py", "tasks/echo.py",
     "tasks/ocr.py", "tasks/sentiment.py", "tasks/word2vec.py")]
@@ -33,7 +40,7 @@ def _end_quietly_on_interrupt() -> None:
   another program that imports it.
   """
   script = getattr(sys.modules["__main__"], "__file__", None)
-  if script and os.path.realpath(script) in _SCRIPTS and (
+  if script and os.path.realpath(script) in SCRIPTS and (
       signal.getsignal(signal.SIGINT) == signal.default_int_handler):
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -41,22 +48,54 @@ def _end_quietly_on_interrupt() -> None:
 _end_quietly_on_interrupt()
 
 
+def parse_first(name: str, define_flags: Callable[[], None]) -> None:
+  """Defines and parses the flags of a script, if it is the one that runs.
+
+  Has to be called before the slow imports.
+
+  Args:
+    name: the script's __name__.
+  """
+  if name == "__main__":
+    define_flags()
+    app.define_help_flags()
+    parse_flags(sys.argv)
+
+
 def run(main: Callable[[Sequence[str]], None],
         define_flags: Callable[[], None]) -> None:
-  """Runs a script: defines the flags, parses the command line, calls `main`."""
-  define_flags()
-  app.run(main, flags_parser=parse_flags)
+  """Runs a script: calls `main`, after `parse_first` at the latest."""
+  if not FLAGS.is_parsed():
+    parse_first("__main__", define_flags)
+  app.run(main, flags_parser=list)
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
   """Parses the command line; an error becomes one line, and exit status 1."""
   try:
     rest = FLAGS(argv)
+  except SystemExit:  # --help was printed; absl's status is 1
+    sys.exit(0)
+  except flags.UnrecognizedFlagError as error:
+    _fail(argv[0], _flag_of_setting(error.flagname, argv) or error)
   except (flags.Error, ValueError) as error:  # absl's own flags: ValueError
     _fail(argv[0], error)
   if len(rest) > 1:
     _fail(argv[0], f"{rest[1]}: not a flag; flags look like --save_path=DIR")
   return rest
+
+
+def _flag_of_setting(name: str, argv: Sequence[str]) -> str | None:
+  """Returns how to set what an unknown flag names; None if it is no setting."""
+  settings = {field.name: field.metadata["flag"] for record in configs.RECORDS
+              for field in dataclasses.fields(record)}
+  if name not in settings or "config_override" not in FLAGS:
+    return None
+  value = next((arg.partition("=")[2] for arg in argv
+                if arg.partition("=")[0].lstrip("-") == name), "") or "VALUE"
+  flag = settings[name] if settings[name] in FLAGS else None
+  return f"--{name}: is a setting; write " + (
+      f"--{flag}={value}" if flag else f"--config_override={name}={value}")
 
 
 @contextlib.contextmanager

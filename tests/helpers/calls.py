@@ -16,13 +16,18 @@ ROOT = os.path.dirname(os.path.abspath(ptb_word_lm.__file__))
 _FLAGS_OF_ABSL = set(flags.FLAGS)
 
 
-def call(script, *args):
-  """Runs a script in this process: its module, flags -> exit status."""
+def parse(script, *args):
+  """Parses the flags of a script as the script does; returns argv."""
   for name in set(flags.FLAGS) - _FLAGS_OF_ABSL:
     delattr(flags.FLAGS, name)  # the script before has defined it
   script.define_flags()
+  return scripts.parse_flags([script.__file__, *args])
+
+
+def call(script, *args):
+  """Runs a script in this process: its module, flags -> exit status."""
   try:
-    script.main(scripts.parse_flags([script.__file__, *args]))
+    script.main(parse(script, *args))
   except SystemExit as stop:
     return stop.code
   return 0
