@@ -246,6 +246,12 @@ PUBLISHED = {
 }
 
 
+def published(model: str, config: Config) -> dict[
+    str, tuple[float | None, float, float]]:
+  """Returns the entry of PUBLISHED for a config, if it is as published."""
+  return PUBLISHED.get(model, {}) if config == CONFIGS[model] else {}
+
+
 def parse(settings: str, record: type[Settings] = Config) -> dict[str, Any]:
   """Parses settings into the types of their fields.
 
@@ -276,6 +282,12 @@ def parse(settings: str, record: type[Settings] = Config) -> dict[str, Any]:
       texts[name] = [text]
   return {name: _parse_value(name, text, record)
           for name, text in texts.items()}
+
+
+def as_text(value: Any) -> str:
+  """Returns a value of a setting as the user writes it, for `parse`."""
+  return (",".join(map(str, value)) if isinstance(value, tuple)
+          else str(value))
 
 
 def override(config: _S, settings: dict[str, Any] | str) -> _S:

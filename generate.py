@@ -5,15 +5,11 @@
 Each word is drawn given the words before, and fed back to the model.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
-
-# isort: split
-
 import math
 
 from absl import flags
 
-from rnn.cli import definitions
+from rnn.cli import definitions, scripts
 
 FLAGS = flags.FLAGS
 

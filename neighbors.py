@@ -5,13 +5,9 @@
 Embeddings are near if the cosine of the angle between them is large.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
-
-# isort: split
-
 from absl import flags
 
-from rnn.cli import definitions
+from rnn.cli import definitions, scripts
 
 FLAGS = flags.FLAGS
 

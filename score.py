@@ -6,13 +6,9 @@
 Standard output gets one line per line of the text, standard error a summary.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
-
-# isort: split
-
 from absl import flags
 
-from rnn.cli import definitions
+from rnn.cli import definitions, scripts
 from rnn.text import encodings
 
 FLAGS = flags.FLAGS

@@ -11,15 +11,11 @@ All flags of ptb_word_lm.py that affect training work here, too. A run that was
 trained by ptb_word_lm.py is taken over by naming it in --save_path.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
-
-# isort: split
-
 import os
 
 from absl import flags
 
-from rnn.cli import definitions
+from rnn.cli import definitions, scripts
 
 FLAGS = flags.FLAGS
 
@@ -60,6 +56,7 @@ def main(argv: Sequence[str]) -> None:
   with scripts.error_lines(argv[0]):
     if FLAGS.mode != "train":
       raise UserError("--mode: this script trains and tests; leave it out")
+    FLAGS["model"].present = 1  # even by default: not the settings of a run
     config = _config_of_flags()
     FLAGS["data_path"].value = find_ptb(FLAGS.data_path)
     FLAGS["save_path"].value = FLAGS.save_path or os.path.join(

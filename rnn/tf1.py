@@ -18,9 +18,11 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 # Logs errors only. Messages during TensorFlow's import ignore this.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-# Information, and the notice that there is no GPU (303: no CUDA driver).
+# Information, the notice that there is no GPU (303: no CUDA driver), and what
+# builds for GPUs say about their own libraries.
 _CHATTER = re.compile(
-    rb"I\d{4} |WARNING: All log messages before absl|.*cuInit.*\(303\)")
+    rb"I\d{4} |WARNING: All log messages before absl|.*cuInit.*\(303\)"
+    rb"|[EW]\d{4} .*(?:Unable to register cu\w+ factory|already registered)")
 
 
 @contextlib.contextmanager

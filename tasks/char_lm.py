@@ -23,13 +23,9 @@ training also ends after 3 epochs without improvement on validation. See
 if not __package__:
   import by_path  # type: ignore[import-not-found] # noqa: F401
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
-
-# isort: split
-
 from absl import flags
 
-from rnn.cli import definitions
+from rnn.cli import definitions, scripts
 
 FLAGS = flags.FLAGS
 
@@ -58,8 +54,9 @@ from typing import IO
 import configs
 import ptb_word_lm
 import reader
-from rnn.cli import initial_flags, text_flags, training_flags
+from rnn.cli import initial_flags, stored_flags, text_flags, training_flags
 from rnn.errors import DataError
+from rnn.runs import config_file
 from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.text import corpora, sources, splitting
@@ -267,9 +264,10 @@ def _follow_text(config: configs.Config, named: Container[str],
 def main(argv: Sequence[str]) -> None:
   """Trains and tests as the flags say."""
   with scripts.error_lines(argv[0]):
-    training_flags.choose_device()
+    stored = stored_flags.fill_in(config_file.LANGUAGE_MODEL)
     origin = initial_flags.origin("characters", ptb_word_lm.model_variables)
-    config, settings = initial_flags.config(configs.CHAR_LM, origin)
+    config, settings = initial_flags.config(
+        stored_flags.base(stored, configs.CHAR_LM), origin)
     data_path = training_flags.data_path(
         "a text, or cs.NE.tsv.xz from https://github.com/staeiou/arxiv_archive "
         "(processed_data/DATE/per_category)")

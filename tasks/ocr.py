@@ -12,13 +12,9 @@ A tenth of the training words is held out for validation.
 if not __package__:
   import by_path  # type: ignore[import-not-found] # noqa: F401
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
-
-# isort: split
-
 from absl import flags
 
-from rnn.cli import definitions
+from rnn.cli import definitions, scripts
 from tasks import letters
 
 FLAGS = flags.FLAGS
@@ -54,7 +50,7 @@ import numpy as np
 
 import configs
 from rnn import files
-from rnn.cli import training_flags
+from rnn.cli import stored_flags, training_flags
 from rnn.errors import DataError, UserError
 from rnn.layers import cells, recurrent, seeded
 from rnn.layers.softmax import softmax_cross_entropy
@@ -301,7 +297,6 @@ def draw_page(run: RunDirectory, words: letters.Batches, path: str,
 def main(argv: Sequence[str]) -> None:
   """Trains and tests, evaluates, or reads words, as the flags say."""
   with scripts.error_lines(argv[0], stdout_is_data=FLAGS.predict):
-    training_flags.choose_device()
     if FLAGS.predict:
       _predict_as_flags_say()
     elif FLAGS.input is not None:
@@ -315,7 +310,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _train_as_flags_say() -> None:
   config, settings = training_flags.config(
-      configs.OCR, one_layer=True,
+      stored_flags.resume(TASK, configs.OCR), one_layer=True,
       unused=("num_steps", "embedding_size", "freeze"))
   data_path = training_flags.data_path(f"the words, {letters.URL}")
   options = training_flags.options(config, static=False)

@@ -14,13 +14,9 @@ or a table with a column of texts and a column of labels.
 if not __package__:
   import by_path  # type: ignore[import-not-found] # noqa: F401
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
-
-# isort: split
-
 from absl import flags
 
-from rnn.cli import definitions
+from rnn.cli import definitions, scripts
 
 FLAGS = flags.FLAGS
 
@@ -64,7 +60,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 import configs
-from rnn.cli import initial_flags, training_flags
+from rnn.cli import initial_flags, stored_flags, training_flags
 from rnn.errors import SettingError, UserError
 from rnn.layers import cells, seeded
 from rnn.options import Options
@@ -273,7 +269,6 @@ def main(argv: Sequence[str]) -> None:
   with scripts.error_lines(
       argv[0], stdout_is_data=FLAGS.predict,
       out_of_memory="out of memory; lower batch_size or num_steps"):
-    training_flags.choose_device()
     if FLAGS.predict:
       _predict_as_flags_say()
     else:
@@ -320,7 +315,9 @@ def _with_epoch_size(config: configs.Config, batches: int) -> configs.Config:
 
 
 def _train_as_flags_say() -> None:
-  config, settings = training_flags.config(configs.SENTIMENT, one_layer=True)
+  stored = stored_flags.fill_in(TASK)
+  config, settings = training_flags.config(
+      stored_flags.base(stored, configs.SENTIMENT), one_layer=True)
   data_path = training_flags.data_path(
       "a folder with one folder per label, a table (CSV or TSV), or the archive"
       f" of {imdb.URL}")
@@ -332,7 +329,8 @@ def _train_as_flags_say() -> None:
   splits, vocabulary = corpus.splits, corpus.vocabulary
   if reading.letters == "any":  # others keep the epochs of published results
     config = _with_epoch_size(config, splits["train"].size)
-  initial_values, start = initial_flags.initial_values(vocabulary, config)
+  initial_values, start = initial_flags.initial_values(
+      vocabulary, config, stored=stored)
   print(f"batches by length save {splits['train'].saving():.0%} of the steps "
         "that random ones would take", flush=True)
   run = training_flags.run(
@@ -341,7 +339,9 @@ def _train_as_flags_say() -> None:
           **dataclasses.asdict(reading), "labels": corpus.labels, "data": {
               "path": os.path.abspath(data_path),
               **{name: split.fingerprint for name, split in splits.items()}},
-          **start},
+          **start, "flags": training_flags.values(
+              "vocab_size", "characters", "text_column", "label_column",
+              "split")},
       vocabulary=vocabulary, metric=ERROR.name)
   matrices: dict[int, np.ndarray] = {}
   with training_flags.stopping(run) as check_stop:

@@ -13,16 +13,12 @@ rnn/text/vector_files.py.
 if not __package__:
   import by_path  # type: ignore[import-not-found] # noqa: F401
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
-
-# isort: split
-
 import math
 
 from absl import flags
 
 import configs
-from rnn.cli import definitions
+from rnn.cli import definitions, scripts
 
 FLAGS = flags.FLAGS
 
@@ -61,7 +57,7 @@ from typing import Any
 import numpy as np
 
 from rnn import memory
-from rnn.cli import text_flags, training_flags
+from rnn.cli import stored_flags, text_flags, training_flags
 from rnn.layers import seeded
 from rnn.options import Options
 from rnn.runs import config_file
@@ -255,7 +251,6 @@ def load_vectors(run: RunDirectory) -> tuple[Sequence[str], np.ndarray]:
 def main(argv: Sequence[str]) -> None:
   """Trains and evaluates, or only evaluates, as the flags say."""
   with scripts.error_lines(argv[0]):
-    training_flags.choose_device()
     questions = FLAGS.questions and word_vectors.read_questions(FLAGS.questions)
     if FLAGS.mode == "eval":
       words, vectors = load_vectors(training_flags.finished_run(
@@ -270,7 +265,8 @@ def main(argv: Sequence[str]) -> None:
 
 def _train_as_flags_say() -> tuple[Sequence[str], np.ndarray]:
   """Trains vectors, and saves them in the run."""
-  config, settings = training_flags.config(configs.WORD2VEC)
+  config, settings = training_flags.config(
+      stored_flags.resume(config_file.WORD_VECTORS, configs.WORD2VEC))
   data_path = training_flags.data_path(
       f"a text, or pages-articles.xml.bz2 from {wikipedia.URL}")
   corpus = skip_grams.Corpus(data_path, FLAGS.vocab_size, FLAGS.min_count,
@@ -284,6 +280,7 @@ def _train_as_flags_say() -> tuple[Sequence[str], np.ndarray]:
       "subsample": FLAGS.subsample, "tokens": "names", "data": {
           **text_flags.describe_text(data_path),
           "words": len(corpus.ids), "sha256": corpus.digest},
+      "flags": training_flags.values("vocab_size", "min_count"),
   }, vocabulary=corpus.words, metric=LOSS.name)
   with training_flags.stopping(run) as check_stop:
     rows, vectors = train_vectors(

@@ -47,7 +47,7 @@ def training(data_help: str | None,
                        lower_bound=0, upper_bound=2**31 - 1)
   flags.DEFINE_integer("threads", None, "The number of threads that compute; "
                        "by default one per core.", lower_bound=1,
-                       upper_bound=10_000)
+                       upper_bound=1024)
   flags.register_validator("save_path", lambda path: path != "",
                            "no name; leave out the flag to save nothing")
   flags.register_validator("save_secs", lambda seconds: not math.isnan(seconds),

@@ -8,7 +8,7 @@ import numpy as np
 from absl import flags
 
 import configs
-from rnn.cli import text_flags, training_flags
+from rnn.cli import stored_flags, text_flags, training_flags
 from rnn.errors import SettingError, UserError
 from rnn.runs import origin as origins
 from rnn.runs.directory import RunDirectory
@@ -73,8 +73,9 @@ def config(base: configs.Config, origin: Origin | None
         there = ("hidden_sizes" if origin.config.hidden_sizes
                  or name == "hidden_sizes" else name)
       raise configs.ConfigError(
-          f"{name}={_text(settings[name])}: the run in --init_from has {there}="
-          f"{_text(_value(origin.config, there))}; leave it out")
+          f"{name}={configs.as_text(settings[name])}: the run in --init_from "
+          f"has {there}={configs.as_text(_value(origin.config, there))}; leave "
+          "it out")
   return dataclasses.replace(changed, **sizes), settings
 
 
@@ -91,12 +92,6 @@ def _value(config: configs.Config, name: str) -> Any:
   """Returns a setting of size as it takes effect."""
   return {"embedding_size": config.input_size,
           "hidden_sizes": config.layer_sizes}.get(name, getattr(config, name))
-
-
-def _text(value: Any) -> str:
-  """Returns a value as the user writes it."""
-  return (",".join(map(str, value)) if isinstance(value, tuple)
-          else str(value))
 
 
 def model(origin: Origin | None) -> str:
@@ -118,8 +113,12 @@ def vocabulary_choice(origin: Origin | None,
 
 def initial_values(
     vocabulary: Words, config: configs.Config, origin: Origin | None = None,
+    stored: stored_flags.Stored | None = None,
 ) -> tuple[Mapping[str, np.ndarray] | None, dict]:
   """Returns the initial values that the flags give.
+
+  Args:
+    stored: the run, if it resumes.
 
   Returns:
     values, content: a dict, variable name -> array, or None for random values;
@@ -135,9 +134,12 @@ def initial_values(
         origin, vocabulary, config.init_scale, FLAGS.seed
         ) if origin.values else None
     return values, {"init_from": origin.description, "init_embeddings": None}
-  content = {"init_from": None, "init_embeddings": None}
+  content: dict[str, dict | None] = {
+      "init_from": None, "init_embeddings": None}
   if "init_embeddings" not in FLAGS:
     return None, content
+  if vectors := stored_flags.initial_embeddings(stored):
+    return None, content | {"init_embeddings": vectors}
   if not FLAGS.init_embeddings:
     if FLAGS.lowercase_vectors:
       raise UserError("--lowercase_vectors: has no effect without "

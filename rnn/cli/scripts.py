@@ -1,6 +1,6 @@
 """The common part of all scripts: flags, logging and error messages.
 
-A script imports this module first, defines its flags, and then
+A script imports this module, defines its flags, and then
 
     scripts.parse_first(__name__, define_flags)
 
@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from absl import app, flags
+from absl import flags
 
 import configs
 from rnn import terminal
@@ -57,6 +57,7 @@ def parse_first(name: str, define_flags: Callable[[], None]) -> None:
     name: the script's __name__.
   """
   if name == "__main__":
+    from absl import app  # slow, so that Ctrl-C works before it
     define_flags()
     app.define_help_flags()
     parse_flags(sys.argv)
@@ -67,6 +68,7 @@ def run(main: Callable[[Sequence[str]], None],
   """Runs a script: calls `main`, after `parse_first` at the latest."""
   if not FLAGS.is_parsed():
     parse_first("__main__", define_flags)
+  from absl import app  # as in `parse_first`
   app.run(main, flags_parser=list)
 
 
@@ -105,7 +107,8 @@ def error_lines(
 ) -> Iterator[None]:
   """A context for `main`: an error becomes one line, and the exit status 1.
 
-  Anything may be printed in it, see `terminal.safe_output`.
+  TensorFlow gets the --threads, if the script has this flag. Anything may be
+  printed in it, see `terminal.safe_output`.
 
   Args:
     script: argv[0].
@@ -113,14 +116,16 @@ def error_lines(
       UTF-8, and log messages go to standard error.
     out_of_memory: the message in that case.
   """
-  from rnn.tf1 import tf  # not at the top: this module is imported first
+  from rnn.tf1 import tf, use_threads  # slow, so not at the top
+  if "threads" in FLAGS and FLAGS.threads:
+    use_threads(FLAGS.threads)
   with terminal.safe_output("utf-8" if stdout_is_data else None):
     _set_up_logging(script, sys.stderr if stdout_is_data else sys.stdout)
     try:
       yield
       sys.stdout.flush()
     except UserError as error:
-      _fail(script, _with_flag(error), error.status)
+      _fail(script, _with_flag(error), error.status, error.details)
     except (MemoryError, tf.errors.ResourceExhaustedError):
       _fail(script, out_of_memory)
     except OSError as error:  # raised by print
@@ -134,10 +139,10 @@ def error_lines(
 def _with_flag(error: UserError) -> str:
   """Returns an error's text with the flag of its setting, if it has one."""
   if error.setting is None or error.setting.partition("=")[0] not in FLAGS:
-    return str(error)
+    return error.summary
   if isinstance(error, SettingError):  # the text begins with the setting
-    return f"--{error}"
-  return f"{error} (--{error.setting})"
+    return f"--{error.summary}"
+  return f"{error.summary} (--{error.setting})"
 
 
 def _set_up_logging(script: str, information: TextIO) -> None:
@@ -153,6 +158,9 @@ def _set_up_logging(script: str, information: TextIO) -> None:
   logging.raiseExceptions = False  # the next print will report the failure
 
 
-def _fail(script: str, message: object, status: int = 1) -> None:
-  print(f"{os.path.basename(script)}: {one_line(message)}", file=sys.stderr)
+def _fail(script: str, message: object, status: int = 1,
+          details: Sequence[str] = ()) -> None:
+  print(f"{os.path.basename(script)}: {one_line(message)}",
+        *(f"  {one_line(detail)}" for detail in details), sep="\n",
+        file=sys.stderr)
   sys.exit(status)

@@ -1,6 +1,7 @@
 """The flags that say how to read a text: its encoding and its vocabulary."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from absl import flags
 
@@ -22,7 +23,7 @@ def describe_text(path: str) -> dict[str, str]:
 
 
 def describe_corpus(path: str, texts: Mapping[str, Text],
-                    choice: Choice) -> dict[str, object]:
+                    choice: Choice) -> dict[str, Any]:
   """Returns the entries of config.json about a corpus and its vocabulary.
 
   Args:

@@ -17,8 +17,8 @@ from rnn.options import Options
 from rnn.runs.config_file import START_MAY_CHANGE
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
-from rnn.text import vector_files
-from rnn.tf1 import tf, use_threads
+from rnn.text import corpora, vector_files
+from rnn.tf1 import tf
 from rnn.training import loop, progress, signals
 from rnn.training.metrics import Metric
 
@@ -27,16 +27,14 @@ FLAGS = flags.FLAGS
 _S = TypeVar("_S", bound=configs.Settings)
 
 
-def choose_device() -> None:
-  """Gives TensorFlow the GPU and the threads that the flags allow.
+def hide_gpus() -> None:
+  """Leaves only the CPU to TensorFlow if the flags say so.
 
-  Has to be called before the first graph is built. The choice is no property of
-  the run, which can resume on another device.
+  Has to be called before the first session. The choice is no property of the
+  run, which can resume on another device.
   """
-  if "num_gpus" in FLAGS and not FLAGS.num_gpus and recurrent.has_gpu():
+  if not FLAGS.num_gpus and recurrent.has_gpu():
     tf.config.set_visible_devices([], "GPU")
-  if FLAGS.threads:
-    use_threads(FLAGS.threads)
 
 
 def options(config: Any, static: bool = True) -> Options:
@@ -132,6 +130,15 @@ def _overrides(record: type[configs.Settings]) -> str:
       if flag != "freeze" and name not in written)])
 
 
+def values(*names: str) -> dict[str, Any]:
+  """Returns the values of flags for "flags" in config.json.
+
+  These do not tell a run from others. They only stand in when it resumes, see
+  `stored_flags`.
+  """
+  return {name: FLAGS[name].value for name in names}
+
+
 def finished_run(mode: str, *names: str) -> RunDirectory:
   """Returns the run at --save_path, for a script that does not train now.
 
@@ -190,9 +197,16 @@ def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
                   "settings.max_max_epoch",
                   *(f"settings.{name}" for name in settings
                     if name in config.schedule())],
-      title=" ".join([name, *(
-          f"{setting}={value}" for setting, value in settings.items())]),
+      title=_title(name, corpora.name(content["data"]), settings),
       **kwargs)
+
+
+def _title(name: str, corpus: str, settings: Mapping[str, Any]) -> str:
+  """Returns the title of a learning curve: model, corpus and settings."""
+  return " ".join([
+      name, *(["on", corpus] if corpus else []), *(
+          f"{setting}={configs.as_text(value)}"
+          for setting, value in settings.items())])
 
 
 def train(name: str, config: Any, settings: Mapping[str, Any],

@@ -68,3 +68,12 @@ def assert_one_line(text, script, message):
   """Asserts that a script's error is one line that matches a pattern."""
   assert text.startswith(f"{script}: ") and text.count("\n") == 1, text
   assert re.search(message, text), text
+
+
+def assert_refused(text, script, *differences):
+  """Asserts that a run is refused, and names differences, one per line."""
+  summary, *lines = text.splitlines()
+  assert_one_line(summary + "\n", script, "holds another run, which differs")
+  assert all(line.startswith("  ") for line in lines), text
+  for difference in differences:
+    assert any(re.match(f"  {difference}", line) for line in lines), text
