@@ -36,22 +36,28 @@ class Config(Settings):
   init_scale: float = setting(
       POSITIVE, "parameters start uniform in +-init_scale")
   learning_rate: float = setting(
-      POSITIVE, "the step size in the first max_epoch epochs", may_change=True)
+      POSITIVE, "the step size in the first max_epoch epochs", may_change=True,
+      flag="learning_rate")
   max_grad_norm: float = setting(
       POSITIVE, "the gradient is clipped to this global norm", may_change=True)
-  num_layers: int = setting(LAYERS, "L, recurrent layers")
+  num_layers: int = setting(
+      LAYERS, "L, recurrent layers", flag="num_layers")
   num_steps: int = setting(
-      COUNT, "T, words per window: the length of backpropagation")
-  hidden_size: int = setting(COUNT, "H, units per layer")
+      COUNT, "T, words per window: the length of backpropagation",
+      flag="num_steps")
+  hidden_size: int = setting(
+      COUNT, "H, units per layer", flag="hidden_size")
   max_epoch: int = setting(
       COUNT_OR_0, "epochs at the full learning rate", may_change=True)
-  max_max_epoch: int = setting(COUNT, "epochs in total")
+  max_max_epoch: int = setting(COUNT, "epochs in total", flag="epochs")
   keep_prob: float = setting(
-      SHARE, "the share of units that dropout keeps", may_change=True)
+      SHARE, "the share of units that dropout keeps", may_change=True,
+      flag="keep_prob")
   lr_decay: float = setting(
       SHARE, "factor on the learning rate in each epoch after max_epoch",
       may_change=True)
-  batch_size: int = setting(COUNT, "B, parallel streams", 20)
+  batch_size: int = setting(
+      COUNT, "B, parallel streams", 20, flag="batch_size")
   hidden_sizes: tuple = setting(
       COUNT, "units of each layer, instead of hidden_size and num_layers", ())
   embedding_size: int = setting(
@@ -140,16 +146,18 @@ class Word2Vec(Settings):
   """How word vectors are trained."""
 
   learning_rate: float = setting(
-      POSITIVE, "the step size in the first max_epoch epochs", may_change=True)
+      POSITIVE, "the step size in the first max_epoch epochs", may_change=True,
+      flag="learning_rate")
   max_grad_norm: float = setting(
       POSITIVE, "the gradient is clipped to this global norm", may_change=True)
   embedding_size: int = setting(COUNT, "D, numbers per vector")
-  batch_size: int = setting(COUNT, "words per step, each with its contexts")
+  batch_size: int = setting(
+      COUNT, "words per step, each with its contexts", flag="batch_size")
   num_noise: int = setting(
       COUNT, "S, noise words per step, shared by all of its pairs")
   max_epoch: int = setting(
       COUNT_OR_0, "epochs at the full learning rate", may_change=True)
-  max_max_epoch: int = setting(COUNT, "epochs in total")
+  max_max_epoch: int = setting(COUNT, "epochs in total", flag="epochs")
   lr_decay: float = setting(
       SHARE, "factor on the learning rate in each epoch after max_epoch",
       may_change=True)
@@ -158,6 +166,8 @@ class Word2Vec(Settings):
   epoch_size: int = setting(
       COUNT_OR_0, "steps per epoch; 0: as many as the text has", 0)
 
+
+RECORDS = (Config, Word2Vec)
 
 WORD2VEC = Word2Vec(
     learning_rate=0.1,
@@ -237,6 +247,12 @@ PUBLISHED = {
 }
 
 
+def published(model: str, config: Config) -> dict[
+    str, tuple[float | None, float, float]]:
+  """Returns the entry of PUBLISHED for a config, if it is as published."""
+  return PUBLISHED.get(model, {}) if config == CONFIGS[model] else {}
+
+
 def parse(settings: str, record: type[Settings] = Config) -> dict[str, Any]:
   """Parses settings into the types of their fields.
 
@@ -267,6 +283,12 @@ def parse(settings: str, record: type[Settings] = Config) -> dict[str, Any]:
       texts[name] = [text]
   return {name: _parse_value(name, text, record)
           for name, text in texts.items()}
+
+
+def as_text(value: Any) -> str:
+  """Returns a value of a setting as the user writes it, for `parse`."""
+  return (",".join(map(str, value)) if isinstance(value, tuple)
+          else str(value))
 
 
 def override(config: _S, settings: dict[str, Any] | str) -> _S:

@@ -12,15 +12,26 @@ version, as TensorFlow Serving expects it:
 the other signatures.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
+from absl import flags
 
-# isort: split
+from rnn.cli import definitions, scripts
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.trained_model()
+  flags.DEFINE_string("output", None, "The folder to write to, a new one. "
+                      "The model is in its folder 1, unless its name is a "
+                      "number itself, a version.")
+
+
+scripts.parse_first(__name__, define_flags)
 
 import os
 from collections.abc import Sequence
 from typing import Any
-
-from absl import flags
 
 from ptb_word_lm import PTBModel
 from rnn import files
@@ -32,8 +43,6 @@ from rnn.text.vocabulary import Characters
 from rnn.tf1 import error_cause, tf
 from trained import model_flags
 from trained.model import TrainedModel, state_placeholders
-
-FLAGS = flags.FLAGS
 
 
 def export(model: TrainedModel, path: str) -> None:
@@ -158,15 +167,6 @@ def _by_name(prefix: str, state: Sequence[Any]) -> dict[str, tf.Tensor]:
   """Returns the state as a dict with the keys "c_0", "h_0", "c_1" and so on."""
   return {f"{prefix}{part}_{i}": value for i, layer in enumerate(state)
           for part, value in layer._asdict().items()}
-
-
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  model_flags.define()
-  flags.adopt_module_key_flags(model_flags)  # for --help
-  flags.DEFINE_string("output", None, "The folder to write to, a new one. "
-                      "The model is in its folder 1, unless its name is a "
-                      "number itself, a version.")
 
 
 def main(argv: Sequence[str]) -> None:

@@ -5,30 +5,18 @@
 Each word is drawn given the words before, and fed back to the model.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
-
-# isort: split
-
-import io
 import math
-import re
-import sys
-from collections.abc import Iterator, Sequence
 
-import numpy as np
 from absl import flags
 
-from rnn.errors import UserError
-from rnn.text import sources
-from trained import LanguageModel, model_flags
+from rnn.cli import definitions, scripts
 
 FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
-  model_flags.define()
-  flags.adopt_module_key_flags(model_flags)  # for --help
+  definitions.trained_model()
   flags.DEFINE_string("prompt", "", "The beginning of the text; without it, "
                       "the text starts a new sentence.")
   flags.DEFINE_string("prompt_file", None, "A file with the prompt, which may "
@@ -37,7 +25,7 @@ def define_flags() -> None:
   flags.DEFINE_bool("interactive", False,
                     "Read prompts from the terminal, one per line, and show "
                     "the most probable next words, too. \\n is a newline.")
-  model_flags.define_normalize()
+  definitions.normalize()
   flags.DEFINE_integer("num_words", 60,
                        "The number of words to write; <eos> counts.",
                        lower_bound=1, upper_bound=10**9)
@@ -58,6 +46,20 @@ def define_flags() -> None:
   flags.register_validator("temperature", math.isfinite, "must be a number")
   flags.register_validator("top_p", lambda p: 0 < p <= 1,
                            "must be above 0 and at most 1")
+
+
+scripts.parse_first(__name__, define_flags)
+
+import io
+import re
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from rnn.errors import UserError
+from rnn.text import sources
+from trained import LanguageModel, model_flags
 
 
 def main(argv: Sequence[str]) -> None:

@@ -6,30 +6,31 @@ Embeddings are near if the cosine of the angle between them is large. The run
 may also be one of tasks/word2vec.py.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
-
-# isort: split
-
-from collections.abc import Sequence
-
-import numpy as np
 from absl import flags
 
-from rnn.errors import UserError
-from rnn.runs import selection
-from rnn.text.vocabulary import Words
-from trained import embeddings, model_flags
+from rnn.cli import definitions, scripts
 
 FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
-  model_flags.define()
-  flags.adopt_module_key_flags(model_flags)  # for --help
+  definitions.trained_model()
   flags.DEFINE_list("words", [], "The words, separated by commas.")
   flags.DEFINE_integer("number", 10, "The number of neighbors of each word.",
                        lower_bound=1)
+
+
+scripts.parse_first(__name__, define_flags)
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rnn.errors import UserError
+from rnn.runs import selection
+from rnn.text.vocabulary import Words
+from trained import embeddings, model_flags
 
 
 def main(argv: Sequence[str]) -> None:

@@ -10,9 +10,19 @@ Network Regularization" (arXiv 1409.2329). From a notebook, without flags:
       model = PTBModel(configs.SMALL, vocab_size, words[:-1], words[1:])
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
+from absl import flags
 
-# isort: split
+from rnn.cli import definitions, scripts
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.language_model()
+
+
+scripts.parse_first(__name__, define_flags)
 
 import dataclasses
 import functools
@@ -21,17 +31,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import flags
 
 import configs
 import reader
-from rnn.cli import initial_flags, text_flags, training_flags
+from rnn.cli import initial_flags, stored_flags, text_flags, training_flags
 from rnn.layers import cells, halves, recurrent, seeded, stack
 from rnn.layers.softmax import softmax_cross_entropy
 from rnn.options import Options
+from rnn.runs import config_file
 from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
+from rnn.text import corpora
 from rnn.text.vocabulary import Characters, Vocabulary
 from rnn.tf1 import integer_shapes, tf
 from rnn.training import evaluation, footprint, loop, progress
@@ -40,7 +51,6 @@ from rnn.training.metrics import PERPLEXITY, Metric
 from rnn.training.passes import StreamPass
 from rnn.training.trainable import Trainable
 
-FLAGS = flags.FLAGS
 BUNDLED_CORPUS = os.path.join(
     os.path.dirname(os.path.abspath(__file__)), "data", "factbook")
 
@@ -58,6 +68,7 @@ class PTBModel(Trainable):
     counts: the two as a dict with the keys "nats" and "targets"; see
       `passes.Model`.
     cost: nats / B, which training minimizes.
+    memory: the bytes that it needs at least, see `footprint`.
     logits: [T, B, V].
     output_words: [T, B], the most probable next word at each position.
     variables, lr, grad_norm, max_grad_norm, train_op: see `Trainable`.
@@ -86,7 +97,7 @@ class PTBModel(Trainable):
       learning_rate: scalar; by default the config's.
       options: implementation of the layers, seed and precision.
     """
-    footprint.check_language_model(
+    self.memory = footprint.check_language_model(
         config, vocab_size, inputs.shape, is_training, options)
     parameters = seeded.Parameters(config.init_scale, options.seed)
     self.initial_state = (
@@ -270,25 +281,6 @@ def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
   return evaluation.evaluate(run, make_passes, metric)
 
 
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  flags.DEFINE_enum("model", "small", list(configs.CONFIGS),
-                    "The config to train.")
-  training_flags.define(
-      "A folder with train.txt, valid.txt and test.txt; or one text (a file, a "
-      "folder, a pattern), which is split in order, 80/10/10. By default the "
-      "bundled corpus. --mode=eval reads one text as a whole; by default the "
-      "texts that the run was trained on.", mode=True)
-  text_flags.define_encoding()
-  text_flags.define_vocabulary()
-  initial_flags.define_embeddings()
-  initial_flags.define_origin()
-  training_flags.define_precision()
-  training_flags.define_num_gpus()
-  for module in training_flags, text_flags, initial_flags:
-    flags.adopt_module_key_flags(module)  # for --help
-
-
 def main(argv: Sequence[str]) -> None:
   """Trains and tests, or evaluates, as the flags say."""
   with scripts.error_lines(argv[0], out_of_memory=(
@@ -301,9 +293,11 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _train_as_flags_say() -> None:
+  stored = stored_flags.fill_in(config_file.LANGUAGE_MODEL)
   origin = initial_flags.origin("words", model_variables)
   name = initial_flags.model(origin)
-  config, settings = initial_flags.config(configs.CONFIGS[name], origin)
+  config, settings = initial_flags.config(
+      stored_flags.base(stored, configs.CONFIGS[name]), origin)
   data_path = BUNDLED_CORPUS if FLAGS.data_path is None else FLAGS.data_path
   choice = initial_flags.vocabulary_choice(origin)
   saved = FLAGS.save_path and RunDirectory(FLAGS.save_path).corpus(
@@ -312,13 +306,16 @@ def _train_as_flags_say() -> None:
       data_path, FLAGS.encoding, choice)
   options = training_flags.options(config)
   initial_values, start = initial_flags.initial_values(
-      vocabulary, config, origin)
+      vocabulary, config, origin, stored)
   known = KnownWords(texts, vocabulary)
-  published = configs.PUBLISHED.get(name, {})
+  corpus = text_flags.describe_corpus(data_path, texts, choice)
+  published = configs.published(name, config) if corpora.is_ptb(
+      corpus["data"]) and not choice.describe() and not any(
+          start.values()) else {}
   run = training_flags.run(
       name, config, settings, {
           "rnn_mode": options.rnn_mode, "precision": options.precision,
-          **text_flags.describe_corpus(data_path, texts, choice), **start},
+          **corpus, **start},
       vocabulary=vocabulary,
       reference=next(((name, figures[1]) for name, figures
                       in published.items()), None),
@@ -344,9 +341,13 @@ def _evaluate_as_flags_say() -> None:
       vocabulary, Characters):
     raise RunError(f"{run.path}: does not hold a word model; to score text "
                    "with a character model, use score.py")
-  evaluate(run, reader.read_held_out(
-      data_path, vocabulary, encoding, whole=FLAGS.data_path is not None),
-      FLAGS.rnn_mode)
+  texts = reader.read_held_out(
+      data_path, vocabulary, encoding, whole=FLAGS.data_path is not None)
+  if FLAGS.data_path is None:
+    run.check_data(data_path, {
+        split: text.fingerprint for split, text in texts.items()})
+  evaluate(run, {name: text.ids for name, text in texts.items()},
+           FLAGS.rnn_mode)
 
 
 def command() -> None:

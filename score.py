@@ -6,53 +6,17 @@
 Standard output gets one line per line of the text, standard error a summary.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
-
-# isort: split
-
-import logging
-import math
-import sys
-import time
-from collections.abc import Callable, Sequence
-from typing import TypedDict
-
-import tqdm
 from absl import flags
 
-import reader
-from rnn import memory, terminal
-from rnn.errors import DataError, UserError
+from rnn.cli import definitions, scripts
 from rnn.text import encodings
-from rnn.text.preparation import Preparation
-from rnn.text.vocabulary import Characters, split_blanks
-from trained import adaptation, model_flags
-from trained.model import TrainedModel
-from trained.score_output import Output, summary
-from trained.scoring import (
-  Totals,
-  lines_of,
-  list_estimates,
-  score_sentences,
-  score_stream,
-)
-
-_log = logging.getLogger(__name__)
 
 FLAGS = flags.FLAGS
 
 
-class Adaptations(TypedDict):
-  """How models adapt to the text: arguments of an `adaptation.Stream`."""
-
-  dynamic: float | None
-  cache: adaptation.Cache | None
-
-
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
-  model_flags.define(several=True)
-  flags.adopt_module_key_flags(model_flags)  # for --help
+  definitions.trained_model(several=True)
   flags.DEFINE_string("text", "-", "The text to score, one sentence per line: "
                       "a file, which may be compressed, a folder of files, or "
                       "a pattern; - is standard input.")
@@ -68,7 +32,7 @@ def define_flags() -> None:
   flags.DEFINE_string("output", None, "The earlier name of --format.")
   flags.register_validator("output", lambda name: name is None,
                            "this flag is called --format now")
-  model_flags.define_normalize()
+  definitions.normalize()
   flags.DEFINE_bool("header", True,
                     "Start the columns with a line of their names.")
   flags.DEFINE_bool("per_word", False, "Print the score of each word.")
@@ -79,12 +43,47 @@ def define_flags() -> None:
                     "The base of the logarithms.")
   flags.DEFINE_string(
       "dynamic", None, "Score also by dynamic evaluation, with this learning "
-      f"rate, or with \"default\", {adaptation.DYNAMIC:g}. Needs "
-      "--state=carry.")
+      "rate, or with \"default\", 0.14. Needs --state=carry.")
   flags.DEFINE_string(
       "cache", None, "Score also with a cache of hidden states: "
-      "SIZE,THETA,LAMBDA, or \"default\", "
-      f"{','.join(f'{x:g}' for x in adaptation.CACHE)}. Needs --state=carry.")
+      "SIZE,THETA,LAMBDA, or \"default\", 700,0.4,0.15. Needs --state=carry.")
+
+
+scripts.parse_first(__name__, define_flags)
+
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TypedDict
+
+import tqdm
+
+import reader
+from rnn import memory, terminal
+from rnn.errors import DataError, UserError
+from rnn.text.preparation import Preparation
+from rnn.text.vocabulary import Characters, split_blanks
+from trained import adaptation, model_flags
+from trained.model import TrainedModel
+from trained.score_output import Output, summary
+from trained.scoring import (
+  Totals,
+  lines_of,
+  list_estimates,
+  score_sentences,
+  score_stream,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Adaptations(TypedDict):
+  """How models adapt to the text: arguments of an `adaptation.Stream`."""
+
+  dynamic: float | None
+  cache: adaptation.Cache | None
 
 
 def main(argv: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from absl import flags
 import configs
 import ptb_word_lm
 import reader
-from rnn.cli import scripts, training_flags
+from rnn.cli import definitions, scripts
 from rnn.options import Options
 from rnn.runs import origin as origins
 from rnn.runs.origin import SIZES, Origin
@@ -41,7 +41,7 @@ def define_flags() -> None:
   flags.DEFINE_integer("seed", 1, "Of the initial values.")
   flags.DEFINE_string("title", None, "The name of the comparison; by default "
                       "the names of the two folders.")
-  training_flags.define_precision()
+  definitions.precision()
   flags.DEFINE_string("output", os.path.join("results", "fine_tuning.txt"),
                       "The file to which the results are added.")
   flags.mark_flag_as_required("origin")

@@ -38,7 +38,9 @@ _HEADER = re.compile(r"^# (.+? UTC), (.+)$", re.MULTILINE)
 _EPOCH = re.compile(r"^Epoch: (\d+) ", re.MULTILINE)
 _RESUMED = re.compile(r"^resuming at (.+)$", re.MULTILINE)
 _SIGNAL = re.compile(r": stopped by (SIG\w+);")
-_SUMMARY = re.compile(r" in training \(median of \d+ epochs\)")
+_SUMMARY = re.compile(
+    r" in training \(median of \d+ epochs\)| in (1 epoch|all \d+ epochs)$",
+    re.MULTILINE)
 _PEAK = re.compile(r"^\tMaximum resident set size \(kbytes\): (\d+)$",
                    re.MULTILINE)
 _STATUS = re.compile(r"^\tExit status: (\d+)$", re.MULTILINE)

@@ -21,13 +21,13 @@ from typing import Any
 
 import configs
 from benchmarks import logbook, transcript
-from data import fetch_ptb
 from rnn import files
 from rnn.errors import UserError
 from rnn.options import PRECISIONS
 from rnn.runs import config_file
 from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
+from rnn.text import corpora
 
 FOLDER = os.path.join("results", "ptb")
 LOG = "log.txt"
@@ -73,9 +73,7 @@ class Record:
   @property
   def is_on_ptb(self) -> bool:
     """Whether the texts are those of the Penn Treebank."""
-    digests = {text["sha256"] for text in self.config["data"].values()
-               if isinstance(text, dict) and "sha256" in text}
-    return digests == set(fetch_ptb.HASHES.values())
+    return corpora.is_ptb(self.config["data"])
 
   @property
   def is_of_the_table(self) -> bool:

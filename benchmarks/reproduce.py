@@ -11,19 +11,31 @@ All flags of ptb_word_lm.py that affect training work here, too. A run that was
 trained by ptb_word_lm.py is taken over by naming it in --save_path.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
+import os
 
-# isort: split
+from absl import flags
+
+from rnn.cli import definitions, scripts
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.language_model()
+  flags.DEFINE_string("output", os.path.join("results", "ptb"),
+                      "The folder of all results.")
+
+
+scripts.parse_first(__name__, define_flags)
 
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from absl import flags
 
 import configs
 import ptb_word_lm
@@ -34,18 +46,9 @@ from rnn.runs.checkpoints import RunError
 from rnn.tf1 import tf
 from rnn.training import progress
 
-FLAGS = flags.FLAGS
-
 # How far above the paper's figures a run may be: two runs with different seeds
 # differ by about as much.
 TOLERANCE = {"small": 1.0, "medium": 0.7, "large": 0.7}
-
-
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  ptb_word_lm.define_flags()
-  flags.adopt_module_key_flags(ptb_word_lm)  # for --help
-  flags.DEFINE_string("output", records.FOLDER, "The folder of all results.")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -53,6 +56,7 @@ def main(argv: Sequence[str]) -> None:
   with scripts.error_lines(argv[0]):
     if FLAGS.mode != "train":
       raise UserError("--mode: this script trains and tests; leave it out")
+    FLAGS["model"].present = 1  # even by default: not the settings of a run
     config = _config_of_flags()
     FLAGS["data_path"].value = find_ptb(FLAGS.data_path)
     FLAGS["save_path"].value = FLAGS.save_path or os.path.join(

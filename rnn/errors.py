@@ -1,5 +1,7 @@
 """Errors that a user can act on. Each is shown as one line."""
 
+from collections.abc import Sequence
+
 _MAX_LENGTH = 10_000  # characters; a path has at most 4,096 bytes
 
 
@@ -23,7 +25,7 @@ def one_line(text: object) -> str:
 
 
 class UserError(ValueError):
-  """An error that the user can fix; its text is one line.
+  """An error that the user can fix; its text is one line, and `details`.
 
   Code below the scripts knows settings, not flags. If a setting would help,
   `rnn.cli.scripts` adds the flag of that name to the message.
@@ -32,16 +34,23 @@ class UserError(ValueError):
     status: the exit status of a script that ends with this error.
     setting: the setting to change, such as "save_path", or with the value to
       give it, such as "encoding=gbk"; or None.
+    details: further lines, which are shown below, each indented.
   """
 
   status = 1
 
-  def __init__(self, message: object, setting: str | None = None) -> None:
+  def __init__(self, message: object, setting: str | None = None,
+               details: Sequence[str] = ()) -> None:
     super().__init__(message)
-    self.setting = setting
+    self.setting, self.details = setting, details
+
+  @property
+  def summary(self) -> str:
+    """The text without the details."""
+    return one_line(super().__str__())
 
   def __str__(self) -> str:
-    return one_line(super().__str__())
+    return "\n  ".join([self.summary, *map(one_line, self.details)])
 
 
 class DataError(UserError):

@@ -41,12 +41,12 @@ def check(parts: Sequence[Part]) -> None:
   if needed > free:
     most = max(parts)
     raise UserError(
-        f"needs at least {_format(needed)} of memory, but "
-        f"{_format(free)} is available: {most.what} take "
-        f"{_format(most.size)}; {most.advice}")
+        f"needs at least {as_text(needed)} of memory, but "
+        f"{as_text(free)} is available: {most.what} take "
+        f"{as_text(most.size)}; {most.advice}")
 
 
-def _format(size: float) -> str:
+def as_text(size: float) -> str:
   """Returns a number of bytes as text."""
   return (f"{size / 1e9:,.2f} GB" if size >= 1e9
           else f"{size / 1e6:,.1f} MB")

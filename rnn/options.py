@@ -3,6 +3,8 @@
 import dataclasses
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+# The implementations of recurrent layers, the fastest first; no cell has all.
+RNN_MODES = ("cudnn", "fused", "block", "basic", "dynamic")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,7 +53,7 @@ _S = TypeVar("_S", bound="Settings")
 
 
 def setting(range_: Range, meaning: str, default: Any = dataclasses.MISSING,
-            may_change: bool = False) -> Any:
+            may_change: bool = False, flag: str | None = None) -> Any:
   """Returns a field of a `Settings` record.
 
   Args:
@@ -61,9 +61,12 @@ def setting(range_: Range, meaning: str, default: Any = dataclasses.MISSING,
     meaning: in words, shown in error messages.
     default: the value in records, and in older runs, that lack the setting.
     may_change: whether a resumed run may have another value.
+    flag: the flag of scripts that sets it by itself; others are set only in
+      --config_override.
   """
   return dataclasses.field(default=default, metadata={
-      "range": range_, "meaning": meaning, "may_change": may_change})
+      "range": range_, "meaning": meaning, "may_change": may_change,
+      "flag": flag})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +120,12 @@ class Settings:
     """Returns the settings that a resumed run may change."""
     return [field.name for field in dataclasses.fields(cls)
             if field.metadata["may_change"]]
+
+  @classmethod
+  def flags(cls) -> dict[str, dataclasses.Field]:
+    """Returns the settings that have a flag of their own, by this flag."""
+    return {field.metadata["flag"]: field for field in dataclasses.fields(cls)
+            if field.metadata["flag"]}
 
 
 def _has_type(value: object, type_: Any) -> bool:

@@ -18,9 +18,11 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 # Logs errors only. Messages during TensorFlow's import ignore this.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-# Information, and the notice that there is no GPU (303: no CUDA driver).
+# Information, the notice that there is no GPU (303: no CUDA driver), and what
+# builds for GPUs say about their own libraries.
 _CHATTER = re.compile(
-    rb"I\d{4} |WARNING: All log messages before absl|.*cuInit.*\(303\)")
+    rb"I\d{4} |WARNING: All log messages before absl|.*cuInit.*\(303\)"
+    rb"|[EW]\d{4} .*(?:Unable to register cu\w+ factory|already registered)")
 
 
 @contextlib.contextmanager
@@ -96,16 +98,34 @@ def on_host() -> contextlib.AbstractContextManager:
   return tf.device("/CPU:0")
 
 
+_chosen_threads: int | None = None  # by `use_threads`
+
+
+def use_threads(number: int) -> None:
+  """Lets TensorFlow compute in so many threads, not in one per core.
+
+  Has to be called before TensorFlow first computes something, as for
+  `halve_threads_per_op`.
+  """
+  global _chosen_threads
+  _chosen_threads = number
+  for name in "TF_NUM_INTEROP_THREADS", "TF_NUM_INTRAOP_THREADS":
+    os.environ[name] = str(number)
+
+
 def halve_threads_per_op() -> None:
-  """Gives each op half of the cores, so that two ops can run at once.
+  """Gives each op half of the threads, so that two ops can run at once.
 
   TensorFlow reads the setting once per process, when it first computes
   something; folding a constant while a graph is built counts. Later calls have
   no effect. A value that the user has set wins. The number of threads can
   change the last bit of a sum.
   """
-  os.environ.setdefault(
-      "TF_NUM_INTRAOP_THREADS", str(max(1, _num_cores() // 2)))
+  name = "TF_NUM_INTRAOP_THREADS"
+  if _chosen_threads:
+    os.environ[name] = str(max(1, _chosen_threads // 2))
+  else:
+    os.environ.setdefault(name, str(max(1, _num_cores() // 2)))
 
 
 def _num_cores() -> int:

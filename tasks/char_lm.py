@@ -20,9 +20,28 @@ training also ends after 3 epochs without improvement on validation. See
 `settings_for`.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
+if not __package__:
+  import by_path  # type: ignore[import-not-found] # noqa: F401
 
-# isort: split
+from absl import flags
+
+from rnn.cli import definitions, scripts
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.training(
+      "The text: a file, which may be compressed, and may be a table of arXiv "
+      "papers; or a folder with train.txt, valid.txt and test.txt.")
+  definitions.encoding()
+  definitions.vocabulary()
+  definitions.origin()
+  definitions.freeze()
+  definitions.precision()
+
+scripts.parse_first(__name__, define_flags)
 
 import contextlib
 import csv
@@ -32,13 +51,12 @@ import os
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import IO
 
-from absl import flags
-
 import configs
 import ptb_word_lm
 import reader
-from rnn.cli import initial_flags, text_flags, training_flags
+from rnn.cli import initial_flags, stored_flags, text_flags, training_flags
 from rnn.errors import DataError
+from rnn.runs import config_file
 from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.text import corpora, sources, splitting
@@ -47,7 +65,6 @@ from rnn.training import progress
 from rnn.training.known_words import KnownWords
 from rnn.training.metrics import Metric
 
-FLAGS = flags.FLAGS
 BITS = Metric(
     "bits_per_character",
     lambda sums: sums["nats"] / sums["targets"] / math.log(2), "characters")
@@ -244,26 +261,13 @@ def _follow_text(config: configs.Config, named: Container[str],
   return configs.override(config, settings)
 
 
-
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  training_flags.define(
-      "The text: a file, which may be compressed, and may be a table of arXiv "
-      "papers; or a folder with train.txt, valid.txt and test.txt.")
-  text_flags.define_encoding()
-  text_flags.define_vocabulary()
-  initial_flags.define_origin()
-  training_flags.define_freeze()
-  training_flags.define_precision()
-  for module in training_flags, text_flags, initial_flags:
-    flags.adopt_module_key_flags(module)  # for --help
-
-
 def main(argv: Sequence[str]) -> None:
   """Trains and tests as the flags say."""
   with scripts.error_lines(argv[0]):
+    stored = stored_flags.fill_in(config_file.LANGUAGE_MODEL)
     origin = initial_flags.origin("characters", ptb_word_lm.model_variables)
-    config, settings = initial_flags.config(configs.CHAR_LM, origin)
+    config, settings = initial_flags.config(
+        stored_flags.base(stored, configs.CHAR_LM), origin)
     data_path = training_flags.data_path(
         "a text, or cs.NE.tsv.xz from https://github.com/staeiou/arxiv_archive "
         "(processed_data/DATE/per_category)")

@@ -8,21 +8,29 @@ The task is from the echo tutorial, https://github.com/erikhallstrm/echo_rnn.
 if not __package__:
   import by_path  # type: ignore[import-not-found] # noqa: F401
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
+from absl import flags
 
-# isort: split
+from rnn.cli import definitions, scripts
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.training(data_help=None, mode=True)
+  flags.FLAGS.set_default("rnn_mode", "dynamic")
+
+
+scripts.parse_first(__name__, define_flags)
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import flags
 
 import configs
 from ptb_word_lm import PTBModel
 from reader import NO_TARGET
 from rnn import files
-from rnn.cli import training_flags
+from rnn.cli import stored_flags, training_flags
 from rnn.options import Options
 from rnn.runs.directory import RunDirectory
 from rnn.tf1 import repeatable_session, tf
@@ -80,32 +88,25 @@ def draw(run: RunDirectory, items: np.ndarray, path: str) -> None:
   picture.savefig(path, format="png")
 
 
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  training_flags.define(data_help=None, mode=True)
-  flags.adopt_module_key_flags(training_flags)  # for --help
-  flags.FLAGS.set_default("rnn_mode", "dynamic")
-
-
 def main(argv: Sequence[str]) -> None:
   """Trains, tests and draws the picture; or evaluates, as the flags say."""
   with scripts.error_lines(argv[0]):
     if flags.FLAGS.mode == "eval":
       old = training_flags.finished_run("--mode=eval")
       config = old.settings("echo").config
-      options = Options(flags.FLAGS.rnn_mode)
       series = make_series(config.batch_size, old.stored("seed"))
       del series["train"]
-      evaluation.evaluate(
-          old, lambda: make_passes(config, series, options), ERROR)
+      evaluation.evaluate(old, lambda: make_passes(
+          config, series, Options(flags.FLAGS.rnn_mode)), ERROR)
       return
-    config, settings = training_flags.config(configs.ECHO)
+    config, settings = training_flags.config(
+        stored_flags.resume("echo", configs.ECHO))
     options = training_flags.options(config)
     series = make_series(config.batch_size, options.seed)
     run, tests = training_flags.train("echo", config, settings, {
         "task": "echo", "rnn_mode": options.rnn_mode,
-        "data": {"path": "", "bits": BITS},
-    }, lambda: list(make_passes(config, series, options).values()), ERROR)
+        "data": {"path": "", "bits": BITS}}, lambda: list(
+            make_passes(config, series, options).values()), ERROR)
     print(f"accuracy on test: {100 - next(iter(tests.values())):.2f} %")
     if run:
       path = f"{run.path}/echo.png"

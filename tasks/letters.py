@@ -12,7 +12,7 @@ row by row. word_id and position are redundant, and are not read.
 import hashlib
 import os
 import string
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,6 +130,17 @@ def fold_split(folds: np.ndarray, train_folds: Iterable[int]
     DataError: one of the two has no words.
   """
   return _split(np.isin(folds, list(train_folds)))
+
+
+# A function of the folds and the seed for each --split. It returns the indices
+# of the words to train on and to test on: 66 % at random, or the folds of
+# Taskar et al. 2003, "Max-Margin Markov Networks".
+SPLITS: dict[str, Callable[[np.ndarray, int],
+                           tuple[np.ndarray, np.ndarray]]] = {
+    "random": lambda folds, seed: random_split(len(folds), seed=seed),
+    "fold0": lambda folds, _: fold_split(folds, [0]),
+    "folds1-9": lambda folds, _: fold_split(folds, range(1, 10)),
+}
 
 
 def _split(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,23 +12,45 @@ A tenth of the training words is held out for validation.
 if not __package__:
   import by_path  # type: ignore[import-not-found] # noqa: F401
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
+from absl import flags
 
-# isort: split
+from rnn.cli import definitions, scripts
+from tasks import letters
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.training("The file of the words, letter.data.gz.", mode=True)
+  flags.DEFINE_bool("bidirectional", False,
+                    "Read words from both ends, with one layer each.")
+  flags.DEFINE_enum("split", "random", list(letters.SPLITS),
+                    "The words to train on: 66 % at random, fold 0, or folds "
+                    "1 to 9. The others are tested on.")
+  flags.DEFINE_bool("predict", False, "Read words with the run at --save_path, "
+                    "and print each with its probability, and that of each "
+                    "letter.")
+  flags.DEFINE_list("input", None, "The words for --predict: a file of lines "
+                    "like those of letter.data; or one word, as a folder of "
+                    "PNG images of its letters, or a list of such images. By "
+                    "default, lines from standard input.")
+
+
+scripts.parse_first(__name__, define_flags)
 
 import functools
 import io
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from absl import flags
 
 import configs
 from rnn import files
-from rnn.cli import training_flags
+from rnn.cli import stored_flags, training_flags
 from rnn.errors import DataError, UserError
 from rnn.layers import cells, recurrent, seeded
 from rnn.layers.softmax import softmax_cross_entropy
@@ -39,23 +61,13 @@ from rnn.tf1 import repeatable_session, tf
 from rnn.training import evaluation, footprint, passes
 from rnn.training.metrics import Metric
 from rnn.training.trainable import Trainable
-from tasks import letter_images, letters, ragged
+from tasks import letter_images, ragged
 
-FLAGS = flags.FLAGS
 LETTER_ERROR = Metric(
     "letter_error", lambda sums: 100 * sums["errors"] / sums["targets"],
     "letters")
 TASK = "handwriting"
 
-# A function of the folds and the seed for each --split. It returns the indices
-# of the words to train on and to test on: 66 % at random, or the folds of
-# Taskar et al. 2003, "Max-Margin Markov Networks".
-SPLITS: dict[str, Callable[[np.ndarray, int],
-                           tuple[np.ndarray, np.ndarray]]] = {
-    "random": lambda folds, seed: letters.random_split(len(folds), seed=seed),
-    "fold0": lambda folds, _: letters.fold_split(folds, [0]),
-    "folds1-9": lambda folds, _: letters.fold_split(folds, range(1, 10)),
-}
 _VALID = 10  # one training word in ten is held out
 _PAGE_WORDS = 48
 _AT_ONCE = 100  # words that are read together
@@ -70,7 +82,7 @@ def read(path: str, split: str, batch_size: int,
 
   Args:
     path: letter.data, which may be compressed.
-    split: one of SPLITS.
+    split: one of `letters.SPLITS`.
     seed: determines the random split, the words that are held out for
       validation, and the order of the training words.
 
@@ -81,7 +93,7 @@ def read(path: str, split: str, batch_size: int,
     DataError: as in `letters.read_words`; or there are too few words.
   """
   pixels, labels, folds = letters.read_words(path)
-  train, test = SPLITS[split](folds, seed)
+  train, test = letters.SPLITS[split](folds, seed)
   train = np.random.default_rng([seed, 1]).permutation(train)
   held_out = max(len(train) // _VALID, 1)
   if held_out == len(train):
@@ -216,9 +228,10 @@ def evaluate(run: RunDirectory, data_path: str | None = None,
       words are not those of the run.
   """
   settings, split = run.settings(TASK), run.stored("split")
-  if split not in SPLITS:
+  if split not in letters.SPLITS:
     raise RunError(f"{run.path}: config.json has split={split:.99}, which is "
-                   "none of " + ", ".join(SPLITS) + "; restore it from a copy")
+                   "none of " + ", ".join(letters.SPLITS)
+                   + "; restore it from a copy")
   path = settings.data_path if data_path is None else data_path
   splits = read(path, split, settings.config.batch_size, run.stored("seed"))
   del splits["train"]
@@ -281,24 +294,6 @@ def draw_page(run: RunDirectory, words: letters.Batches, path: str,
 # Main
 
 
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  training_flags.define("The file of the words, letter.data.gz.", mode=True)
-  flags.adopt_module_key_flags(training_flags)  # for --help
-  flags.DEFINE_bool("bidirectional", False,
-                    "Read words from both ends, with one layer each.")
-  flags.DEFINE_enum("split", "random", list(SPLITS),
-                    "The words to train on: 66 % at random, fold 0, or folds "
-                    "1 to 9. The others are tested on.")
-  flags.DEFINE_bool("predict", False, "Read words with the run at --save_path, "
-                    "and print each with its probability, and that of each "
-                    "letter.")
-  flags.DEFINE_list("input", None, "The words for --predict: a file of lines "
-                    "like those of letter.data; or one word, as a folder of "
-                    "PNG images of its letters, or a list of such images. By "
-                    "default, lines from standard input.")
-
-
 def main(argv: Sequence[str]) -> None:
   """Trains and tests, evaluates, or reads words, as the flags say."""
   with scripts.error_lines(argv[0], stdout_is_data=FLAGS.predict):
@@ -315,7 +310,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _train_as_flags_say() -> None:
   config, settings = training_flags.config(
-      configs.OCR, one_layer=True,
+      stored_flags.resume(TASK, configs.OCR), one_layer=True,
       unused=("num_steps", "embedding_size", "freeze"))
   data_path = training_flags.data_path(f"the words, {letters.URL}")
   options = training_flags.options(config, static=False)

@@ -11,9 +11,42 @@ Or any texts with any labels, see `labeled`: a folder with one folder per label,
 or a table with a column of texts and a column of labels.
 """
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
+if not __package__:
+  import by_path  # type: ignore[import-not-found] # noqa: F401
 
-# isort: split
+from absl import flags
+
+from rnn.cli import definitions, scripts
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.training(
+      "The texts and their labels: a folder with one folder per label, or with "
+      "these in train, test and valid; a CSV or TSV table; or the archive of "
+      "film reviews, aclImdb_v1.tar.gz.")
+  definitions.encoding()
+  definitions.embeddings()
+  flags.DEFINE_integer("vocab_size", 20000, "The size of the vocabulary: the "
+                       "most frequent words of the training texts.",
+                       lower_bound=2)
+  flags.DEFINE_bool("characters", False, "Read characters, not words: for text "
+                    "without blanks between words.")
+  flags.DEFINE_string("text_column", None, "The column of a table with the "
+                      "texts; by default one with a usual name, such as text.")
+  flags.DEFINE_string("label_column", None, "The column of a table with the "
+                      "labels; by default one with a usual name, such as "
+                      "label.")
+  flags.DEFINE_list("split", None, "The shares of training, validation and "
+                    "test, if the data have no test part; 0.8,0.1,0.1 by "
+                    "default.")
+  flags.DEFINE_bool("predict", False, "Classify the lines of standard input "
+                    "with the run at --save_path.")
+
+
+scripts.parse_first(__name__, define_flags)
 
 import contextlib
 import dataclasses
@@ -25,10 +58,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from absl import flags
 
 import configs
-from rnn.cli import initial_flags, text_flags, training_flags
+from rnn.cli import initial_flags, stored_flags, text_flags, training_flags
 from rnn.errors import SettingError, UserError
 from rnn.layers import cells, seeded
 from rnn.options import Options
@@ -43,7 +75,6 @@ from rnn.training.trainable import Trainable
 from tasks import classification, confusion, imdb, labeled, ragged, tokens
 from tasks.classification import Batches, Reading
 
-FLAGS = flags.FLAGS
 ERROR = Metric(
     "error_percent", lambda sums: 100 * sums["errors"] / sums["targets"],
     "reviews")
@@ -233,33 +264,6 @@ def predict(run: RunDirectory, lines: Iterable[str],
 # Main
 
 
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  training_flags.define(
-      "The texts and their labels: a folder with one folder per label, or with "
-      "these in train, test and valid; a CSV or TSV table; or the archive of "
-      "film reviews, aclImdb_v1.tar.gz.")
-  text_flags.define_encoding()
-  initial_flags.define_embeddings()
-  for module in training_flags, text_flags, initial_flags:
-    flags.adopt_module_key_flags(module)  # for --help
-  flags.DEFINE_integer("vocab_size", 20000, "The size of the vocabulary: the "
-                       "most frequent words of the training texts.",
-                       lower_bound=2)
-  flags.DEFINE_bool("characters", False, "Read characters, not words: for text "
-                    "without blanks between words.")
-  flags.DEFINE_string("text_column", None, "The column of a table with the "
-                      "texts; by default one with a usual name, such as text.")
-  flags.DEFINE_string("label_column", None, "The column of a table with the "
-                      "labels; by default one with a usual name, such as "
-                      "label.")
-  flags.DEFINE_list("split", None, "The shares of training, validation and "
-                    "test, if the data have no test part; 0.8,0.1,0.1 by "
-                    "default.")
-  flags.DEFINE_bool("predict", False, "Classify the lines of standard input "
-                    "with the run at --save_path.")
-
-
 def main(argv: Sequence[str]) -> None:
   """Trains and tests, or classifies, as the flags say."""
   with scripts.error_lines(
@@ -311,7 +315,9 @@ def _with_epoch_size(config: configs.Config, batches: int) -> configs.Config:
 
 
 def _train_as_flags_say() -> None:
-  config, settings = training_flags.config(configs.SENTIMENT, one_layer=True)
+  stored = stored_flags.fill_in(TASK)
+  config, settings = training_flags.config(
+      stored_flags.base(stored, configs.SENTIMENT), one_layer=True)
   data_path = training_flags.data_path(
       "a folder with one folder per label, a table (CSV or TSV), or the archive"
       f" of {imdb.URL}")
@@ -323,7 +329,8 @@ def _train_as_flags_say() -> None:
   splits, vocabulary = corpus.splits, corpus.vocabulary
   if reading.letters == "any":  # others keep the epochs of published results
     config = _with_epoch_size(config, splits["train"].size)
-  initial_values, start = initial_flags.initial_values(vocabulary, config)
+  initial_values, start = initial_flags.initial_values(
+      vocabulary, config, stored=stored)
   print(f"batches by length save {splits['train'].saving():.0%} of the steps "
         "that random ones would take", flush=True)
   run = training_flags.run(
@@ -332,7 +339,9 @@ def _train_as_flags_say() -> None:
           **dataclasses.asdict(reading), "labels": corpus.labels, "data": {
               **text_flags.describe_text(data_path),
               **{name: split.fingerprint for name, split in splits.items()}},
-          **start},
+          **start, "flags": training_flags.values(
+              "vocab_size", "characters", "text_column", "label_column",
+              "split")},
       vocabulary=vocabulary, metric=ERROR.name)
   matrices: dict[int, np.ndarray] = {}
   with training_flags.stopping(run) as check_stop:

@@ -13,22 +13,51 @@ rnn/text/vector_files.py.
 if not __package__:
   import by_path  # type: ignore[import-not-found] # noqa: F401
 
-from rnn.cli import scripts  # first, so that Ctrl-C works in slow imports
+import math
 
-# isort: split
+from absl import flags
+
+import configs
+from rnn.cli import definitions, scripts
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  definitions.training(
+      "The text: a dump of Wikipedia, the archive of film reviews, or plain "
+      "text with blanks between the words. It may be compressed, and plain "
+      "text may be several files, a folder or a pattern such as books/*.txt.",
+      configs.Word2Vec, layers=False, mode=True)
+  definitions.encoding()
+  flags.DEFINE_integer("vocab_size", 10000, "The size of the vocabulary: the "
+                       "most frequent words.", lower_bound=2)
+  flags.DEFINE_integer("min_count", 5, "Drop words that occur less often.",
+                       lower_bound=1)
+  flags.DEFINE_integer("max_context", 5, "The largest distance between a word "
+                       "and its context. For each word it is drawn, from 1 on.",
+                       lower_bound=1, upper_bound=2**31 - 1)
+  flags.DEFINE_float("subsample", 0, "Randomly drop words whose share of the "
+                     "text exceeds this, such as 1e-4; 0 drops none.",
+                     lower_bound=0, upper_bound=1)
+  flags.register_validator("subsample", lambda share: not math.isnan(share),
+                           "must be a number")
+  flags.DEFINE_string("questions", None, "Answer the analogies in this file, "
+                      "which has the format of word2vec's questions-words.txt.")
+
+
+scripts.parse_first(__name__, define_flags)
 
 import functools
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import flags
 
-import configs
 from rnn import memory
-from rnn.cli import text_flags, training_flags
+from rnn.cli import stored_flags, text_flags, training_flags
 from rnn.layers import seeded
 from rnn.options import Options
 from rnn.runs import config_file
@@ -42,7 +71,6 @@ from rnn.training.trainable import Trainable
 from tasks import skip_grams, wikipedia
 from trained import embeddings
 
-FLAGS = flags.FLAGS
 LOSS = Metric(
     "nats", lambda sums: sums["nats"] / max(sums["targets"], 1), "pairs")
 
@@ -213,32 +241,6 @@ def load_vectors(run: RunDirectory) -> tuple[Sequence[str], np.ndarray]:
 # Main
 
 
-def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
-  training_flags.define(
-      "The text: a dump of Wikipedia, the archive of film reviews, or plain "
-      "text with blanks between the words. It may be compressed, and plain "
-      "text may be several files, a folder or a pattern such as books/*.txt.",
-      layers=False, mode=True)
-  text_flags.define_encoding()
-  for module in training_flags, text_flags:
-    flags.adopt_module_key_flags(module)  # for --help
-  flags.DEFINE_integer("vocab_size", 10000, "The size of the vocabulary: the "
-                       "most frequent words.", lower_bound=2)
-  flags.DEFINE_integer("min_count", 5, "Drop words that occur less often.",
-                       lower_bound=1)
-  flags.DEFINE_integer("max_context", 5, "The largest distance between a word "
-                       "and its context. For each word it is drawn, from 1 on.",
-                       lower_bound=1, upper_bound=2**31 - 1)
-  flags.DEFINE_float("subsample", 0, "Randomly drop words whose share of the "
-                     "text exceeds this, such as 1e-4; 0 drops none.",
-                     lower_bound=0, upper_bound=1)
-  flags.register_validator("subsample", lambda share: not math.isnan(share),
-                           "must be a number")
-  flags.DEFINE_string("questions", None, "Answer the analogies in this file, "
-                      "which has the format of word2vec's questions-words.txt.")
-
-
 def main(argv: Sequence[str]) -> None:
   """Trains and evaluates, or only evaluates, as the flags say."""
   with scripts.error_lines(argv[0]):
@@ -256,7 +258,8 @@ def main(argv: Sequence[str]) -> None:
 
 def _train_as_flags_say() -> tuple[Sequence[str], np.ndarray]:
   """Trains vectors, and saves them in the run."""
-  config, settings = training_flags.config(configs.WORD2VEC)
+  config, settings = training_flags.config(
+      stored_flags.resume(config_file.WORD_VECTORS, configs.WORD2VEC))
   data_path = training_flags.data_path(
       f"a text, or pages-articles.xml.bz2 from {wikipedia.URL}")
   corpus = skip_grams.Corpus(data_path, FLAGS.vocab_size, FLAGS.min_count,
@@ -270,6 +273,7 @@ def _train_as_flags_say() -> tuple[Sequence[str], np.ndarray]:
       "subsample": FLAGS.subsample, "tokens": "names", "data": {
           **text_flags.describe_text(data_path),
           "words": len(corpus.ids), "sha256": corpus.digest},
+      "flags": training_flags.values("vocab_size", "min_count"),
   }, vocabulary=corpus.words, metric=LOSS.name)
   with training_flags.stopping(run) as check_stop:
     rows, vectors = train_vectors(

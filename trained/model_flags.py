@@ -1,4 +1,4 @@
-"""The flags that tell a script which trained models to use."""
+"""Loads the trained models that the flags of a script name."""
 
 import os
 from collections.abc import Sequence
@@ -16,41 +16,6 @@ from trained.model import TrainedModel
 
 FLAGS = flags.FLAGS
 _CLASSIC = ("model", "config_override", "vocab_path", "data_path")
-
-
-def define(several: bool = False) -> None:
-  """Defines the flags; `several` if the script can use more than one model."""
-  flags.DEFINE_string(
-      "save_path", None, "The folder of the run, or one of its checkpoints, "
-      "RUN/checkpoints/step-..." + (
-          ". If there are several folders, separated by commas, the models' "
-          "probabilities are averaged" if several else "")
-      + ". It may also hold checkpoints of the classic script; then give "
-      "--model, and --vocab_path or --data_path, too.")
-  flags.DEFINE_enum("checkpoint", "last", ["last", "best"],
-                    "The checkpoint to use: the last one, or the best by "
-                    "validation.")
-  flags.DEFINE_integer("average_last", 1,
-                       "Average the parameters of this many of the run's last "
-                       "checkpoints.", lower_bound=1)
-  flags.DEFINE_enum("model", None, list(configs.CONFIGS),
-                    "The config of a classic checkpoint.")
-  flags.DEFINE_string("config_override", None,
-                      "Settings to change in the config of a classic "
-                      "checkpoint.")
-  flags.DEFINE_string("vocab_path", None,
-                      "The vocabulary of a classic checkpoint: a file with one "
-                      "word per line, in order of id.")
-  flags.DEFINE_string("data_path", None,
-                      "Instead of --vocab_path, the text that a classic "
-                      "checkpoint was trained on, or its folder.")
-
-
-def define_normalize() -> None:
-  """Defines the flag of ordinary English, see `Preparation.normalize`."""
-  flags.DEFINE_bool("normalize", False,
-                    "The text is ordinary English; prepare it as the run's "
-                    "corpus was prepared: case, punctuation, numbers.")
 
 
 def load() -> TrainedModel:

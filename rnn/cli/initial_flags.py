@@ -8,7 +8,7 @@ import numpy as np
 from absl import flags
 
 import configs
-from rnn.cli import text_flags, training_flags
+from rnn.cli import stored_flags, text_flags, training_flags
 from rnn.errors import SettingError, UserError
 from rnn.runs import origin as origins
 from rnn.runs.directory import RunDirectory
@@ -20,32 +20,6 @@ FLAGS = flags.FLAGS
 
 # Flags by which the user chooses the words of the run.
 _VOCABULARY = ("vocab_path", "vocab_size", "min_count")
-
-
-def define_embeddings() -> None:
-  """Defines the flags of initial word vectors."""
-  flags.DEFINE_string("init_embeddings", None,
-                      "Word vectors to start the embedding with: a .npy file, "
-                      "a text of GloVe or word2vec, or word2vec's binary "
-                      "format; each may be compressed. embedding_size follows "
-                      "the file, unless it is set.")
-  flags.DEFINE_bool("lowercase_vectors", False,
-                    "A word without a vector in --init_embeddings takes that "
-                    "of a word that is the same in lower case.")
-  training_flags.define_freeze()
-
-
-def define_origin() -> None:
-  """Defines the flags of another run to start from."""
-  flags.DEFINE_string("init_from", None,
-                      "The folder of a run whose parameters training starts "
-                      "from, with the sizes and the words of that run.")
-  flags.DEFINE_enum("init_checkpoint", "last", ["last", "best"],
-                    "The checkpoint of --init_from: the last one, or the best "
-                    "by validation.")
-  flags.DEFINE_integer("init_average_last", 1,
-                       "Start from the average of this many of the last "
-                       "checkpoints of --init_from.", lower_bound=1)
 
 
 def origin(tokens: str, make_variables: MakeVariables) -> Origin | None:
@@ -99,8 +73,9 @@ def config(base: configs.Config, origin: Origin | None
         there = ("hidden_sizes" if origin.config.hidden_sizes
                  or name == "hidden_sizes" else name)
       raise configs.ConfigError(
-          f"{name}={_text(settings[name])}: the run in --init_from has {there}="
-          f"{_text(_value(origin.config, there))}; leave it out")
+          f"{name}={configs.as_text(settings[name])}: the run in --init_from "
+          f"has {there}={configs.as_text(_value(origin.config, there))}; leave "
+          "it out")
   return dataclasses.replace(changed, **sizes), settings
 
 
@@ -117,12 +92,6 @@ def _value(config: configs.Config, name: str) -> Any:
   """Returns a setting of size as it takes effect."""
   return {"embedding_size": config.input_size,
           "hidden_sizes": config.layer_sizes}.get(name, getattr(config, name))
-
-
-def _text(value: Any) -> str:
-  """Returns a value as the user writes it."""
-  return (",".join(map(str, value)) if isinstance(value, tuple)
-          else str(value))
 
 
 def model(origin: Origin | None) -> str:
@@ -145,8 +114,12 @@ def vocabulary_choice(origin: Origin | None,
 
 def initial_values(
     vocabulary: Words, config: configs.Config, origin: Origin | None = None,
+    stored: stored_flags.Stored | None = None,
 ) -> tuple[Mapping[str, np.ndarray] | None, dict]:
   """Returns the initial values that the flags give.
+
+  Args:
+    stored: the run, if it resumes.
 
   Returns:
     values, content: a dict, variable name -> array, or None for random values;
@@ -162,9 +135,12 @@ def initial_values(
         origin, vocabulary, config.init_scale, FLAGS.seed
         ) if origin.values else None
     return values, {"init_from": origin.description, "init_embeddings": None}
-  content = {"init_from": None, "init_embeddings": None}
+  content: dict[str, dict | None] = {
+      "init_from": None, "init_embeddings": None}
   if "init_embeddings" not in FLAGS:
     return None, content
+  if vectors := stored_flags.initial_embeddings(stored):
+    return None, content | {"init_embeddings": vectors}
   if not FLAGS.init_embeddings:
     if FLAGS.lowercase_vectors:
       raise UserError("--lowercase_vectors: has no effect without "

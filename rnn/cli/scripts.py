@@ -1,10 +1,16 @@
 """The common part of all scripts: flags, logging and error messages.
 
-A script imports this module first, and calls `run` at its end. While the slow
+A script imports this module, defines its flags, and then
+
+    scripts.parse_first(__name__, define_flags)
+
+parses them before the slow imports, TensorFlow's above all. So --help and the
+errors in flags need not wait. At its end, a script calls `run`. While the slow
 imports of a script are running, Ctrl-C ends it without a traceback.
 """
 
 import contextlib
+import dataclasses
 import logging
 import os
 import signal
@@ -12,15 +18,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from absl import app, flags
+from absl import flags
 
+import configs
 from rnn import terminal
 from rnn.errors import SettingError, UserError, one_line
 
 FLAGS = flags.FLAGS
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
-_SCRIPTS = [os.path.realpath(os.path.join(_ROOT, name)) for name in (
+SCRIPTS = [os.path.realpath(os.path.join(_ROOT, name)) for name in (
     "ptb_word_lm.py", "generate.py", "score.py", "export.py", "neighbors.py",
     "benchmarks/reproduce.py", "tasks/char_lm.py", "tasks/echo.py",
     "tasks/ocr.py", "tasks/sentiment.py", "tasks/word2vec.py")]
@@ -37,7 +44,7 @@ def _end_quietly_on_interrupt() -> None:
   another program that imports it.
   """
   script = getattr(sys.modules["__main__"], "__file__", None)
-  if script and (os.path.realpath(script) in _SCRIPTS
+  if script and (os.path.realpath(script) in SCRIPTS
                  or os.path.basename(script) in _COMMANDS) and (
       signal.getsignal(signal.SIGINT) == signal.default_int_handler):
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -46,26 +53,60 @@ def _end_quietly_on_interrupt() -> None:
 _end_quietly_on_interrupt()
 
 
+def parse_first(name: str, define_flags: Callable[[], None]) -> None:
+  """Defines and parses the flags of a script, if it is the one that runs.
+
+  Has to be called before the slow imports.
+
+  Args:
+    name: the script's __name__.
+  """
+  if name == "__main__":
+    from absl import app  # slow, so that Ctrl-C works before it
+    define_flags()
+    # --help shows the flags of argv[0], which is not their module if a command
+    # has imported it.
+    for flag in FLAGS.get_key_flags_for_module(define_flags.__module__):
+      FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    app.define_help_flags()
+    parse_flags(sys.argv)
+
+
 def run(main: Callable[[Sequence[str]], None],
         define_flags: Callable[[], None]) -> None:
-  """Runs a script: defines the flags, parses the command line, calls `main`."""
-  define_flags()
-  # --help shows the flags of argv[0], which is not their module if a command
-  # has imported it.
-  for flag in FLAGS.get_key_flags_for_module(main.__module__):
-    FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-  app.run(main, flags_parser=parse_flags)
+  """Runs a script: calls `main`, after `parse_first` at the latest."""
+  if not FLAGS.is_parsed():
+    parse_first("__main__", define_flags)
+  from absl import app  # as in `parse_first`
+  app.run(main, flags_parser=list)
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
   """Parses the command line; an error becomes one line, and exit status 1."""
   try:
     rest = FLAGS(argv)
+  except SystemExit:  # --help was printed; absl's status is 1
+    sys.exit(0)
+  except flags.UnrecognizedFlagError as error:
+    _fail(argv[0], _flag_of_setting(error.flagname, argv) or error)
   except (flags.Error, ValueError) as error:  # absl's own flags: ValueError
     _fail(argv[0], error)
   if len(rest) > 1:
     _fail(argv[0], f"{rest[1]}: not a flag; flags look like --save_path=DIR")
   return rest
+
+
+def _flag_of_setting(name: str, argv: Sequence[str]) -> str | None:
+  """Returns how to set what an unknown flag names; None if it is no setting."""
+  settings = {field.name: field.metadata["flag"] for record in configs.RECORDS
+              for field in dataclasses.fields(record)}
+  if name not in settings or "config_override" not in FLAGS:
+    return None
+  value = next((arg.partition("=")[2] for arg in argv
+                if arg.partition("=")[0].lstrip("-") == name), "") or "VALUE"
+  flag = settings[name] if settings[name] in FLAGS else None
+  return f"--{name}: is a setting; write " + (
+      f"--{flag}={value}" if flag else f"--config_override={name}={value}")
 
 
 @contextlib.contextmanager
@@ -75,7 +116,8 @@ def error_lines(
 ) -> Iterator[None]:
   """A context for `main`: an error becomes one line, and the exit status 1.
 
-  Anything may be printed in it, see `terminal.safe_output`.
+  TensorFlow gets the --threads, if the script has this flag. Anything may be
+  printed in it, see `terminal.safe_output`.
 
   Args:
     script: argv[0].
@@ -83,14 +125,16 @@ def error_lines(
       UTF-8, and log messages go to standard error.
     out_of_memory: the message in that case.
   """
-  from rnn.tf1 import tf  # not at the top: this module is imported first
+  from rnn.tf1 import tf, use_threads  # slow, so not at the top
+  if "threads" in FLAGS and FLAGS.threads:
+    use_threads(FLAGS.threads)
   with terminal.safe_output("utf-8" if stdout_is_data else None):
     _set_up_logging(script, sys.stderr if stdout_is_data else sys.stdout)
     try:
       yield
       sys.stdout.flush()
     except UserError as error:
-      _fail(script, _with_flag(error), error.status)
+      _fail(script, _with_flag(error), error.status, error.details)
     except (MemoryError, tf.errors.ResourceExhaustedError):
       _fail(script, out_of_memory)
     except OSError as error:  # raised by print
@@ -104,10 +148,10 @@ def error_lines(
 def _with_flag(error: UserError) -> str:
   """Returns an error's text with the flag of its setting, if it has one."""
   if error.setting is None or error.setting.partition("=")[0] not in FLAGS:
-    return str(error)
+    return error.summary
   if isinstance(error, SettingError):  # the text begins with the setting
-    return f"--{error}"
-  return f"{error} (--{error.setting})"
+    return f"--{error.summary}"
+  return f"{error.summary} (--{error.setting})"
 
 
 def _set_up_logging(script: str, information: TextIO) -> None:
@@ -123,6 +167,9 @@ def _set_up_logging(script: str, information: TextIO) -> None:
   logging.raiseExceptions = False  # the next print will report the failure
 
 
-def _fail(script: str, message: object, status: int = 1) -> None:
-  print(f"{os.path.basename(script)}: {one_line(message)}", file=sys.stderr)
+def _fail(script: str, message: object, status: int = 1,
+          details: Sequence[str] = ()) -> None:
+  print(f"{os.path.basename(script)}: {one_line(message)}",
+        *(f"  {one_line(detail)}" for detail in details), sep="\n",
+        file=sys.stderr)
   sys.exit(status)

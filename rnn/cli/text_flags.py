@@ -1,20 +1,16 @@
 """The flags that say how to read a text: its encoding and its vocabulary."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from absl import flags
 
 from rnn.errors import UserError
-from rnn.text import corpora, encodings, sources, splitting
+from rnn.text import corpora, sources, splitting
 from rnn.text.numbering import Text
 from rnn.text.vocabulary import Choice, Vocabulary
 
 FLAGS = flags.FLAGS
-
-
-def define_encoding() -> None:
-  """Defines the flag of the encoding of the text, for `describe_text`."""
-  flags.DEFINE_string("encoding", None, encodings.HELP)
 
 
 def describe_text(path: str) -> dict[str, str]:
@@ -27,7 +23,7 @@ def describe_text(path: str) -> dict[str, str]:
 
 
 def describe_corpus(path: str, texts: Mapping[str, Text],
-                    choice: Choice) -> dict[str, object]:
+                    choice: Choice) -> dict[str, Any]:
   """Returns the entries of config.json about a corpus and its vocabulary.
 
   Args:
@@ -40,21 +36,6 @@ def describe_corpus(path: str, texts: Mapping[str, Text],
       **({"split": splitting.RULE} if corpora.is_single(path) else {}),
       **{split: text.fingerprint for split, text in texts.items()},
   }, "vocabulary_choice": choice.describe()}
-
-
-def define_vocabulary() -> None:
-  """Defines the flags that `vocabulary_choice` reads."""
-  flags.DEFINE_string("vocab_path", None,
-                      "The vocabulary: a list with one word (or character) per "
-                      "line, such as another run's vocab.txt. By default it is "
-                      "that of the training text.")
-  flags.DEFINE_integer("vocab_size", None,
-                       "The size of the vocabulary, <unk> and <eos> included. "
-                       "Rarer words of the training text become <unk>.",
-                       lower_bound=3)
-  flags.DEFINE_integer("min_count", 1,
-                       "How often a word must occur in the training text. "
-                       "Rarer ones become <unk>.", lower_bound=1)
 
 
 def vocabulary_choice(kind: type[Vocabulary] = Vocabulary) -> Choice:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import re
 import shlex
 import sys
@@ -18,7 +17,7 @@ from rnn.options import Options
 from rnn.runs.config_file import START_MAY_CHANGE
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
-from rnn.text import vector_files
+from rnn.text import corpora, vector_files
 from rnn.tf1 import tf
 from rnn.training import loop, progress, signals
 from rnn.training.metrics import Metric
@@ -26,68 +25,6 @@ from rnn.training.metrics import Metric
 FLAGS = flags.FLAGS
 
 _S = TypeVar("_S", bound=configs.Settings)
-
-
-def define(data_help: str | None, layers: bool = True,
-           mode: bool = False) -> None:
-  """Defines the flags.
-
-  Args:
-    data_help: describes --data_path; None if the script reads no data.
-    layers: whether the model has recurrent layers, for which --rnn_mode chooses
-      an implementation.
-    mode: whether the script has --mode=eval, see `finished_run`.
-  """
-  if data_help is not None:
-    flags.DEFINE_string("data_path", None, data_help)
-  flags.DEFINE_string("save_path", None,
-                      "The folder of the run: it keeps checkpoints and "
-                      "metrics, and training resumes from there.")
-  flags.DEFINE_bool("fresh", False,
-                    "Refuse a --save_path that is not empty.")
-  flags.DEFINE_float("save_secs", 600,
-                     "Seconds between two checkpoints within an epoch. There "
-                     "is one at the end of each epoch in any case.",
-                     lower_bound=0)
-  flags.DEFINE_integer("keep", 3, "The number of newest checkpoints to keep, "
-                       "in addition to the best.", lower_bound=1)
-  flags.DEFINE_integer("seed", 1, "Determines the initial values and all other "
-                       "random numbers of training.",
-                       lower_bound=0, upper_bound=2**31 - 1)
-  flags.DEFINE_string("config_override", "",
-                      "Settings that replace the config's, such as "
-                      "hidden_size=300,keep_prob=0.8")
-  flags.register_validator("save_path", lambda path: path != "",
-                           "no name; leave out the flag to save nothing")
-  flags.register_validator("save_secs", lambda seconds: not math.isnan(seconds),
-                           "must be a number")
-  if mode:
-    flags.DEFINE_enum("mode", "train", ["train", "eval"], "Train and test, or "
-                      "only evaluate the run at --save_path.")
-  if layers:
-    flags.DEFINE_enum("rnn_mode", None, list(dict.fromkeys(
-        name for cell in cells.CELLS.values() for name in cell.layers)),
-                      "The implementation of the recurrent layers; by default "
-                      "the fastest on this machine.", case_sensitive=False)
-    flags.register_validator(
-        "rnn_mode", lambda name: name is None or recurrent.runs_here(name),
-        recurrent.NEEDS_GPU)
-
-
-def define_freeze() -> None:
-  """Defines the flag of parameters that stay fixed, which `config` reads."""
-  flags.DEFINE_enum("freeze", None, ["embedding"],
-                    "Keep these parameters as they start.")
-
-
-def define_num_gpus() -> None:
-  """Defines the flag that `hide_gpus` reads."""
-  flags.DEFINE_integer("num_gpus", 1,
-                       "1 trains on a GPU if TensorFlow sees one, 0 on the "
-                       "CPU.")
-  flags.register_validator("num_gpus", lambda number: number in (0, 1), (
-      "training uses one device; give 1 for a GPU, if there is one, or 0 for "
-      "the CPU"))
 
 
 def hide_gpus() -> None:
@@ -98,15 +35,6 @@ def hide_gpus() -> None:
   """
   if not FLAGS.num_gpus and recurrent.has_gpu():
     tf.config.set_visible_devices([], "GPU")
-
-
-def define_precision() -> None:
-  """Defines the flags of the precision, which `options` reads."""
-  flags.DEFINE_bool("use_fp16", False,
-                    "Compute in float16, with parameters in float32.")
-  flags.DEFINE_bool("use_bfloat16", False,
-                    "Compute in bfloat16, with parameters in float32.")
-  flags.mark_bool_flags_as_mutual_exclusive(["use_fp16", "use_bfloat16"])
 
 
 def options(config: Any, static: bool = True) -> Options:
@@ -147,7 +75,7 @@ def data_path(advice: str) -> str:
 
 def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
            ) -> tuple[_S, dict[str, Any]]:
-  """Applies --config_override and --freeze to a config.
+  """Applies --config_override and the flags of settings to a config.
 
   The embedding is as wide as the vectors of --init_embeddings, if the user does
   not set embedding_size.
@@ -161,15 +89,15 @@ def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
 
   Raises:
     ConfigError: as in `configs.parse` and `configs.override`; an unused
-      setting, or too many layers.
+      setting, or too many layers; or two flags give a setting two values.
     DataError: the vectors cannot be used.
   """
   settings = configs.parse(FLAGS.config_override, type(base))
-  if "freeze" in FLAGS and FLAGS.freeze:
-    if settings.get("freeze", FLAGS.freeze) != FLAGS.freeze:
-      raise configs.ConfigError(f"freeze={settings['freeze']}: --freeze says "
-                                f"{FLAGS.freeze}; leave out one of the two")
-    settings["freeze"] = FLAGS.freeze
+  for flag, name in _flags_of_settings(type(base)).items():
+    value = FLAGS[flag].value
+    if settings.setdefault(name, value) != value:
+      raise configs.ConfigError(f"{name}={settings[name]}: --{flag} says "
+                                f"{value}; leave out one of the two")
   for name in settings:
     if name in unused:
       raise configs.ConfigError(
@@ -184,6 +112,31 @@ def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
     if width != getattr(changed, "input_size", width):
       changed = configs.override(changed, {"embedding_size": width})
   return changed, settings
+
+
+def _flags_of_settings(record: type[configs.Settings]) -> dict[str, str]:
+  """Returns the flags with a value that are settings: a dict, flag -> name."""
+  names = {flag: field.name for flag, field in record.flags().items()}
+  return {flag: name for flag, name in {**names, "freeze": "freeze"}.items()
+          if flag in FLAGS and FLAGS[flag].value is not None}
+
+
+def _overrides(record: type[configs.Settings]) -> str:
+  """Returns --config_override, with the flags of settings spelled out."""
+  written = configs.parse(FLAGS.config_override, record)
+  return ",".join([*filter(None, [FLAGS.config_override]), *(
+      f"{name}={FLAGS[flag].value}"
+      for flag, name in _flags_of_settings(record).items()
+      if flag != "freeze" and name not in written)])
+
+
+def values(*names: str) -> dict[str, Any]:
+  """Returns the values of flags for "flags" in config.json.
+
+  These do not tell a run from others. They only stand in when it resumes, see
+  `stored_flags`.
+  """
+  return {name: FLAGS[name].value for name in names}
 
 
 def finished_run(mode: str, *names: str) -> RunDirectory:
@@ -213,7 +166,8 @@ def refuse(mode: str, *names: str) -> None:
   for name in ("config_override", "seed", "use_fp16", "use_bfloat16", "fresh",
                "save_secs", "keep", "init_embeddings", "lowercase_vectors",
                "init_from", "init_checkpoint", "init_average_last", "freeze",
-               "vocab_path", "vocab_size", "min_count", *names):
+               "vocab_path", "vocab_size", "min_count",
+               *configs.Config.flags(), *names):
     if name in FLAGS and FLAGS[name].present:
       raise UserError(f"--{name}: has no effect with {mode}; leave it out")
 
@@ -233,7 +187,7 @@ def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
     return None
   return TrainingRun(
       FLAGS.save_path,
-      config={"model": name, "overrides": FLAGS.config_override,
+      config={"model": name, "overrides": _overrides(type(config)),
               "settings": dataclasses.asdict(config), "seed": FLAGS.seed,
               **content},
       fresh=FLAGS.fresh, keep=FLAGS.keep,
@@ -243,9 +197,16 @@ def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
                   "settings.max_max_epoch",
                   *(f"settings.{name}" for name in settings
                     if name in config.schedule())],
-      title=" ".join([name, *(
-          f"{setting}={value}" for setting, value in settings.items())]),
+      title=_title(name, corpora.name(content["data"]), settings),
       **kwargs)
+
+
+def _title(name: str, corpus: str, settings: Mapping[str, Any]) -> str:
+  """Returns the title of a learning curve: model, corpus and settings."""
+  return " ".join([
+      name, *(["on", corpus] if corpus else []), *(
+          f"{setting}={configs.as_text(value)}"
+          for setting, value in settings.items())])
 
 
 def train(name: str, config: Any, settings: Mapping[str, Any],

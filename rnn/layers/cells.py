@@ -21,10 +21,8 @@ import configs
 from rnn.errors import SettingError
 from rnn.layers import gru, lstm, recurrent
 from rnn.layers.recurrent import Layer
+from rnn.options import RNN_MODES
 from rnn.tf1 import tf
-
-# The default is the first of these that a cell has and that runs here.
-_FASTEST_FIRST = ("cudnn", "fused", "block", "basic", "dynamic")
 
 
 def _rnn_cell(x: tf.Tensor, state: recurrent.HiddenState, kernel: tf.Tensor,
@@ -94,7 +92,7 @@ class Cell:
     """
     names = [name for name in self.layers if static or name not in self.static]
     if rnn_mode is None:
-      return next(name for name in _FASTEST_FIRST
+      return next(name for name in RNN_MODES
                   if name in names and recurrent.runs_here(name))
     if rnn_mode not in names:
       where = "" if static else " if the number of steps varies"

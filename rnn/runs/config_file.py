@@ -26,7 +26,8 @@ FORMAT = 2
 # The properties of a run whose config.json is older than the property.
 _OLDER = {"format": 1, "precision": "float32", "tokens": "words",
           "init_embeddings": None, "init_from": None, "task": LANGUAGE_MODEL,
-          "vocabulary": None, "vocabulary_choice": {}}
+          "vocabulary": None, "vocabulary_choice": {}, "overrides": "",
+          "flags": {}}
 _OLDER_OF_TASK: dict[object, dict] = {SENTIMENT: {
     "labels": ["negative", "positive"], "letters": "a-z"}}
 # How texts are split into train, valid and test if data.split does not say it.
@@ -40,7 +41,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "rnn_mode": (str, type(None)), "vocabulary": (str, type(None)),
     "init_embeddings": (dict, type(None)), "init_from": (dict, type(None)),
     "labels": (list,), "letters": (str,), "settings": (dict,),
-    "vocabulary_choice": (dict,), "data": (dict,), "data.path": (str,)}
+    "vocabulary_choice": (dict,), "data": (dict,), "data.path": (str,),
+    "flags": (dict,)}
 _NAMES = {int: "a whole number", str: "a string", dict: "an object",
           bool: "true or false", list: "a list", type(None): "null"}
 # How the user named the origin of a run; its digest tells which it is.
@@ -147,6 +149,9 @@ def differences(there: dict, here: dict,
                 for config in (there, here))
   for config in there, here:
     del config["format"]
+    for name in list(config):
+      if name == "overrides" or name.startswith("flags."):
+        del config[name]  # what they cause is compared
     if unknown:
       del config["vocabulary"]
   for name in dict.fromkeys([*there, *here]):

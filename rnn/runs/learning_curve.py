@@ -50,7 +50,9 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str],
 
   below.step(epochs, [row["learning_rate"] for row in rows], "o-",
              where="mid", color="black", linewidth=1, markersize=2)
-  below.set_ylim(bottom=0)
+  below.set_yscale("log")
+  below.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+  below.yaxis.set_minor_locator(ticker.NullLocator())
   below.set_ylabel("learning rate")
   below.set_xlabel("epoch")
   below.set_xlim(0.5, epochs[-1] + 0.5)

@@ -235,7 +235,8 @@ class TrainingRun(RunDirectory):
       refused += self._compare_words(self._vocabulary, may_repair=not refused)
     self._refuse(self.path, refused)
     if changed:
-      _log.info("changed since the run was started: %s", ", ".join(changed))
+      _log.info("changed since the run was started:\n  %s",
+                "\n  ".join(changed))
 
   def _compare_words(self, ours: Words, may_repair: bool) -> list[str]:
     """Returns the difference in words to the run in the folder.
@@ -265,10 +266,9 @@ class TrainingRun(RunDirectory):
   def _refuse(self, path: str, differences: Sequence[str]) -> None:
     if differences:
       raise RunError(
-          f"{path}: holds another run, which differs in "
-          + ", ".join(differences)
-          + "; repeat the command that began it, or choose another folder for "
-          "the run", "save_path")
+          f"{path}: holds another run, which differs as listed below; leave "
+          "out the flags that differ, or choose another folder for the run",
+          "save_path", differences)
 
   def _refuse_other_content(self) -> None:
     """Refuses a folder that is neither empty nor a run directory."""

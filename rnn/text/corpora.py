@@ -1,11 +1,18 @@
 """Corpora: folders with train, valid and test by name, or one text."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rnn.errors import DataError
 from rnn.text import sources
 from rnn.text.splitting import SPLITS
+
+# The SHA-256 of the splits of the Penn Treebank, as preprocessed by Mikolov.
+PTB = {
+    "train": "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
+    "valid": "c9fe6985fe0d4ccb578183407d7668fc6066c20700cb4cf87d8ff1cc34df1bf2",
+    "test": "dd65dff31e70846b2a6030a87482edcd5d199130cdcfa1f3dccbb033728deee0"}
 
 _NAMINGS = ("ptb.{}.txt", "{}.txt", "wiki.{}.tokens")
 _OF_CHARACTERS = "ptb.char.{}.txt"  # only tasks.char_lm reads these
@@ -31,6 +38,29 @@ def find(data_path: str, encoding: str | None = None
   if is_single(data_path):
     return dict.fromkeys(SPLITS, sources.find(data_path, encoding))
   return find_corpus(data_path, encoding=encoding)
+
+
+def is_ptb(data: Mapping[str, Any]) -> bool:
+  """Returns whether texts are those of the Penn Treebank.
+
+  Args:
+    data: the entries of config.json's "data", of which each split has a
+      "sha256".
+  """
+  return all(isinstance(data.get(split), Mapping)
+             and data[split].get("sha256") == digest
+             for split, digest in PTB.items())
+
+
+def name(data: Mapping[str, Any]) -> str:
+  """Returns the name of a corpus, as shown to the user.
+
+  Args:
+    data: see `is_ptb`; also with the "path" of the corpus.
+  """
+  if is_ptb(data):
+    return "the Penn Treebank"
+  return os.path.basename(str(data.get("path", "")).rstrip("/"))
 
 
 def is_single(data_path: str) -> bool:

@@ -97,8 +97,8 @@ def _warn_if_unsegmented(data_path: str, words: Sequence[str]) -> None:
 
 def read_held_out(data_path: str, vocabulary: Vocabulary,
                   encoding: str | None = None,
-                  whole: bool = True) -> dict[str, np.ndarray]:
-  """Reads texts to evaluate a model on: a dict, name -> ids.
+                  whole: bool = True) -> dict[str, Text]:
+  """Reads texts to evaluate a model on: a dict, name -> Text.
 
   Args:
     data_path, encoding: see `read_corpus`.
@@ -111,13 +111,13 @@ def read_held_out(data_path: str, vocabulary: Vocabulary,
   """
   if not corpora.is_single(data_path):
     found = corpora.find_corpus(data_path, ("valid", "test"), encoding)
-    return {split: read_ids(source, vocabulary, split)
+    return {split: _encoded(split, read_text(source), vocabulary)
             for split, source in found.items()}
   if whole:
-    source = sources.find(data_path, encoding)
-    return {"text": read_ids(source, vocabulary)}
+    text = read_text(sources.find(data_path, encoding))
+    return {"text": _encoded("text", text, vocabulary)}
   texts, _ = read_corpus(data_path, encoding, Choice(vocabulary))
-  return {split: texts[split].ids for split in ("valid", "test")}
+  return {split: texts[split] for split in ("valid", "test")}
 
 
 def _read_split(source: sources.Source) -> dict[str, NumberedText]:
@@ -168,8 +168,8 @@ def encode_corpus(numbered: dict[str, NumberedText],
     texts, vocabulary: as `read_corpus`.
   """
   vocabulary = build_vocabulary(numbered["train"], kind, choice)
-  texts = {split: Text(*_encode(split, text, vocabulary), text.fingerprint,
-                       text.stamp) for split, text in numbered.items()}
+  texts = {split: _encoded(split, text, vocabulary)
+           for split, text in numbered.items()}
   warn_of_unlearned(texts, vocabulary)
   return texts, vocabulary
 
@@ -183,6 +183,11 @@ def build_vocabulary(text: NumberedText,
     counts += np.bincount(chunk, minlength=len(counts))
   return choice.vocabulary(
       dict(zip(text.words, counts.tolist(), strict=True)), kind)
+
+
+def _encoded(name: str, text: NumberedText, vocabulary: Vocabulary) -> Text:
+  """Returns a text as ids, which replace its indices."""
+  return Text(*_encode(name, text, vocabulary), text.fingerprint, text.stamp)
 
 
 def _encode(name: str, text: NumberedText,

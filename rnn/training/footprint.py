@@ -11,7 +11,7 @@ whose lack is an error that TensorFlow reports.
 import itertools
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import configs
 from rnn import memory
@@ -46,8 +46,25 @@ class Parameters(NamedTuple):
   fixed: int = 0
 
 
+def summary(model: Any) -> str:
+  """Returns a line on a model to train: its parameters, and the memory.
+
+  Args:
+    model: a `trainable.Trainable`, in the default graph. If the model has an
+      attribute `memory`, it is the result of `check`. Otherwise only
+      parameters, the optimizer's slots and gradients count.
+  """
+  number, variables, gradients = (
+      sum(v.shape.num_elements() * v.dtype.size // each for v in of)
+      for of, each in ((model.variables, 4), (tf.global_variables(), 1),
+                       (tf.trainable_variables(), 1)))
+  size = getattr(model, "memory", None) or variables + gradients
+  return (f"{number:,} parameters; training needs at least "
+          f"{memory.as_text(size)} of memory")
+
+
 def check(parameters: Sequence[Parameters], others: Sequence[Part],
-          optimizer: str | None = None, item_size: int = 4) -> None:
+          optimizer: str | None = None, item_size: int = 4) -> float:
   """Compares the memory that a model needs with what is available.
 
   Args:
@@ -55,11 +72,12 @@ def check(parameters: Sequence[Parameters], others: Sequence[Part],
     optimizer: one of OPTIMIZERS, in training.
     item_size: bytes of a number in the precision of the model.
 
+  Returns:
+    The memory that it needs, in bytes.
+
   Raises:
     UserError: less is available.
   """
-  if recurrent.has_gpu():
-    return
   slots = OPTIMIZERS[optimizer].slots if optimizer else 0
   kept = [Part(4 * (p.number + slots * (p.number - p.fixed)), p.what, p.advice)
           for p in parameters]
@@ -68,13 +86,16 @@ def check(parameters: Sequence[Parameters], others: Sequence[Part],
     # The update needs the norm of all gradients, so they exist together.
     moments.append([part._replace(size=part.size + item_size * p.dense)
                     for part, p in zip(kept, parameters, strict=True)])
-  memory.check(max(moments, key=lambda parts: sum(p.size for p in parts)))
+  largest = max(moments, key=lambda parts: sum(p.size for p in parts))
+  if not recurrent.has_gpu():
+    memory.check(largest)
+  return sum(part.size for part in largest)
 
 
 def check_language_model(
     config: configs.Config, vocab_size: int, shape: Sequence[int | None],
-    is_training: bool, options: Options) -> None:
-  """Compares the memory of a PTBModel, see `check`.
+    is_training: bool, options: Options) -> float:
+  """Compares the memory of a PTBModel, and returns it, see `check`.
 
   Args:
     shape: T and B of a window; None if it varies.
@@ -108,8 +129,8 @@ def check_language_model(
   if not is_training:
     parameters = [p._replace(advice="use a machine with more memory")
                   for p in parameters]
-  check(parameters, others, config.optimizer if is_training else None,
-        item_size)
+  return check(
+      parameters, others, config.optimizer if is_training else None, item_size)
 
 
 def fixed_embedding(config: configs.Config, vocab_size: int) -> int:

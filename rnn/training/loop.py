@@ -20,11 +20,14 @@ from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.rows import epochs_since_best
 from rnn.runs.training_run import TrainingRun
 from rnn.tf1 import repeatable_session, tf
-from rnn.training import evaluation
+from rnn.training import evaluation, footprint
 from rnn.training.metrics import PERPLEXITY, Metric, perplexity
 from rnn.training.passes import PassResult, SplitPass, Sums, run_pass
-from rnn.training.progress import Progress, run_with_progress
+from rnn.training.progress import Progress, duration, run_with_progress
 from rnn.training.signals import Stopped
+
+# After so many steps, or seconds, the time that training takes is known.
+_SOME_STEPS, _SOME_SECONDS = 30, 10
 
 Hook = Callable[[tf.Session, Any], None]  # called with the session, the model
 Row = dict[str, Any]  # the metrics of an epoch, one line of metrics.csv
@@ -103,6 +106,9 @@ class Trainer:
     # the last checkpoint was saved.
     self._times = {"epoch": now - journal["seconds"], "save": now}
     self._last = _LastStep()
+    # The epochs in total, the seconds per step, and whether it is printed how
+    # long they will take.
+    self._total, self._seconds, self._has_expected = 0, 0.0, False
 
   @property
   def step(self) -> int:
@@ -132,6 +138,8 @@ class Trainer:
       print(f"resuming at {self.position()}", flush=True)
     if self._run:
       self._run.begin(self.step)
+    print(footprint.summary(self._training.model), flush=True)
+    self._total = last
     try:
       while len(self.rows) < last and not self._stops_early():
         self._run_epoch()
@@ -150,7 +158,8 @@ class Trainer:
       advice = (f"early_stop={early + 1} or more, or 0" if early else
                 f"max_max_epoch={len(self.rows) + 1} or more")
       raise RunError(f"{path}: is at {self.position()}; give {advice}")
-    print(f"{path} is finished, with {len(self.rows)} epochs; " + (
+    print(f"{path} is finished, with {len(self.rows)} epoch"
+          + "s" * (len(self.rows) > 1) + "; " + (
         f"early_stop={self._early_stop} ended it, early_stop={early + 1} or "
         "more, or 0, goes on" if early else
         "a larger max_max_epoch goes on"), flush=True)
@@ -211,18 +220,38 @@ class Trainer:
     if first == 0:
       sums = dict.fromkeys(sums, 0)  # the variables still hold the last epoch's
     self._last = _LastStep(rate, self._last.grad_norm, sums, (first, sums))
-    with Progress(f"Epoch {number}", self._training.size, first,
-                  lines=True, metric=self._metric) as progress:
+    size = self._training.size
+    with Progress(f"Epoch {number}", size, first, lines=True,
+                  metric=self._metric, more=(self._total - number) * size
+                  ) as progress:
       def report(window: int, sums: Sums, per_second: float) -> None:
         progress.report(window, sums, per_second)
+        self._expect(number, window, progress)
         self._after_step(window, sums, per_second)
       return run_pass(self._session, self._training, report, first)
+
+  def _expect(self, number: int, window: int, progress: Progress) -> None:
+    """Prints once how long training will take, when some steps have shown it.
+
+    Args:
+      number: the epoch.
+    """
+    self._seconds = progress.clock.seconds or self._seconds
+    if self._has_expected or progress.clock.ticks < _SOME_STEPS and (
+        progress.clock.elapsed < _SOME_SECONDS):
+      return
+    self._has_expected = True
+    size = self._training.size
+    left = self._seconds * (size * (self._total - number + 1) - window - 1)
+    progress.note(f"about {duration(self._seconds * size)} per epoch, "
+                  f"{duration(left)} to the end of epoch {self._total}")
 
   def _validate(self, number: int, validation: SplitPass) -> float:
     """Returns the metric on the validation split."""
     sums = run_with_progress(
         self._session, f"Epoch {number} valid", validation,
-        self._check_stop, self._metric).sums
+        self._check_stop, self._metric, more_seconds=self._seconds
+        * self._training.size * (self._total - number)).sums
     if not math.isfinite(PERPLEXITY.compute(sums)):
       if self._run:
         self._run.set_aside(self.step)  # it has the same parameters

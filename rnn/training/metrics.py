@@ -42,8 +42,11 @@ class Metric:
     return self.label.title()
 
   def format_speed(self, per_second: float) -> str:
-    """Returns a speed in targets per second as text."""
-    return f"{per_second:.0f} {self.speed or f'{self.unit}/s'}"
+    """Returns a speed in targets per second as text; empty if it is NaN."""
+    if math.isnan(per_second):
+      return ""
+    number = grouped(per_second).replace(",", "")  # as in the classic script
+    return f"{number} {self.speed or f'{self.unit}/s'}"
 
   def among(self, size: int) -> "Metric":
     """Returns the metric for targets that are one of `size` words.
@@ -74,6 +77,11 @@ class Metric:
 PERPLEXITY = Metric(
     "perplexity", lambda sums: perplexity(sums["nats"], sums["targets"]),
     "words", "wps")
+
+
+def grouped(number: float) -> str:
+  """Returns a speed as text: "21,831", and "0.52" for a slow one."""
+  return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def error_percent(unit: str) -> Metric:

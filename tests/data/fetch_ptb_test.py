@@ -125,16 +125,19 @@ def test_broken_source_leaves_no_files(server, tmp_path, break_source):
 
 
 @pytest.mark.parametrize("as_url", [False, True])
-@pytest.mark.parametrize("kind", ["archive", "folder"])
-def test_source_may_be_on_this_machine(tmp_path, kind, as_url):
+@pytest.mark.parametrize("path", ["ptb.tgz", "download (1)", ".", "data",
+                                  "simple-examples/data"])
+def test_source_may_be_on_this_machine(tmp_path, path, as_url):
   """By its path, or as a file URL, in which a blank is %20."""
-  (tmp_path / "my data").mkdir()
-  source = tmp_path / "my data" / "ptb.tgz"
-  source.write_bytes(make_archive())
-  if kind == "folder":
-    source = source.parent
+  source = tmp_path / "my data"
+  (source / path).parent.mkdir(parents=True, exist_ok=True)
+  if path in ("ptb.tgz", "download (1)"):
+    source /= path
+    source.write_bytes(make_archive())
+  else:
+    (source / path).mkdir(exist_ok=True)
     for name, data in FILES.items():
-      (source / name).write_bytes(data)
+      (source / path / name).write_bytes(data)
   output = tmp_path / "ptb"
   assert set(fetch(output, source.as_uri() if as_url else str(source))) == set(
       FILES)

@@ -16,13 +16,18 @@ ROOT = os.path.dirname(os.path.abspath(ptb_word_lm.__file__))
 _FLAGS_OF_ABSL = set(flags.FLAGS)
 
 
-def call(script, *args):
-  """Runs a script in this process: its module, flags -> exit status."""
+def parse(script, *args):
+  """Parses the flags of a script as the script does; returns argv."""
   for name in set(flags.FLAGS) - _FLAGS_OF_ABSL:
     delattr(flags.FLAGS, name)  # the script before has defined it
   script.define_flags()
+  return scripts.parse_flags([script.__file__, *args])
+
+
+def call(script, *args):
+  """Runs a script in this process: its module, flags -> exit status."""
   try:
-    script.main(scripts.parse_flags([script.__file__, *args]))
+    script.main(parse(script, *args))
   except SystemExit as stop:
     return stop.code
   return 0
@@ -63,3 +68,12 @@ def assert_one_line(text, script, message):
   """Asserts that a script's error is one line that matches a pattern."""
   assert text.startswith(f"{script}: ") and text.count("\n") == 1, text
   assert re.search(message, text), text
+
+
+def assert_refused(text, script, *differences):
+  """Asserts that a run is refused, and names differences, one per line."""
+  summary, *lines = text.splitlines()
+  assert_one_line(summary + "\n", script, "holds another run, which differs")
+  assert all(line.startswith("  ") for line in lines), text
+  for difference in differences:
+    assert any(re.match(f"  {difference}", line) for line in lines), text

@@ -17,8 +17,12 @@ class Screen:
     text: what the terminal showed, after the context.
   """
 
+  def __init__(self, columns=100):
+    self._columns = columns
+
   def __enter__(self):
     self._ours, theirs = pty.openpty()
+    set_columns(theirs, self._columns)
     self._reader = threading.Thread(target=self._read)
     self._reader.start()
     self._stream = os.fdopen(theirs, "w", encoding="utf-8")
@@ -35,6 +39,12 @@ class Screen:
     self._stream.close()
     self._reader.join()
     self.text = self._bytes.decode().replace("\r\n", "\n")
+
+
+def set_columns(terminal, columns):
+  """Sets the width of a terminal."""
+  fcntl.ioctl(terminal, termios.TIOCSWINSZ,
+              struct.pack("HHHH", 24, columns, 0, 0))
 
 
 def read_screen(ours):
@@ -54,8 +64,7 @@ def on_terminal(*command, typed="", columns=100):
     typed: what is typed, such as a prompt and a newline.
   """
   ours, theirs = pty.openpty()
-  fcntl.ioctl(theirs, termios.TIOCSWINSZ,
-              struct.pack("HHHH", 24, columns, 0, 0))
+  set_columns(theirs, columns)
   os.write(ours, typed.encode())
   process = subprocess.Popen(
       command, stdin=theirs, stdout=theirs, stderr=theirs)

@@ -1,9 +1,16 @@
 """The learning curve of a run."""
 
+import hashlib
+import os
+import pathlib
+
 import pytest
 from matplotlib import figure
 
+import configs
+import reader
 from rnn.runs import learning_curve
+from rnn.text import corpora
 
 
 def test_the_picture_has_all_curves(tmp_path, monkeypatch):
@@ -24,6 +31,7 @@ def test_the_picture_has_all_curves(tmp_path, monkeypatch):
       "train, 133.3 after epoch 3", "valid, 100.0 after epoch 3",
       "the paper, valid 120.7"]
   assert below.lines[0].get_ydata() == pytest.approx([1, 1 / 2, 1 / 3])
+  assert below.get_yscale() == "log"
   assert above.get_ylabel() == "perplexity"
   assert above.get_xlim() == (0.5, 3.5)  # all epochs
   learning_curve.draw(rows[:1], tmp_path / "x.png")
@@ -31,7 +39,7 @@ def test_the_picture_has_all_curves(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_curve_is_redrawn_after_each_epoch_with_the_published_figure(
+def test_the_curve_is_redrawn_after_each_epoch(
     corpus_folder, tmp_path, call_main, monkeypatch):
   drawn = []
 
@@ -42,13 +50,44 @@ def test_the_curve_is_redrawn_after_each_epoch_with_the_published_figure(
       pass
 
   monkeypatch.setattr(learning_curve, "draw", draw)
-  for model, reference in [
-      ("small", ("Zaremba et al. 2014, small on PTB", 120.7)), ("test", None)]:
-    override = "hidden_size=8,num_layers=1,max_max_epoch=3"
-    assert call_main(
-        f"--model={model}", f"--data_path={corpus_folder}",
-        f"--save_path={tmp_path}/{model}", f"--config_override={override}") == 0
-    title = f"{model} {override.replace(',', ' ')}"
-    assert drawn == [(list(range(1, n + 1)), title, reference)
-                     for n in (1, 2, 3)]
-    drawn.clear()
+  override = "hidden_size=8,num_layers=1,max_max_epoch=3"
+  assert call_main(
+      "--model=test", f"--data_path={corpus_folder}",
+      f"--save_path={tmp_path}/run", f"--config_override={override}") == 0
+  title = (f"test on {os.path.basename(corpus_folder)} "
+           f"{override.replace(',', ' ')}")
+  assert drawn == [(list(range(1, n + 1)), title, None) for n in (1, 2, 3)]
+
+
+@pytest.mark.slow
+def test_published_figures_are_those_of_one_text_and_config(
+    corpus_folder, tmp_path, call_main, monkeypatch, capsys):
+  """In the summary and in the curve; a small text stands in for PTB."""
+  references = []
+
+  def draw(rows, path, title, reference, metric):
+    references.append((title, reference))
+    with open(path, "wb"):
+      pass
+
+  monkeypatch.setattr(learning_curve, "draw", draw)
+  monkeypatch.setitem(configs.CONFIGS, "small", configs.TEST)
+  paper = "Zaremba et al. 2014, small on PTB"
+  for number, (digests, flags, title, is_comparable) in enumerate([
+      (False, [], f"small on {os.path.basename(corpus_folder)}", False),
+      (True, [], "small on the Penn Treebank", True),
+      (True, ["--keep_prob=1"], "small on the Penn Treebank keep_prob=1.0",
+       True),
+      (True, ["--hidden_size=3"], "small on the Penn Treebank hidden_size=3",
+       False),
+      (True, ["--vocab_size=5"], "small on the Penn Treebank", False)]):
+    if digests:
+      monkeypatch.setattr(corpora, "PTB", {
+          split: hashlib.sha256(
+              (pathlib.Path(corpus_folder) / f"{split}.txt").read_bytes()
+              ).hexdigest() for split in reader.SPLITS})
+    assert call_main(f"--data_path={corpus_folder}", *flags,
+                     f"--save_path={tmp_path}/{number}") == 0
+    reference = (paper, 120.7) if is_comparable else None
+    assert references.pop() == (title, reference)
+    assert (f"{paper} " in capsys.readouterr().out) == is_comparable

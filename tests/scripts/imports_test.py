@@ -38,7 +38,9 @@ def test_warnings_of_tensorflow_are_shown(tmp_path):
       "import os\n"
       "from unittest import mock\n"
       "config = logging = Session = mock.Mock()\n"
-      "os.write(2, b'I0000 00:00 all is well\\nW0000 00:00 mind this\\n')\n"
+      "os.write(2, b'I0000 00:00 all is well\\nW0000 00:00 mind this\\n'"
+      "b'E0000 00:00 Unable to register cuDNN factory: Attempting\\n'"
+      "b'W0000 00:00 computation placer already registered.\\n')\n"
       "if 'CRASH' in os.environ: os.abort()\n")
   for crash in ({}, {"CRASH": "1"}):
     done = subprocess.run(

@@ -1,5 +1,6 @@
 """Layers, cells and initial embeddings, chosen by flags of the script."""
 
+import os
 import re
 
 import numpy as np
@@ -14,7 +15,7 @@ from rnn.layers import cells, lstm, recurrent
 from rnn.runs.directory import RunDirectory
 from rnn.text import vector_files
 from rnn.tf1 import tf
-from tests.helpers.calls import assert_one_line
+from tests.helpers.calls import assert_one_line, assert_refused
 
 
 @pytest.mark.slow
@@ -140,9 +141,14 @@ def test_training_starts_from_word_vectors(
     assert len(np.unique(others)) == others.size
   # A run that starts otherwise is another run. The embedding is as wide as the
   # vectors, unless the user says otherwise.
-  assert call_main(*flags[:2], f"--save_path={tmp_path}/run.txt", override) == 1
-  assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
-                  r"holds another run, which differs in init_embeddings")
+  vector_files.save(f"{tmp_path}/w", ["zebra", "owl", "the"], vectors + 1)
+  assert call_main(f"--save_path={tmp_path}/run.txt",
+                   f"--init_embeddings={tmp_path}/w.txt") == 1
+  assert_refused(capsys.readouterr().err, "ptb_word_lm.py",
+                 "init_embeddings.sha256")
+  os.remove(f"{tmp_path}/v.npy")  # a run that resumes does not need them
+  assert call_main(f"--save_path={tmp_path}/run.npy") == 0
+  assert "is finished" in capsys.readouterr().out
   flags.append(f"--init_embeddings={tmp_path}/v.txt")
   assert call_main(*flags, "--config_override=embedding_size=4") == 1
   assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",

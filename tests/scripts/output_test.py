@@ -27,8 +27,7 @@ def test_the_summary_compares_with_the_published_figures():
       ["-", "120.70", "114.50"], ["37.99", "121.39", "115.91"]]
   assert lines[1].startswith("this run  ")
   assert lines[2].startswith("this run, epoch 1, best by valid")
-  assert lines[5] == ("5000 words/s in training (median of 1 epochs), "
-                      "62 min 5 s in all 2 epochs")
+  assert lines[5] == "5,000 words/s in training, 1 h 2 min in all 2 epochs"
 
 
 def test_a_model_worse_than_guessing_uniformly_is_warned_about(
@@ -69,7 +68,7 @@ def test_a_terminal_shows_a_progress_bar():
       *warm_python.command(), os.path.join(ROOT, "ptb_word_lm.py"),
       "--model=test")
   assert status == 0
-  assert re.search(r"Epoch 1: +\d+%\|.*<.*perplexity \d+\.\d+, \d+ words/s",
+  assert re.search(r"Epoch 1: +\d+%\|.*perplexity \d+\.\d+, \d+ wps, .* left",
                    text)
   assert max(map(len, re.split("[\r\n]", text))) == 99  # of 100 columns
   assert "Test:" in text and "speed:" not in text

@@ -19,7 +19,7 @@ from rnn.tf1 import tf
 from rnn.training import loop, signals
 from tasks import letters, ocr
 from tests.helpers import oracle
-from tests.helpers.calls import assert_one_line
+from tests.helpers.calls import assert_one_line, assert_refused
 from tests.helpers.run_folders import (
   StopAfter,
   assert_same_run,
@@ -154,9 +154,11 @@ def test_end_to_end(path, tmp_path, call_script, capsys, flag):
       "--config_override=hidden_size=24,keep_prob=1,learning_rate=0.01,"
       "batch_size=4,max_epoch=9,max_max_epoch=12") == 0
   assert "is finished" in capsys.readouterr().out
+  assert call_script(ocr, f"--save_path={run}") == 0  # also by itself
+  assert "is finished" in capsys.readouterr().out
   assert call_script(
-      ocr, f"--data_path={path}", f"--save_path={run}", flag) == 1
-  assert_one_line(capsys.readouterr().err, "ocr.py", "holds another run")
+      ocr, f"--save_path={run}", "--split=fold0", "--seed=2") == 1
+  assert_refused(capsys.readouterr().err, "ocr.py", "split", "seed")
   check_evaluation(out, path, run, call_script, capsys)
   check_prediction(path, run, call_script, capsys, tmp_path)
 
@@ -241,8 +243,7 @@ def test_other_labels_are_another_run(path, tmp_path, call_script, capsys):
            "--config_override=hidden_size=4,max_max_epoch=1"]
   assert call_script(ocr, f"--data_path={path}", *flags) == 0
   assert call_script(ocr, f"--data_path={other}", *flags) == 1
-  assert_one_line(capsys.readouterr().err, "ocr.py",
-                  "holds another run, which differs in data.train.sha256")
+  assert_refused(capsys.readouterr().err, "ocr.py", "data.train.sha256")
 
 
 def train(path, folder, config=TINY, content=None, check_stop=lambda: None):

@@ -20,7 +20,7 @@ from rnn.tf1 import tf
 from rnn.training import signals
 from tasks import skip_grams, word2vec
 from tests.helpers import oracle
-from tests.helpers.calls import assert_one_line
+from tests.helpers.calls import assert_one_line, assert_refused
 from tests.helpers.run_folders import StopAfter, variables_of
 from tests.helpers.texts import dump, page
 
@@ -178,7 +178,7 @@ def test_end_to_end(path, tmp_path, call_script, capsys):
   np.testing.assert_array_equal(
       vector_files.load(f"{run}/vectors.npy")[1], values)
   assert call_script(word2vec, *args[:-1], "--subsample=0.4") == 1
-  assert_one_line(capsys.readouterr().err, "word2vec.py", "holds another run")
+  assert_refused(capsys.readouterr().err, "word2vec.py")
   # Evaluation needs no text, and prints the same neighbors and analogies.
   assert call_script(word2vec, "--mode=eval", *args[1:2], args[3]) == 0
   newest, *lines = capsys.readouterr().out.splitlines()
@@ -217,7 +217,7 @@ def test_another_text_of_the_same_words_is_another_run(
     status = call_script(word2vec, f"--data_path={text}", "--min_count=2",
                          f"--save_path={tmp_path}/run", OVERRIDE)
   assert status == 1
-  assert_one_line(capsys.readouterr().err, "word2vec.py", "holds another run")
+  assert_refused(capsys.readouterr().err, "word2vec.py")
 
 
 def test_stopped_anywhere_it_ends_in_the_same_bits(path, tmp_path):

@@ -1,10 +1,14 @@
 """The progress lines, as in the classic script."""
 
 import math
+import re
+import types
 
 import pytest
 
-from rnn.training.progress import Progress, summary, table
+from rnn.training import progress
+from rnn.training.progress import Progress, duration, summary, table
+from tests.helpers.screens import Screen
 
 
 @pytest.mark.parametrize("size, num_lines", [
@@ -17,7 +21,8 @@ def test_about_ten_progress_lines_are_printed(capsys, size, num_lines):
                       math.nan if window == 0 else 4521.4)
   lines = capsys.readouterr().out.splitlines()
   assert len(lines) == num_lines
-  assert all(" perplexity: 100.000 speed: " in line for line in lines)
+  assert all(" perplexity: 100.000" in line for line in lines)
+  assert "nan" not in "".join(lines)
   if size == 2323:
     assert lines[1] == "0.104 perplexity: 100.000 speed: 4521 wps"
 
@@ -48,5 +53,40 @@ def test_the_summary_has_a_line_per_tested_epoch(tests, names):
     assert line[38:].split() == [
         f"{100 - number}.00", f"{200 - number}.00", figure]
   assert published.split() == ["the", "paper", "-", "1.50", "2.50"]
-  assert last == ("4500 words/s in training (median of 2 epochs), 1 min 31 s "
+  assert last == ("4,500 words/s in training (median of 2 epochs), 1 min 31 s "
                   "in all 3 epochs")
+
+
+def test_the_summary_of_one_epoch_has_no_nan_and_no_1_epochs():
+  row = {"train_perplexity": 100.0, "valid_perplexity": 200.0, "seconds": 3.2}
+  for speed, last in ((math.nan, "3 s in 1 epoch"),
+                      (0.123, "0.12 words/s in training, 3 s in 1 epoch")):
+    text = summary([row | {"words_per_second": speed}], {1: 90.0})
+    assert text.splitlines()[-1] == last and "nan" not in text
+
+
+@pytest.mark.parametrize("seconds, text", [
+    (0.4, "0 s"), (3, "3 s"), (59.6, "1 min"), (65, "1 min 5 s"),
+    (3725, "1 h 2 min"), (7200, "2 h"), (90000, "1 d 1 h"),
+    (8 * 86400, "8 d")])
+def test_durations(seconds, text):
+  assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("columns, shown", [
+    (99, "perplexity 100.000, 4521 wps, 2 min left"),
+    (60, "perplexity 100.000, 2 min left"), (40, "100, 2 min left")])
+def test_the_bar_shows_the_time_left_of_the_run_in_any_width(
+    columns, shown, monkeypatch):
+  """Ten steps of a second have been done, of 30 and 70 more; then 30 s."""
+  times = iter(range(100))
+  monkeypatch.setattr(
+      progress, "time", types.SimpleNamespace(perf_counter=times.__next__))
+  with Screen(columns) as screen:
+    with Progress("Epoch 9", 30, more=70, more_seconds=30) as bar:
+      for window in range(10):
+        bar.report(window, {"nats": 2 * math.log(100), "targets": 2}, 4521.4)
+        bar._bar.refresh()
+  line = [line for line in re.split("[\r\n]", screen.text) if shown in line][-1]
+  assert re.match(r"Epoch 9: +\d+%\|.*\|, ", line), screen.text
+  assert len(line) <= columns

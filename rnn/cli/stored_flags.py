@@ -1,0 +1,175 @@
+"""A run that resumes: what it stores stands in for flags that are not given."""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from absl import flags
+
+import configs
+from rnn.errors import UserError
+from rnn.layers import recurrent
+from rnn.options import RNN_MODES
+from rnn.runs import config_file
+from rnn.runs.checkpoints import RunError
+from rnn.runs.directory import RunDirectory
+
+FLAGS = flags.FLAGS
+
+_S = TypeVar("_S", bound=configs.Settings)
+
+# Flags that exclude or complete each other: if one of a group is given, the run
+# stands in for none of them.
+_GROUPS = (
+    {"vocab_path", "vocab_size", "min_count"},
+    {"use_fp16", "use_bfloat16"},
+    {"init_from", "init_checkpoint", "init_average_last", "init_embeddings"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+  """A run at --save_path that has begun.
+
+  Attributes:
+    run: the folder.
+    content: its config.json.
+    config: its settings; None if --model names others.
+  """
+
+  run: RunDirectory
+  content: Mapping[str, Any]
+  config: Any
+
+
+def fill_in(task: str) -> Stored | None:
+  """Gives flags that are not given the values that the run was begun with.
+
+  --model stands for all settings, so with it no setting is taken from the run.
+
+  Args:
+    task: the task of the script.
+
+  Returns:
+    The run; None if there is none yet at --save_path, or none of this task,
+    which `TrainingRun.open` reports.
+
+  Raises:
+    RunError: config.json has a value that a flag cannot have; or the run's
+      list of words is damaged.
+  """
+  if not FLAGS.save_path or FLAGS.fresh:
+    return None
+  try:
+    run = RunDirectory(FLAGS.save_path)
+    settings, content = run.settings(task), run.config(task)
+  except RunError:
+    return None
+  given = {name for name in FLAGS if FLAGS[name].present}
+  for name, value in dict(_values(run, content)).items():
+    group = next((group for group in _GROUPS if name in group), {name})
+    if name in FLAGS and not given & group:
+      _set(run, name, value)
+  if "model" in given:
+    return Stored(run, content, None)
+  _merge_overrides(content["overrides"], type(settings.config))
+  return Stored(run, content, settings.config)
+
+
+def base(stored: Stored | None, config: _S) -> _S:
+  """Returns the config that flags change: the run's, or by default `config`."""
+  return stored.config if stored and stored.config else config
+
+
+def resume(task: str, config: _S) -> _S:
+  """Calls `fill_in`, and returns the `base`."""
+  return base(fill_in(task), config)
+
+
+def initial_embeddings(stored: Stored | None) -> dict | None:
+  """Returns the entry of config.json on the word vectors that a run began with.
+
+  The vectors themselves are not needed any more.
+
+  Returns:
+    The entry; None if the run had none, or flags say how to start.
+
+  Raises:
+    UserError: the run has no checkpoint yet, so it needs the vectors.
+  """
+  vectors = stored and stored.content["init_embeddings"]
+  if not stored or not vectors or FLAGS.init_embeddings:
+    return None
+  if not stored.run.checkpoints():
+    raise UserError(f"--init_embeddings: {stored.run.path} has no checkpoint "
+                    "yet, so it needs its vectors again; name their file")
+  return vectors
+
+
+def _values(run: RunDirectory,
+            content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+  """Generates the flags that tell a run from others, with its values."""
+  # A property of a task has the name of its flag.
+  yield from ((name, value) for name, value in content.items()
+              if not isinstance(value, dict))
+  yield from content["flags"].items()
+  yield "data_path", content["data"].get("path")
+  yield "encoding", content["data"].get("encoding")
+  yield "use_fp16", content["precision"] == "float16"
+  yield "use_bfloat16", content["precision"] == "bfloat16"
+  mode = content.get("rnn_mode")
+  yield "rnn_mode", mode if mode in RNN_MODES and recurrent.runs_here(
+      mode) else None
+  if content["task"] == config_file.LANGUAGE_MODEL:
+    choice = content["vocabulary_choice"]
+    if "sha256" in choice:
+      run.vocabulary()  # reports a damaged list
+      yield "vocab_path", os.path.join(run.path, "vocab.txt")
+    else:
+      yield "vocab_size", choice.get("size")
+      yield "min_count", choice.get("min_count", 1)
+  if origin := content["init_from"]:
+    yield "init_from", origin.get("path")
+    yield "init_checkpoint", origin.get("checkpoint")
+    yield "init_average_last", origin.get("average_last")
+  else:
+    yield "init_from", None
+
+
+def _set(run: RunDirectory, name: str, value: Any) -> None:
+  """Gives a flag a value from config.json, unless it is None.
+
+  Raises:
+    RunError: the flag cannot have this value.
+  """
+  if value is None:
+    return
+  text = (",".join(map(str, value)) if isinstance(value, list) else str(value))
+  try:
+    FLAGS[name].parse(text)
+    FLAGS.validate_all_flags()
+  except (flags.Error, ValueError):
+    raise RunError(f"{os.path.join(run.path, 'config.json')}: {name}="
+                   f"{text:.99}: not a value of --{name}; restore the file "
+                   "from a copy") from None
+
+
+def _merge_overrides(earlier: str,
+                     record: type[configs.Settings]) -> None:
+  """Puts the overrides of a run in front of those in --config_override.
+
+  A setting that the user gives, there or in its own flag, replaces the earlier
+  value.
+  """
+  given = FLAGS.config_override
+  names = {*configs.parse(given, record), *(
+      field.name for flag, field in record.flags().items()
+      if FLAGS[flag].value is not None)}
+  try:
+    kept = {name: value for name, value in configs.parse(
+        earlier, record).items() if name not in names}
+  except configs.ConfigError:  # an older version had such a setting
+    kept = {}
+  FLAGS["config_override"].value = ",".join([
+      *(f"{name}={configs.as_text(value)}" for name, value in kept.items()),
+      *filter(None, [given])])
