@@ -119,7 +119,7 @@ def test_cudnn_is_one_op_per_layer():
 def test_cudnn_is_the_default_on_nvidia_gpus(monkeypatch):
   for gpus, cuda, layer in [([], True, "fused"), (["a GPU"], True, "cudnn"),
                             (["another maker's"], False, "fused")]:
-    monkeypatch.setattr(tf.config, "list_physical_devices",
+    monkeypatch.setattr(tf.config, "get_visible_devices",
                         {"GPU": gpus}.__getitem__)
     monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda cuda=cuda: cuda)
     assert cells.CELLS["lstm"].resolve(None) == layer

@@ -55,7 +55,7 @@ def test_cudnn_without_a_gpu_is_refused(call_main, capsys, monkeypatch):
   monkeypatch.setattr(recurrent, "has_gpu", lambda: False)
   assert call_main("--rnn_mode=cudnn") == 1
   assert capsys.readouterr().err == (
-      "ptb_word_lm.py: flag --rnn_mode=cudnn: needs an NVIDIA GPU that "
+      "ptb_word_lm.py: --rnn_mode=cudnn: needs an NVIDIA GPU that "
       "TensorFlow sees; leave it out\n")
 
 

@@ -53,7 +53,7 @@ def test_a_model_worse_than_guessing_uniformly_is_warned_about(
 def test_bits_worse_than_guessing_uniformly_are_warned_about(
     corpus_folder, call_script, capsys):
   assert call_script(
-      char_lm, f"--data_path={corpus_folder}/train.txt",
+      char_lm, f"--data_path={corpus_folder}",
       "--config_override=hidden_size=4,num_steps=5,batch_size=4,epoch_size=3,"
       "max_max_epoch=1,learning_rate=9,num_layers=1") == 0
   out, err = capsys.readouterr()
