@@ -196,7 +196,8 @@ def test_each_cell_in_its_precision(tmp_path, cell):
     assert all(shape[0] == 1 and -1 not in shape for shape in shapes)
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", [
+    "lstm", pytest.param("gru", marks=pytest.mark.slow)])
 def test_a_step_runs_in_tensorflow_lite(tmp_path, cell):
   """With its built-in ops only: the converter refuses others by default."""
   model = random_model(cell)

@@ -256,6 +256,7 @@ def test_the_default_epoch_follows_the_text(characters, settings):
   assert char_lm.settings_for(characters) == settings
 
 
+@pytest.mark.slow
 def test_settings_that_follow_the_text_are_plain_settings(
     text, tmp_path, call_script, capsys):
   """They are in config.json, and named ones win. An older run keeps its own."""

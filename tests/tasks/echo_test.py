@@ -45,6 +45,7 @@ def short(monkeypatch):
   return ["--config_override=max_max_epoch=3,learning_rate=0.03,num_layers=1"]
 
 
+@pytest.mark.slow
 def test_it_learns_resumes_in_the_same_bits_and_is_evaluated(
     short, tmp_path, call_script, capsys, monkeypatch):
   assert call_script(echo, *short, f"--save_path={tmp_path}/whole") == 0
