@@ -56,9 +56,10 @@ def main(argv: Sequence[str]) -> None:
   with scripts.error_lines(argv[0]):
     if FLAGS.mode != "train":
       raise UserError("--mode: this script trains and tests; leave it out")
-    FLAGS["model"].present = 1  # even by default: not the settings of a run
     config = _config_of_flags()
     FLAGS["data_path"].value = find_ptb(FLAGS.data_path)
+    for name in "model", "data_path":
+      FLAGS[name].present = 1  # even by default, a run does not stand in for it
     FLAGS["save_path"].value = FLAGS.save_path or os.path.join(
         "runs", records.name(config))
     if FLAGS.fresh or not _is_finished(FLAGS.save_path, config):

@@ -9,7 +9,7 @@ from absl import flags
 
 import configs
 from rnn.errors import UserError
-from rnn.layers import recurrent
+from rnn.layers import cells, recurrent
 from rnn.options import RNN_MODES
 from rnn.runs import config_file
 from rnn.runs.checkpoints import RunError
@@ -117,9 +117,7 @@ def _values(run: RunDirectory,
   yield "encoding", content["data"].get("encoding")
   yield "use_fp16", content["precision"] == "float16"
   yield "use_bfloat16", content["precision"] == "bfloat16"
-  mode = content.get("rnn_mode")
-  yield "rnn_mode", mode if mode in RNN_MODES and recurrent.runs_here(
-      mode) else None
+  yield "rnn_mode", _rnn_mode(content)
   if content["task"] == config_file.LANGUAGE_MODEL:
     choice = content["vocabulary_choice"]
     if "sha256" in choice:
@@ -134,6 +132,18 @@ def _values(run: RunDirectory,
     yield "init_average_last", origin.get("average_last")
   else:
     yield "init_from", None
+
+
+def _rnn_mode(content: Mapping[str, Any]) -> str | None:
+  """Returns the implementation of a run's layers; None if it is the default.
+
+  Or if it does not run here, on another machine.
+  """
+  mode, cell = content.get("rnn_mode"), content["settings"].get("cell")
+  if mode not in RNN_MODES or cell not in cells.CELLS or (
+      not recurrent.runs_here(mode)):
+    return None
+  return mode if mode != cells.CELLS[cell].resolve(None) else None
 
 
 def _set(run: RunDirectory, name: str, value: Any) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from rnn.cli import scripts
+from rnn import cli
 from rnn.layers import cells
 from rnn.options import RNN_MODES
 from tests.helpers.calls import ROOT, assert_one_line
@@ -41,7 +41,7 @@ def run_each(argument, paths, folder):
 @pytest.fixture(scope="module")
 def paths():
   # Benchmarks run as modules.
-  return [path for path in scripts.SCRIPTS if "benchmarks" not in path]
+  return [path for path in cli.SCRIPTS if "benchmarks" not in path]
 
 
 def test_help_needs_no_tensorflow_in_any_folder(paths, tmp_path):
