@@ -54,7 +54,7 @@ def test_profile_shows_the_time_by_op(tmp_path):
     (["--threads=4096"], "--threads=4096: there are [0-9]+ cores"),
     (["--output=/dev/null/{processor}"],
      f"--output=/dev/null/{machine.processor()}: Not a dir"),
-    (["--data_path=/absent"], "/absent: no such folder"),
+    (["--data_path=/absent"], "/absent: No such file"),
     *([] if recurrent.has_gpu()
       else [(["--rnn_mode=cudnn"], "=cudnn: needs")])])
 def test_complains_in_one_line(call_script, capsys, args, message):
