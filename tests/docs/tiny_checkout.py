@@ -93,6 +93,7 @@ def _make_environment(folder: pathlib.Path) -> None:
   command = shlex.join(warm_python.command())
   python.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
   python.chmod(0o755)
+  (binaries / "activate").touch()  # `environment` has the PATH
   for stamp in ("run.done", "test.done"):
     (folder / ".venv" / stamp).touch()
 
