@@ -34,12 +34,13 @@ def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
   definitions.training(
       "The text: a file, which may be compressed, and may be a table of arXiv "
-      "papers; or a folder with train.txt, valid.txt and test.txt.")
+      "papers; or a folder with train.txt, valid.txt and test.txt.", mode=True)
   definitions.encoding()
   definitions.vocabulary()
   definitions.origin()
   definitions.freeze()
   definitions.precision()
+
 
 scripts.parse_first(__name__, define_flags)
 
@@ -261,9 +262,41 @@ def _follow_text(config: configs.Config, named: Container[str],
   return configs.override(config, settings)
 
 
+def evaluate(run: RunDirectory, data_path: str | None = None,
+             encoding: str | None = None, rnn_mode: str | None = None) -> None:
+  """Evaluates a run on valid and test; prints bits per character.
+
+  Args:
+    data_path, encoding: see `read_corpus`; by default those of the run. Other
+      texts may be named.
+
+  Raises:
+    DataError: as in `read_corpus`.
+    RunError: this is no run of characters, no checkpoint is readable, or the
+      texts at the stored path are not those of the run.
+  """
+  settings, vocabulary = run.settings(), run.vocabulary()
+  if not isinstance(vocabulary, Characters):
+    raise RunError(f"{run.path}: does not hold a model of characters; use "
+                   "ptb_word_lm.py", "save_path")
+  path = settings.data_path if data_path is None else data_path
+  texts, _ = read_corpus(path, encoding or settings.encoding,
+                         Choice(vocabulary))
+  del texts["train"]
+  if data_path is None:
+    run.check_data(path, {
+        split: text.fingerprint for split, text in texts.items()})
+  ptb_word_lm.evaluate(
+      run, {split: text.ids for split, text in texts.items()}, rnn_mode, BITS)
+
+
 def main(argv: Sequence[str]) -> None:
-  """Trains and tests as the flags say."""
+  """Trains and tests, or evaluates, as the flags say."""
   with scripts.error_lines(argv[0]):
+    if FLAGS.mode == "eval":
+      evaluate(training_flags.finished_run("--mode=eval"), FLAGS.data_path,
+               FLAGS.encoding, FLAGS.rnn_mode)
+      return
     stored = stored_flags.fill_in(config_file.LANGUAGE_MODEL)
     origin = initial_flags.origin("characters", ptb_word_lm.model_variables)
     config, settings = initial_flags.config(

@@ -14,6 +14,23 @@ SHARES = (0.8, 0.1, 0.1)  # of train, valid and test
 _VALID = 10  # one training text in ten, if there is a test part
 
 
+def parse_shares(texts: Sequence[str]) -> list[float]:
+  """Returns the shares of training, validation and test that a user gives.
+
+  Raises:
+    SettingError: they are not three numbers above 0 with the sum 1.
+  """
+  try:
+    shares = [float(text) for text in texts]
+    if len(shares) == 3 and min(shares) > 0 and abs(sum(shares) - 1) < 1e-6:
+      return shares
+  except ValueError:
+    pass
+  raise SettingError("split", "must be three shares above 0 with the sum 1, of "
+                     "training, validation and test, such as 0.8,0.1,0.1",
+                     ",".join(texts))
+
+
 def divide(path: str, parts: Mapping[str, tuple[np.ndarray, ragged.Ragged]],
            seed: int, shares: Sequence[float] | None = None
            ) -> dict[str, tuple[str, np.ndarray]]:

@@ -26,7 +26,7 @@ def define_flags() -> None:
   definitions.training(
       "The texts and their labels: a folder with one folder per label, or with "
       "these in train, test and valid; a CSV or TSV table; or the archive of "
-      "film reviews, aclImdb_v1.tar.gz.")
+      "film reviews, aclImdb_v1.tar.gz.", mode=True)
   definitions.encoding()
   definitions.embeddings()
   flags.DEFINE_integer("vocab_size", 20000, "The size of the vocabulary: the "
@@ -61,7 +61,6 @@ import numpy as np
 
 import configs
 from rnn.cli import initial_flags, stored_flags, text_flags, training_flags
-from rnn.errors import SettingError, UserError
 from rnn.layers import cells, seeded
 from rnn.options import Options
 from rnn.runs import config_file
@@ -69,15 +68,26 @@ from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.text.vocabulary import EOS, Vocabulary
 from rnn.tf1 import repeatable_session, tf
-from rnn.training import footprint, loop, passes, progress
+from rnn.training import evaluation, footprint, loop, passes, progress
 from rnn.training.metrics import Metric
 from rnn.training.trainable import Trainable
-from tasks import classification, confusion, imdb, labeled, ragged, tokens
+from tasks import (
+  classification,
+  confusion,
+  held_out,
+  imdb,
+  labeled,
+  ragged,
+  tokens,
+)
 from tasks.classification import Batches, Reading
 
 ERROR = Metric(
     "error_percent", lambda sums: 100 * sums["errors"] / sums["targets"],
     "reviews")
+# The flags that say how to read and divide the texts.
+_READING_FLAGS = (
+    "vocab_size", "characters", "text_column", "label_column", "split")
 TASK = config_file.SENTIMENT
 
 _log = logging.getLogger(__name__)
@@ -177,20 +187,21 @@ def make_passes(config: configs.Config, splits: Mapping[str, Batches],
                 initial_values: Mapping[str, np.ndarray] | None = None,
                 options: Options = Options(),
                 num_labels: int = 2) -> list[passes.BatchPass]:
-  """Adds the passes over "train", "valid" and "test" to the default graph.
+  """Adds a pass over each split to the default graph.
 
   Args:
-    splits: as `classification.read` returns them.
+    splits: as `classification.read` returns them, or some of them.
     initial_values: see `passes.SplitPass`.
     options, num_labels: see `SentimentModel`.
 
   Raises:
     UserError: the model needs more memory than is available.
   """
+  largest = max(split.largest for split in splits.values())
   footprint.check(
-      _parameters(config, vocab_size), [footprint.batch(
-          config, config.input_size, splits["train"].largest)],
-      config.optimizer)
+      _parameters(config, vocab_size),
+      [footprint.batch(config, config.input_size, largest)],
+      config.optimizer if "train" in splits else None)
   make_model = functools.partial(
       SentimentModel, config, vocab_size, options=options,
       num_labels=num_labels)
@@ -265,29 +276,16 @@ def predict(run: RunDirectory, lines: Iterable[str],
 
 
 def main(argv: Sequence[str]) -> None:
-  """Trains and tests, or classifies, as the flags say."""
+  """Trains and tests, evaluates, or classifies, as the flags say."""
   with scripts.error_lines(
       argv[0], stdout_is_data=FLAGS.predict,
       out_of_memory="out of memory; lower batch_size or num_steps"):
     if FLAGS.predict:
       _predict_as_flags_say()
+    elif FLAGS.mode == "eval":
+      _evaluate_as_flags_say()
     else:
       _train_as_flags_say()
-
-
-def _shares() -> list[float] | None:
-  """Returns the value of --split."""
-  if FLAGS.split is None:
-    return None
-  try:
-    shares = [float(share) for share in FLAGS.split]
-    if len(shares) == 3 and min(shares) > 0 and abs(sum(shares) - 1) < 1e-6:
-      return shares
-  except ValueError:
-    pass
-  raise SettingError("split", "must be three shares above 0 with the sum 1, of "
-                     "training, validation and test, such as 0.8,0.1,0.1",
-                     ",".join(FLAGS.split))
 
 
 def _reading(data_path: str) -> Reading:
@@ -322,10 +320,8 @@ def _train_as_flags_say() -> None:
       "a folder with one folder per label, a table (CSV or TSV), or the archive"
       f" of {imdb.URL}")
   options = training_flags.options(config, static=False)
-  shares, reading = _shares(), _reading(data_path)
-  corpus = classification.read(
-      data_path, FLAGS.vocab_size, config, FLAGS.seed, reading, shares,
-      labeled.Columns(FLAGS.text_column, FLAGS.label_column, FLAGS.encoding))
+  reading = _reading(data_path)
+  corpus = _read(config, reading)
   splits, vocabulary = corpus.splits, corpus.vocabulary
   if reading.letters == "any":  # others keep the epochs of published results
     config = _with_epoch_size(config, splits["train"].size)
@@ -339,9 +335,7 @@ def _train_as_flags_say() -> None:
           **dataclasses.asdict(reading), "labels": corpus.labels, "data": {
               **text_flags.describe_text(data_path),
               **{name: split.fingerprint for name, split in splits.items()}},
-          **start, "flags": training_flags.values(
-              "vocab_size", "characters", "text_column", "label_column",
-              "split")},
+          **start, "flags": training_flags.values(*_READING_FLAGS)},
       vocabulary=vocabulary, metric=ERROR.name)
   matrices: dict[int, np.ndarray] = {}
   with training_flags.stopping(run) as check_stop:
@@ -361,12 +355,33 @@ def _train_as_flags_say() -> None:
             flush=True)
 
 
+def _evaluate_as_flags_say() -> None:
+  run = training_flags.finished_run("--mode=eval", *_READING_FLAGS)
+  config, reading, labels = (
+      run.settings(TASK).config, reading_of(run), labels_of(run))
+  stored_flags.fill_in(TASK)  # how to find and divide the texts
+  corpus = _read(config, reading)
+  splits = {name: split for name, split in corpus.splits.items()
+            if name != "train"}
+  run.check_data(FLAGS.data_path, {
+      name: split.fingerprint for name, split in splits.items()})
+  evaluation.evaluate(run, lambda: dict(zip(splits, make_passes(
+      config, splits, len(corpus.vocabulary),
+      options=Options(FLAGS.rnn_mode), num_labels=len(labels)),
+                                            strict=True)), ERROR)
+
+
+def _read(config: configs.Config, reading: Reading) -> classification.Corpus:
+  """Reads and divides the texts as the flags say."""
+  return classification.read(
+      FLAGS.data_path, FLAGS.vocab_size, config, FLAGS.seed, reading,
+      FLAGS.split and held_out.parse_shares(FLAGS.split),
+      labeled.Columns(FLAGS.text_column, FLAGS.label_column, FLAGS.encoding))
+
+
 def _predict_as_flags_say() -> None:
-  if not FLAGS.save_path:
-    raise UserError("--predict: needs --save_path, the folder of a run")
-  training_flags.refuse("--predict", "data_path", "vocab_size", "characters",
-                        "text_column", "label_column", "split", "encoding")
-  run = RunDirectory(FLAGS.save_path)
+  run = training_flags.finished_run(
+      "--predict", "data_path", "mode", "encoding", *_READING_FLAGS)
   labels = labels_of(run)
   if len(labels) > 2:
     _log.info("columns: label, and the probability of %s",

@@ -23,7 +23,7 @@ from rnn.runs.training_run import TrainingRun
 from rnn.text.vocabulary import EOS, UNK, Characters
 from rnn.training import signals
 from tasks import char_lm
-from tests.helpers.calls import assert_one_line
+from tests.helpers.calls import assert_one_line, assert_refused
 from tests.helpers.run_folders import StopAfter, assert_same_run
 from tests.helpers.texts import data_error
 
@@ -91,9 +91,9 @@ def test_a_run_split_by_the_older_rule_is_refused(
   path.write_text(json.dumps(config))
   capsys.readouterr()
   assert call_script(*arguments) == 1
-  assert_one_line(
+  assert_refused(
       capsys.readouterr().err, "char_lm.py",
-      "differs in data.split .* lines 9 and 19 of every 20 there, "
+      "data.split .* lines 9 and 19 of every 20 there, "
       "in order, 80/10/10 here")
 
 
@@ -219,6 +219,10 @@ def test_end_to_end(text, tmp_path, call_script, capsys):
       r"this run +([\d.]+) +([\d.]+) +([\d.]+)\n", out).groups())
   assert train < valid + 0.5 and valid < 4.3 and test < 4.3  # log2(32) is 5
   logged = float(re.search(r"Test Bits Per Character: ([\d.]+)", out)[1])
+
+  assert call_script(char_lm, f"--save_path={run}", "--mode=eval") == 0
+  table = capsys.readouterr().out.splitlines()
+  assert table[-1].split()[-2:] == [f"{valid:.2f}", f"{test:.2f}"]
 
   # score.py computes the same in another way: its perplexity is 2 ** bits.
   held_out = tmp_path / "test.txt"

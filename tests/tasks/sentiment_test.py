@@ -20,7 +20,7 @@ from rnn.tf1 import tf
 from rnn.training import loop, signals
 from tasks import classification, imdb, sentiment, tokens
 from tests.helpers import oracle
-from tests.helpers.calls import assert_one_line
+from tests.helpers.calls import assert_one_line, assert_refused
 from tests.helpers.run_folders import StopAfter, assert_same_run, variables_of
 from tests.helpers.texts import write_archive, write_files
 from tests.helpers.tiny_model import masks_of_shapes
@@ -150,6 +150,10 @@ def test_end_to_end(archive, tmp_path, call_script, capsys, monkeypatch):
   assert ("accuracy on test after epoch 8: 100.00 %\nlabel     predicted as\n"
           in out)
   assert re.search(r"^negative +10 +0\npositive +0 +10$", out, re.MULTILINE)
+  (figures,) = re.findall(r"^this run +\S+ +(.*)$", out, re.MULTILINE)
+  assert call_script(sentiment, f"--save_path={run}", "--mode=eval") == 0
+  assert capsys.readouterr().out.splitlines()[-1].split()[-2:] == (
+      figures.split())
   lines = "A fine film.\nit was, it was poor\n\nFine <br /> fine \xff\n"
   monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(
       io.BytesIO(lines.encode("latin1"))))
@@ -186,9 +190,9 @@ def test_other_labels_and_characters(
     assert sum(probs.values()) == pytest.approx(1, abs=2e-4)
   write_files(tmp_path, {"a.csv": "text,label\n" + "".join(
       f"好 差 {chr(0x4e00 + i)},{'好差中'[i % 3]}\n" for i in range(30))})
-  assert call_script(sentiment, *flags) == 1
-  assert_one_line(capsys.readouterr().err, "sentiment.py",
-                  "differs in tokens \\(characters there, words here\\)")
+  assert call_script(sentiment, *flags, "--nocharacters") == 1
+  assert_refused(capsys.readouterr().err, "sentiment.py",
+                 r"tokens \(characters there, words here\)")
 
 
 def test_predictions_equal_the_test_of_the_same_reviews(archive, tmp_path):
@@ -249,11 +253,12 @@ def test_stopped_anywhere_it_ends_in_the_same_bits(archive, tmp_path):
     (["--data_path={csv}", "--split=a,b,c"], "--split=a,b,c: must be "),
     (["--data_path={csv}", "--label_column=x"],
      r"has no column 'x', but 'text', 'label'; name one .*\(--label_column\)"),
-    (["--data_path={csv}"], r"no blanks separate .*, or read .*\(--characters"),
+    (["--data_path={csv}"],
+     r"without blanks between .*, or read .*\(--characters"),
     (["--predict", "--save_path=x", "--characters"], "--characters: has no "),
     (["--data_path=/absent"], "/absent: "),
     (["--data_path=x", "--config_override=num_layers=2"], "num_layers: "),
-    (["--predict"], "--predict: needs --save_path"),
+    (["--predict"], "--predict needs --save_path"),
     (["--predict", "--save_path=x", "--seed=2"], "--seed: has no effect"),
     (["--predict", "--save_path=x", "--vocab_size=9"], "--vocab_size: has no "),
     (["--predict", "--save_path=/absent"], "/absent: no such folder")])
@@ -311,8 +316,8 @@ def test_other_labels_are_another_run(archive, tmp_path, call_script, capsys):
            "embedding_size=4,num_steps=12,max_epoch=1,max_max_epoch=1"]
   assert call_script(sentiment, f"--data_path={archive}", *flags) == 0
   assert call_script(sentiment, f"--data_path={swapped}", *flags) == 1
-  assert_one_line(capsys.readouterr().err, "sentiment.py",
-                  "differs in data.train.sha256 ")
+  assert_refused(
+      capsys.readouterr().err, "sentiment.py", "data.train.sha256 ")
   assert call_script(generate, f"--save_path={tmp_path}/run") == 1
   assert_one_line(capsys.readouterr().err, "generate.py",
                   "holds a run of another task, sentiment, not language model")
