@@ -53,6 +53,12 @@ def words_of(text):
   return words + rest + ["<eos>"] * bool(rest)
 
 
+def may_have_another_format(text):
+  """Returns whether a text may be read as compressed, or as UTF-16 or 32."""
+  return b"\0" in text or text.startswith(
+      (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"PK", b"\xff\xfe", b"\xfe\xff"))
+
+
 def expected_error(text):
   """Returns the message for a text; None if there is nothing wrong with it."""
   try:
@@ -66,6 +72,12 @@ def check_corpus(folder, texts):
   """Reads three texts, in all ways."""
   folder = write_corpus(folder, *texts)
   paths = [f"{folder}/{split}.txt" for split in reader.SPLITS]
+  if any(map(may_have_another_format, texts)):
+    try:
+      reader.ptb_raw_data(folder)
+    except reader.DataError as error:
+      assert str(error).startswith(f"{folder}/") and str(error).isprintable()
+    return
   errors = [f"{path}: {expected_error(text)}"
             for path, text in zip(paths, texts, strict=True)
             if expected_error(text)]

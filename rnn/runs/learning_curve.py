@@ -5,6 +5,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rnn.errors import escaped
+
 # Hides matplotlib's messages about fonts and caches.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
@@ -46,7 +48,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str],
     above.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
     above.yaxis.set_minor_locator(ticker.NullLocator())
   above.set_ylabel(metric.replace("_", " "))
-  above.set_title(title, loc="left")
+  above.set_title(escaped(title), loc="left")
 
   below.step(epochs, [row["learning_rate"] for row in rows], "o-",
              where="mid", color="black", linewidth=1, markersize=2)

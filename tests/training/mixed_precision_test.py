@@ -15,6 +15,7 @@ from rnn.options import Options
 from rnn.runs import checkpoints
 from rnn.tf1 import repeatable_session, tf
 from rnn.training import mixed_precision, optimizers, signals
+from tests.helpers.calls import assert_refused
 from tests.helpers.run_folders import StopAfter, assert_same_run, training_run
 
 TINY = dataclasses.replace(
@@ -199,10 +200,11 @@ def test_a_run_keeps_its_precision(
   trained = capsys.readouterr().out
   with open(tmp_path / "run" / "config.json") as file:
     assert json.load(file)["precision"] == "bfloat16"
-  for flag, other in ("--use_fp16", "float16"), ("--keep=3", "float32"):
+  for flag, other in (("--use_fp16", "float16"),
+                      ("--nouse_bfloat16", "float32")):
     assert call_main(*flags, flag) == 1
-    assert (f"differs in precision (bfloat16 there, {other} here); repeat the "
-            "command that began it") in capsys.readouterr().err
+    assert_refused(capsys.readouterr().err, "ptb_word_lm.py",
+                   rf"precision \(bfloat16 there, {other} here\)")
   run = f"--save_path={tmp_path}/run"
   assert call_main(run, "--mode=eval") == 0
   assert (re.findall("(?:Valid|Test) Perplexity: .*", trained)
@@ -225,7 +227,7 @@ def test_a_run_older_than_the_setting_resumes_in_float32(
   rows, _ = ptb_word_lm.train(more, corpus, newer)
   assert len(rows) == 2
   with pytest.raises(checkpoints.RunError, match=(
-      r"differs in precision \(float32 there, float16 here\)")):
+      r"\n  precision \(float32 there, float16 here\)")):
     with training_run(path, vocabulary, precision="float16").open():
       pass
 
