@@ -1,4 +1,4 @@
-"""Reads handwriting: a recurrent network labels the letters of a word.
+r"""Reads handwriting: a recurrent network labels the letters of a word.
 
     python -m tasks.ocr --data_path=letter.data.gz --bidirectional \
         --save_path=runs/ocr

@@ -248,6 +248,8 @@ class LanguageModel:
 
   def _read_prompt(self, text: str, normalize: bool | None) -> list[str]:
     """Splits a text into words; warns of those that are unknown."""
+    if not isinstance(text, str):
+      raise UserError(f"{type(text).__name__}: is no text; give a string")
     preparation = self._preparation(normalize)
     words = preparation.split(text)
     self._warn(words, preparation)

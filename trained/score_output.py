@@ -104,7 +104,8 @@ def summary(totals: Totals, estimates: Sequence[Estimate], name: str,
     width = max(width, len("bits per character"))
   perplexities = totals.perplexities()
   lines = [
-      f"{name}: {totals.lines:,} lines, {totals.tokens:,} tokens, "
+      f"{name}: {totals.lines:,} line{'s' * (totals.lines != 1)}, "
+      f"{totals.tokens:,} tokens, "
       f"{totals.unk:,} of them {UNK} ({totals.unknown:,} not in the "
       f"vocabulary); {totals.tokens / seconds:.0f} {totals.unit}/s",
       *_table("perplexity", estimates, perplexities, width)]

@@ -57,9 +57,16 @@ def run(main: Callable[[Sequence[str]], None],
 def parse_flags(argv: Sequence[str]) -> list[str]:
   """Parses the command line; an error becomes one line, and exit status 1."""
   try:
-    rest = FLAGS(argv)
-  except SystemExit:  # --help was printed; absl's status is 1
-    sys.exit(0)
+    try:
+      rest = FLAGS(argv)
+    except SystemExit:  # --help was printed; absl's status is 1
+      sys.stdout.flush()
+      sys.exit(0)
+  except OSError as error:  # standard output cannot take the help
+    sys.stdout = open(os.devnull, "w")
+    if isinstance(error, BrokenPipeError):  # --help | head
+      sys.exit(0)
+    _fail(argv[0], f"standard output: {error.strerror}")
   except flags.UnrecognizedFlagError as error:
     _fail(argv[0], _flag_of_setting(error.flagname, argv) or error)
   except (flags.Error, ValueError) as error:  # absl's own flags: ValueError

@@ -236,8 +236,14 @@ def warn_of_unlearned(texts: Mapping[str, Text], vocabulary: Words) -> None:
         "%s is unknown words, read as %s, which train lacks, so that training "
         "cannot learn it; --min_count=2 or --vocab_size turns rare words of "
         "train into %s", " and ".join(
-            f"{number:.1%} of {split}" for split, number in shares.items()),
+            f"{_percent(number)} of {split}"
+            for split, number in shares.items()),
         UNK, UNK)
+
+
+def _percent(share: float) -> str:
+  """Returns a share above 0 as text."""
+  return "under 0.1%" if share < 0.0005 else f"{share:.1%}"
 
 
 def _chunks(array: np.ndarray) -> Iterator[np.ndarray]:

@@ -84,3 +84,17 @@ def test_an_unknown_flag_that_is_a_setting_says_what_to_write(
     name = flag.partition("=")[0]
     assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
                     f"{name}: is a setting; {message}")
+
+
+def test_help_without_a_reader_ends_quietly():
+  """As in --help | head, and with a full disk behind standard output."""
+  read, write = os.pipe()
+  os.close(read)
+  with os.fdopen(write, "wb") as pipe, open("/dev/full", "wb") as full:
+    for output, status, message in (
+        (pipe, 0, ""), (full, 1, "generate.py: standard output: No space left "
+                                 "on device\n")):
+      done = subprocess.run(
+          [sys.executable, os.path.join(ROOT, "generate.py"), "--help"],
+          stdout=output, stderr=subprocess.PIPE, text=True, timeout=60)
+      assert (done.returncode, done.stderr) == (status, message)

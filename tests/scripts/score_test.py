@@ -118,7 +118,7 @@ def test_perplexity_without_unknown_words(
   (tmp_path / "text").write_text(" ".join(words[:-1]))
   _, summary = run(call_script, capsys, f"--save_path={trained_runs}/a",
                    f"--text={tmp_path}/text")
-  assert ("1 lines, 6 tokens, 2 of them <unk> (1 not in the vocabulary)"
+  assert ("1 line, 6 tokens, 2 of them <unk> (1 not in the vocabulary)"
           in summary[0])
   nats = -np.log(oracle_probabilities(model, words, "<eos>"))
   np.testing.assert_allclose(
@@ -262,7 +262,7 @@ def test_the_first_word_of_a_stream_does_not_count(
   rows, summary = run(call_script, capsys, f"--save_path={trained_runs}/a",
                       f"--text={tmp_path}/text", "--state=carry")
   assert rows[1][2:4] == ["2", "0"]
-  assert ("1 lines, 2 tokens, 0 of them <unk> (0 not in the vocabulary)"
+  assert ("1 line, 2 tokens, 0 of them <unk> (0 not in the vocabulary)"
           in summary[0])
   p = oracle_probabilities(model, words[1:], words[0])
   np.testing.assert_allclose(
