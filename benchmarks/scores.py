@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 # Split -> label of an estimate -> perplexity.
 Scores = dict[str, dict[str, float]]
 
-_TEXT = re.compile(r"^\S*?(valid|test)\.\S*: [\d,]+ lines, ")
+_TEXT = re.compile(r"^\S*?(valid|test)\.\S*: [\d,]+ lines?, ")
 _ROW = re.compile(r"^(\S.*?) +(\d+\.\d+) +\d+\.\d+$")
 _SETTING = re.compile(r"^(static|(?:cache|dynamic) \S+) +(\d+\.\d+)$",
                       re.MULTILINE)

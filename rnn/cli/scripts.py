@@ -106,7 +106,8 @@ def error_lines(
     out_of_memory: the message in that case.
   """
   from rnn.tf1 import tf, use_threads  # slow, so not at the top
-  if "threads" in FLAGS and FLAGS.threads:
+  # benchmarks.speed has a flag of this name for several numbers.
+  if "threads" in FLAGS and isinstance(FLAGS.threads, int):
     use_threads(FLAGS.threads)
   with terminal.safe_output("utf-8" if stdout_is_data else None):
     _set_up_logging(script, sys.stderr if stdout_is_data else sys.stdout)

@@ -11,7 +11,7 @@ import pytest
 
 import configs
 from benchmarks import logbook, records, reproduce
-from data import fetch_ptb
+from rnn.text import corpora
 from rnn.training import signals
 from tests.helpers.calls import assert_one_line
 from tests.helpers.run_folders import StopAfter
@@ -30,8 +30,8 @@ def call(call_script, tmp_path, monkeypatch):
   """
   write_corpus(tmp_path / "ptb", LINES, LINES[:120], LINES[:120],
                "ptb.{}.txt")
-  monkeypatch.setattr(fetch_ptb, "HASHES", {
-      path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+  monkeypatch.setattr(corpora, "PTB", {
+      path.name.split(".")[1]: hashlib.sha256(path.read_bytes()).hexdigest()
       for path in (tmp_path / "ptb").iterdir()})
   monkeypatch.setitem(configs.CONFIGS, "small", dataclasses.replace(
       configs.TEST, max_max_epoch=3, batch_size=2))

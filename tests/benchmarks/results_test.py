@@ -13,6 +13,7 @@ from benchmarks import logbook, results, scores, tables
 from data import fetch_ptb
 from rnn import files
 from rnn.errors import UserError
+from rnn.text import corpora
 from tests.helpers.calls import ROOT, assert_one_line
 
 RESULTS = os.path.join(ROOT, "results")
@@ -227,7 +228,7 @@ def test_another_config_is_no_row(copy, changes):
 
 def test_another_text_is_no_row(copy, monkeypatch):
   assert "**small**, this suite" in labels(copy)
-  monkeypatch.setitem(fetch_ptb.HASHES, "ptb.test.txt", "another")
+  monkeypatch.setitem(corpora.PTB, "test", "another")
   assert labels(copy)[2] == "small, paper"
 
 

@@ -105,7 +105,7 @@ def test_characters_are_columns_of_their_own(
   assert "".join(
       row[1].encode("latin-1", "backslashreplace").decode("unicode_escape")
       for row in rows[1:]) == f"{odd}<eos>" * 60
-  assert call_script(score, *flags, "--output=json") == 0
+  assert call_script(score, *flags, "--format=json") == 0
   for line in capsys.readouterr().out.split("\n")[:-1]:
     assert [word["word"] for word in json.loads(line)["words"]] == [
         *odd, "<eos>"]
