@@ -141,8 +141,9 @@ class LanguageModel:
       num_samples: the number of texts.
       num_words: the number of words to draw for each text; `<eos>` counts.
       temperature, top_k, top_p: see `sampling.distribution`.
-      seed: determines the draws, together with the prompt. More samples or
-        words only add to those of fewer. A generator is advanced.
+      seed: determines the draws, together with the prompt. A larger
+        num_samples or num_words keeps what a smaller one gives, and adds to it.
+        A generator goes on from its state.
       no_unk: whether `<unk>` is never drawn.
       stop_at_eos: whether a text ends with its first `<eos>`.
       normalize: see the class.

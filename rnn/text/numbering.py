@@ -233,7 +233,7 @@ def warn_of_unlearned(texts: Mapping[str, Text], vocabulary: Words) -> None:
   """Logs a warning of one line if there is something `unlearned`."""
   if shares := unlearned(texts, vocabulary):
     _log.warning(
-        "%s is unknown words, read as %s, which train lacks, so that training "
+        "%s are unknown words, read as %s, which train lacks, so that training "
         "cannot learn it; --min_count=2 or --vocab_size turns rare words of "
         "train into %s", " and ".join(
             f"{_percent(number)} of {split}"

@@ -211,8 +211,8 @@ class Split:
       _log.info("lines dropped, being in an earlier split too: %s",
                 ", ".join(dropped))
     if kept:
-      _log.warning("%s is lines that are in an earlier split too; all are kept,"
-                   " so the figures say little about new text",
+      _log.warning("%s are lines of an earlier split, too; all are kept, "
+                   "so the figures say little about new text",
                    " and ".join(kept))
 
 

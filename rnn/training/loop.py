@@ -159,7 +159,7 @@ class Trainer:
                 f"max_max_epoch={len(self.rows) + 1} or more")
       raise RunError(f"{path}: is at {self.position()}; give {advice}")
     print(f"{path} is finished, with {len(self.rows)} epoch"
-          + "s" * (len(self.rows) > 1) + "; " + (
+          + "s" * (len(self.rows) != 1) + "; " + (
         f"early_stop={self._early_stop} ended it, early_stop={early + 1} or "
         "more, or 0, goes on" if early else
         "a larger max_max_epoch goes on"), flush=True)

@@ -122,8 +122,8 @@ def test_a_text_that_repeats_itself_keeps_its_lines(caplog):
   splits = split(text)
   assert_in_order(text, splits)
   assert caplog.messages == [
-      "98% of valid and 98% of test is lines that are in an earlier split too; "
-      "all are kept, so the figures say little about new text"]
+      "98% of valid and 98% of test are lines of an earlier split, too; all "
+      "are kept, so the figures say little about new text"]
 
 
 def test_the_split_is_always_the_same():

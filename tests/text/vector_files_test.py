@@ -18,21 +18,9 @@ from hypothesis.extra import numpy as arrays
 from rnn.errors import DataError
 from rnn.text import vector_files, vector_formats
 from tests.helpers.texts import data_error
+from tests.helpers.vectors import WORDS, vectors_of
 
-WORDS = ["oil", "bänk", "of", "<unk>", "1,000"]
 TEXT = "3 2\noil 1 -2.5\nbank 0 1e-3\nof 3 4\n"
-
-
-def vectors_of(number, width=3):
-  rng = np.random.default_rng(number)
-  return rng.normal(size=[number, width]).astype(np.float32)
-
-
-@pytest.fixture
-def prefix(tmp_path):
-  """The prefix of files with vectors of WORDS."""
-  vector_files.save(f"{tmp_path}/v", WORDS, vectors_of(len(WORDS)))
-  return f"{tmp_path}/v"
 
 
 def test_saved_vectors_are_loaded(prefix):

@@ -8,22 +8,10 @@ import pytest
 
 from rnn.text import vector_files, word_vectors
 from tests.helpers.texts import data_error
+from tests.helpers.vectors import WORDS, vectors_of
 
-WORDS = ["oil", "bänk", "of", "<unk>", "1,000"]
 QUESTIONS = (": family\nBoy girl BROTHER sister\nboy girl king queen\n\n"
              ": capital common\nathens greece oslo norway\n")
-
-
-def vectors_of(number, width=3):
-  rng = np.random.default_rng(number)
-  return rng.normal(size=[number, width]).astype(np.float32)
-
-
-@pytest.fixture
-def prefix(tmp_path):
-  """The prefix of files with vectors of WORDS."""
-  vector_files.save(f"{tmp_path}/v", WORDS, vectors_of(len(WORDS)))
-  return f"{tmp_path}/v"
 
 
 def test_an_embedding_starts_with_the_vectors_of_its_words(prefix, caplog):

@@ -83,7 +83,7 @@ def test_the_script_warns_and_shows_both(tmp_path, call_main, capsys):
     assert call_main(*arguments) == 0
     out, err = capsys.readouterr()
     assert_one_line(err, "ptb_word_lm.py", (
-        "warning: 14.3% of valid and 14.3% of test is unknown words, read as "
+        "warning: 14.3% of valid and 14.3% of test are unknown words, read as "
         "<unk>, which train lacks.*--min_count=2"))
     rows = [line.split()[-3:] for line in out.splitlines()
             if line.startswith("this run")]
