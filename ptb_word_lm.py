@@ -34,10 +34,18 @@ import numpy as np
 
 import configs
 import reader
-from rnn.cli import initial_flags, stored_flags, text_flags, training_flags
+from rnn.cli import (
+    initial_flags,
+    parallel_flags,
+    stored_flags,
+    text_flags,
+    training_flags,
+)
 from rnn.layers import cells, halves, recurrent, seeded, stack
 from rnn.layers.softmax import softmax_cross_entropy
 from rnn.options import Options
+from rnn.parallel import replicas
+from rnn.parallel.workers import ALONE
 from rnn.runs import config_file
 from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory
@@ -106,23 +114,24 @@ class PTBModel(Trainable):
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
       embedding, layers, (weights, bias) = _add_parameters(
           parameters, config, vocab_size, options.precision)
-    masks = stack.dropout_masks(config, tf.shape(inputs), options.seed, step
-                           ) if is_training and config.keep_prob < 1 else []
+    masks = stack.dropout_masks(
+        config, tf.shape(inputs), options.seed, step, options.workers
+    ) if is_training and config.keep_prob < 1 else []
     layer = cells.CELLS[config.cell].layer(options.rnn_mode)
 
     def run(inputs: tf.Tensor, targets: tf.Tensor, masks: list[tf.Tensor],
             state: Any) -> tuple[tf.Tensor, tf.Tensor, Any]:
       """Runs [t, B] words: outputs [t, B, H], losses [t, B], next state."""
-      # Where an input is NO_TARGET any word will do: its loss does not count.
-      embedded = tf.gather(embedding, tf.maximum(inputs, 0))  # (t, B, E)
-      outputs, state = stack.run(
-          tf.cast(embedded, options.precision), state, layers, masks, layer)
+      embedded = tf.cast(_look_up(embedding, inputs), options.precision)
+      outputs, state = stack.run(embedded, state, layers, masks, layer)
       return outputs, _cross_entropy(outputs, targets, weights, bias), state
 
-    self.outputs, self.losses, state = halves.run_in_halves(
-        run, inputs, targets, masks,
+    self.outputs, self.losses, state = replicas.run_on_devices(
+        options.workers.devices, functools.partial(halves.run_in_halves, run),
+        inputs, targets, masks,
         recurrent.cast(self.initial_state, options.precision))
-    self.final_state = recurrent.cast(state, tf.float32)
+    self.final_state = options.workers.gather(
+        recurrent.cast(state, tf.float32))
 
     # TensorFlow computes these only if they are fetched.
     self.logits = bias + tf.cast(
@@ -135,7 +144,7 @@ class PTBModel(Trainable):
     cost = self.nats / tf.cast(tf.shape(inputs)[1], tf.float32)
     super().__init__(  # adds the training step
         config, cost, {"nats": self.nats, "targets": self.num_targets},
-        parameters.variables, is_training, learning_rate, options.precision)
+        parameters.variables, is_training, learning_rate, options)
 
 
 def _add_parameters(
@@ -168,6 +177,13 @@ def model_variables(config: configs.Config,
     return PTBModel(config, vocab_size, word, word).variables
 
 
+def _look_up(embedding: tf.Variable, words: tf.Tensor) -> tf.Tensor:
+  """Returns the vectors of words: [T, B] -> [T, B, E]."""
+  with tf.device(None):  # that of the embedding
+    # Where a word is NO_TARGET any will do: its loss does not count.
+    return tf.gather(embedding, tf.maximum(words, 0))
+
+
 def _cross_entropy(outputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor,
                    bias: tf.Tensor) -> tf.Tensor:
   """Returns the loss of each target in nats: [T, B, H], [T, B] -> [T, B]."""
@@ -196,7 +212,8 @@ def stream_pass(name: str, config: configs.Config, vocab_size: int,
     DataError: the split is too short.
   """
   make_model = functools.partial(PTBModel, config, vocab_size, options=options)
-  return StreamPass(name, config, ids, make_model, is_training, initial_values)
+  return StreamPass(name, config, ids, make_model, is_training, initial_values,
+                    options.workers)
 
 
 def train(config: configs.Config, corpus: reader.RawData,
@@ -229,23 +246,24 @@ def train(config: configs.Config, corpus: reader.RawData,
   make_pass = functools.partial(
       stream_pass, vocab_size=len(vocabulary), options=options)
   one_stream = dataclasses.replace(config, batch_size=1)
+  alone = dataclasses.replace(options, workers=ALONE)
   halves.set_threads(config)
 
   def make_passes() -> list[StreamPass]:
     if known:
       known.add_passes(
-          functools.partial(PTBModel, config, len(vocabulary), options=options),
+          functools.partial(PTBModel, config, len(vocabulary), options=alone),
           {"valid": (config, valid_ids), "test": (one_stream, test_ids)})
     return [
         make_pass("Train", config, ids=train_ids, is_training=True,
                   initial_values=initial_values),
         make_pass("Valid", config, ids=valid_ids),
-        make_pass("Test", one_stream, ids=test_ids)]
+        make_pass("Test", one_stream, ids=test_ids, options=alone)]
 
   return loop.run_training(
       make_passes, config.max_max_epoch, metric.among(len(vocabulary)), run,
       save_secs, check_stop, at_end=known.measure if known else loop.no_hook,
-      early_stop=config.early_stop)
+      early_stop=config.early_stop, workers=options.workers)
 
 
 def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
@@ -285,7 +303,7 @@ def main(argv: Sequence[str]) -> None:
   """Trains and tests, or evaluates, as the flags say."""
   with scripts.error_lines(argv[0], out_of_memory=(
       "out of memory; lower hidden_size or batch_size x num_steps")):
-    training_flags.hide_gpus()
+    parallel_flags.hide_gpus()
     if FLAGS.mode == "eval":
       _evaluate_as_flags_say()
     else:
@@ -298,13 +316,14 @@ def _train_as_flags_say() -> None:
   name = initial_flags.model(origin)
   config, settings = initial_flags.config(
       stored_flags.base(stored, configs.CONFIGS[name]), origin)
+  config, workers = parallel_flags.workers(config, stored)
   data_path = BUNDLED_CORPUS if FLAGS.data_path is None else FLAGS.data_path
   choice = initial_flags.vocabulary_choice(origin)
   saved = FLAGS.save_path and RunDirectory(FLAGS.save_path).corpus(
       data_path, FLAGS.encoding, choice)
   texts, vocabulary = saved or reader.read_corpus(
       data_path, FLAGS.encoding, choice)
-  options = training_flags.options(config)
+  options = training_flags.options(config, workers=workers)
   initial_values, start = initial_flags.initial_values(
       vocabulary, config, origin, stored)
   known = KnownWords(texts, vocabulary)
@@ -319,15 +338,17 @@ def _train_as_flags_say() -> None:
       vocabulary=vocabulary,
       reference=next(((name, figures[1]) for name, figures
                       in published.items()), None),
-      texts=None if saved else texts)
-  with training_flags.stopping(run) as check_stop:
+      texts=None if saved else texts, workers=workers)
+  with (parallel_flags.only_the_chief_prints(workers),
+        training_flags.stopping() as check_stop):
     train_ids, valid_ids, test_ids = (text.ids for text in texts.values())
     rows, tests = train(
         config, (train_ids, valid_ids, test_ids, vocabulary), run, options,
         initial_values, save_secs=FLAGS.save_secs, check_stop=check_stop,
         known=known)
-  print(progress.summary(rows, tests, {**known.rows(), **published},
-                         PERPLEXITY.among(len(vocabulary))), flush=True)
+    if workers.is_chief:
+      print(progress.summary(rows, tests, {**known.rows(), **published},
+                             PERPLEXITY.among(len(vocabulary))), flush=True)
 
 
 def _evaluate_as_flags_say() -> None:

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from rnn.parallel.workers import ALONE, Workers
+
 PRECISIONS = ("float32", "bfloat16", "float16")
 # The implementations of recurrent layers, the fastest first; no cell has all.
 RNN_MODES = ("cudnn", "fused", "block", "basic", "dynamic")
@@ -17,8 +19,10 @@ class Options:
     seed: determines the initial values and the dropout masks.
     precision: the number format of the GEMMs, one of PRECISIONS. Parameters,
       updates and the cost are always float32.
+    workers: the processes and devices that share each batch.
   """
 
   rnn_mode: str | None = None
   seed: int = 1
   precision: str = "float32"
+  workers: Workers = ALONE

@@ -9,7 +9,7 @@ import faulthandler
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # oneDNN has the faster GEMMs. Only the newest processors use it by default.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -58,19 +58,36 @@ tf.logging.set_verbosity(tf.logging.ERROR)  # hides deprecation warnings
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
-def repeatable_session() -> tf.Session:
-  """Returns a session for the default graph with repeatable results.
+def session_config(adjust: Callable[[tf.ConfigProto], None] | None = None
+                   ) -> tf.ConfigProto:
+  """Returns the configuration of sessions with repeatable results.
 
   TensorFlow's optimizer would merge sums of two terms into sums of many. Such
   a sum starts from whichever term can lend its memory, which differs from run
   to run, and so does the last bit.
+
+  Args:
+    adjust: makes further changes, such as `Workers.adjust`.
   """
   # A session by itself would also use GPUs that are hidden from TensorFlow.
   config = tf.ConfigProto(
       device_count={"GPU": len(tf.config.get_visible_devices("GPU"))})
   rewriting = config.graph_options.rewrite_options
   rewriting.arithmetic_optimization = rewriting.OFF
-  return tf.Session(config=config)
+  if adjust:
+    adjust(config)
+  return config
+
+
+def repeatable_session(
+    target: str = "", adjust: Callable[[tf.ConfigProto], None] | None = None
+) -> tf.Session:
+  """Returns a session for the default graph, see `session_config`.
+
+  Args:
+    target: the server to run in; by default the process itself.
+  """
+  return tf.Session(target, config=session_config(adjust))
 
 
 @contextlib.contextmanager

@@ -40,6 +40,7 @@ def define_flags() -> None:
   definitions.origin()
   definitions.freeze()
   definitions.precision()
+  definitions.parallel()
 
 
 scripts.parse_first(__name__, define_flags)
@@ -55,7 +56,13 @@ from typing import IO
 import configs
 import ptb_word_lm
 import reader
-from rnn.cli import initial_flags, stored_flags, text_flags, training_flags
+from rnn.cli import (
+    initial_flags,
+    parallel_flags,
+    stored_flags,
+    text_flags,
+    training_flags,
+)
 from rnn.errors import DataError
 from rnn.runs import config_file
 from rnn.runs.checkpoints import RunError
@@ -293,6 +300,7 @@ def evaluate(run: RunDirectory, data_path: str | None = None,
 def main(argv: Sequence[str]) -> None:
   """Trains and tests, or evaluates, as the flags say."""
   with scripts.error_lines(argv[0]):
+    parallel_flags.hide_gpus()
     if FLAGS.mode == "eval":
       evaluate(training_flags.finished_run("--mode=eval"), FLAGS.data_path,
                FLAGS.encoding, FLAGS.rnn_mode)
@@ -304,10 +312,11 @@ def main(argv: Sequence[str]) -> None:
     data_path = training_flags.data_path(
         "a text, or cs.NE.tsv.xz from https://github.com/staeiou/arxiv_archive "
         "(processed_data/DATE/per_category)")
-    options = training_flags.options(config)
     choice = initial_flags.vocabulary_choice(origin, Characters)
     texts, vocabulary = read_corpus(data_path, FLAGS.encoding, choice)
-    config = _follow_text(config, settings, len(texts["train"].ids))
+    config, workers = parallel_flags.workers(
+        _follow_text(config, settings, len(texts["train"].ids)), stored)
+    options = training_flags.options(config, workers=workers)
     initial_values, start = initial_flags.initial_values(
         vocabulary, config, origin)
     known = KnownWords(texts, vocabulary, BITS)
@@ -315,14 +324,16 @@ def main(argv: Sequence[str]) -> None:
         "rnn_mode": options.rnn_mode, "precision": options.precision,
         "tokens": "characters",
         **text_flags.describe_corpus(data_path, texts, choice), **start},
-        vocabulary=vocabulary, metric=BITS.name)
-    with training_flags.stopping(run) as check_stop:
+        vocabulary=vocabulary, metric=BITS.name, workers=workers)
+    with (parallel_flags.only_the_chief_prints(workers),
+          training_flags.stopping() as check_stop):
       train, valid, test = (text.ids for text in texts.values())
       rows, tests = ptb_word_lm.train(
           config, (train, valid, test, vocabulary), run, options,
           initial_values, BITS, FLAGS.save_secs, check_stop, known=known)
-    print(progress.summary(rows, tests, known.rows(),
-                           BITS.among(len(vocabulary))), flush=True)
+      if workers.is_chief:
+        print(progress.summary(rows, tests, known.rows(),
+                               BITS.among(len(vocabulary))), flush=True)
 
 
 if __name__ == "__main__":

@@ -338,7 +338,7 @@ def _train_as_flags_say() -> None:
           **start, "flags": training_flags.values(*_READING_FLAGS)},
       vocabulary=vocabulary, metric=ERROR.name)
   matrices: dict[int, np.ndarray] = {}
-  with training_flags.stopping(run) as check_stop:
+  with training_flags.stopping() as check_stop:
     rows, tests = loop.run_training(
         functools.partial(make_passes, config, splits, len(vocabulary),
                           initial_values, options, len(corpus.labels)),

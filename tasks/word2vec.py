@@ -275,7 +275,7 @@ def _train_as_flags_say() -> tuple[Sequence[str], np.ndarray]:
           "words": len(corpus.ids), "sha256": corpus.digest},
       "flags": training_flags.values("vocab_size", "min_count"),
   }, vocabulary=corpus.words, metric=LOSS.name)
-  with training_flags.stopping(run) as check_stop:
+  with training_flags.stopping() as check_stop:
     rows, vectors = train_vectors(
         config, corpus, pairs, run, FLAGS.save_secs, check_stop,
         training_flags.options(config))

@@ -16,7 +16,8 @@ _BASE = ("rnn.errors", "rnn.settings", "rnn.terminal", "rnn.files",
          "rnn.archives", "rnn.text.scripts", "rnn.text.sentences",
          "rnn.text.splitting", "rnn.text.encodings", "rnn.text.sources",
          "rnn.text.corpora", "rnn.text.vocabulary", "rnn.text.numbering")
-_DATA = (*_BASE, "rnn.memory", "rnn.options", "rnn.tf1", "configs", "reader")
+_DATA = (*_BASE, "rnn.memory", "rnn.options", "rnn.signals", "rnn.tf1",
+         "rnn.parallel", "configs", "reader")
 _RNN = (*_DATA, "rnn.text", "rnn.layers", "rnn.runs", "rnn.training", "rnn.cli")
 _MODELS = (*_RNN, "ptb_word_lm", "trained")
 
@@ -25,8 +26,12 @@ _MODELS = (*_RNN, "ptb_word_lm", "trained")
 MAY_IMPORT = {
     "rnn": (),  # the docstring of the package
     "rnn.errors": (),
-    "rnn.options": (),
+    "rnn.signals": (),
     "rnn.tf1": (),
+    "rnn.parallel.workers": ("rnn.errors",),
+    "rnn.options": ("rnn.parallel.workers",),
+    "rnn.parallel": ("rnn.errors", "rnn.signals", "rnn.tf1",
+                     "rnn.parallel.workers"),
     "rnn.settings": ("rnn.errors",),
     "rnn.terminal": ("rnn.errors",),
     "rnn.files": ("rnn.errors",),

@@ -83,14 +83,33 @@ def freeze() -> None:
                     "Keep these parameters as they start.")
 
 
-def num_gpus() -> None:
-  """Defines the flag of the device."""
+def parallel() -> None:
+  """Defines the devices and the machines that share each batch."""
   flags.DEFINE_integer("num_gpus", 1,
-                       "1 trains on a GPU if TensorFlow sees one, 0 on the "
-                       "CPU.")
-  flags.register_validator("num_gpus", lambda number: number in (0, 1), (
-      "training uses one device; give 1 for a GPU, if there is one, or 0 for "
-      "the CPU"))
+                       "The GPUs of each worker, which share its streams. 1 "
+                       "is the CPU if TensorFlow sees no GPU, and 0 is the CPU "
+                       "in any case.", lower_bound=0, upper_bound=64)
+  flags.DEFINE_integer("num_replicas", 1,
+                       "Trains on so many CPU devices of each worker, as on "
+                       "so many GPUs. It is no faster; it shows what "
+                       "--num_gpus does.", lower_bound=1, upper_bound=64)
+  flags.DEFINE_list("workers", None,
+                    "The addresses (host:port) of all workers: processes that "
+                    "train together, on this and other machines. Each one gets "
+                    "the same command, except for --worker. By default those "
+                    "in the variable TF_CONFIG.")
+  flags.DEFINE_integer("worker", None,
+                       "The index of this worker in --workers. Worker 0 writes "
+                       "--save_path.", lower_bound=0)
+  flags.DEFINE_bool("scale_batch", False,
+                    "Give each worker batch_size streams, so that a step reads "
+                    "more words. By default the workers share them.")
+  flags.DEFINE_float("start_secs", 300,
+                     "Seconds to wait until all workers have started.",
+                     lower_bound=1, upper_bound=1e6)
+  flags.DEFINE_float("step_secs", 120,
+                     "Seconds to wait for other workers in a step.",
+                     lower_bound=1, upper_bound=1e6)
 
 
 def precision() -> None:
@@ -162,7 +181,7 @@ def language_model() -> None:
   embeddings()
   origin()
   precision()
-  num_gpus()
+  parallel()
 
 
 def trained_model(several: bool = False) -> None:

@@ -43,6 +43,10 @@ def parse_first(name: str, define_flags: Callable[[], None]) -> None:
       FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.define_help_flags()
     parse_flags(sys.argv)
+    if "workers" in FLAGS and (FLAGS.workers or "TF_CONFIG" in os.environ):
+      # TensorFlow's server logs many lines about each lost connection. Its
+      # errors also reach us as exceptions, which become one line.
+      os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def run(main: Callable[[Sequence[str]], None],

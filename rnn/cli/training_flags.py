@@ -11,15 +11,18 @@ from typing import Any, TypeVar
 from absl import flags
 
 import configs
+from rnn import files, signals
+from rnn.cli import agreement
 from rnn.errors import UserError
-from rnn.layers import cells, recurrent
+from rnn.layers import cells
 from rnn.options import Options
+from rnn.parallel.workers import ALONE, Workers
 from rnn.runs.config_file import START_MAY_CHANGE
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text import corpora, vector_files
-from rnn.tf1 import tf
-from rnn.training import loop, progress, signals
+from rnn.text.vocabulary import Words
+from rnn.training import loop, progress
 from rnn.training.metrics import Metric
 
 FLAGS = flags.FLAGS
@@ -27,22 +30,14 @@ FLAGS = flags.FLAGS
 _S = TypeVar("_S", bound=configs.Settings)
 
 
-def hide_gpus() -> None:
-  """Leaves only the CPU to TensorFlow if the flags say so.
-
-  Has to be called before the first session. The choice is no property of the
-  run, which can resume on another device.
-  """
-  if not FLAGS.num_gpus and recurrent.has_gpu():
-    tf.config.set_visible_devices([], "GPU")
-
-
-def options(config: Any, static: bool = True) -> Options:
+def options(config: Any, static: bool = True,
+            workers: Workers = ALONE) -> Options:
   """Returns the options that the flags give, with the rnn_mode resolved.
 
   Args:
     config: a `configs.Config`, or the record of a model without layers.
     static: whether the number of steps is known when the graph is built.
+    workers: the processes and devices that share each batch.
 
   Raises:
     SettingError: the cell has no implementation with the name in --rnn_mode.
@@ -56,7 +51,7 @@ def options(config: Any, static: bool = True) -> Options:
   return Options(
       rnn_mode, FLAGS.seed,
       "float16" if is_set("use_fp16") else
-      "bfloat16" if is_set("use_bfloat16") else "float32")
+      "bfloat16" if is_set("use_bfloat16") else "float32", workers)
 
 
 def data_path(advice: str) -> str:
@@ -166,31 +161,42 @@ def refuse(mode: str, *names: str) -> None:
   for name in ("config_override", "seed", "use_fp16", "use_bfloat16", "fresh",
                "save_secs", "keep", "init_embeddings", "lowercase_vectors",
                "init_from", "init_checkpoint", "init_average_last", "freeze",
-               "vocab_path", "vocab_size", "min_count",
+               "vocab_path", "vocab_size", "min_count", "num_replicas",
+               "workers", "worker", "scale_batch", "start_secs", "step_secs",
                *configs.Config.flags(), *names):
     if name in FLAGS and FLAGS[name].present:
       raise UserError(f"--{name}: has no effect with {mode}; leave it out")
 
 
 def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
-        content: Mapping[str, Any], **kwargs: Any) -> TrainingRun | None:
+        content: Mapping[str, Any], vocabulary: Words | None = None,
+        workers: Workers = ALONE, **kwargs: Any) -> TrainingRun | None:
   """Returns the TrainingRun at --save_path; None without the flag.
+
+  Of several workers, only the chief writes. But all of them must train the same
+  model on the same text.
 
   Args:
     name: the model's name.
     config, settings: as `config` returns them.
     content: the rest of config.json: properties that tell this run from
       others, with "data" about the text.
-    kwargs: other arguments of the TrainingRun.
+    vocabulary, kwargs: other arguments of the TrainingRun.
+    workers: the workers that train.
+
+  Raises:
+    WorkersError: a worker would train something else.
   """
-  if not FLAGS.save_path:
+  description = {"model": name, "overrides": _overrides(type(config)),
+                 "settings": dataclasses.asdict(config), "seed": FLAGS.seed,
+                 **content}
+  agreement.check(workers, {**description, "vocabulary": (
+      vocabulary and files.json_digest(vocabulary.words))})
+  if not FLAGS.save_path or not workers.is_chief:
     return None
   return TrainingRun(
-      FLAGS.save_path,
-      config={"model": name, "overrides": _overrides(type(config)),
-              "settings": dataclasses.asdict(config), "seed": FLAGS.seed,
-              **content},
-      fresh=FLAGS.fresh, keep=FLAGS.keep,
+      FLAGS.save_path, description, vocabulary, fresh=FLAGS.fresh,
+      keep=FLAGS.keep,
       # A setting that affects the result changes only if it is named.
       may_change=["model", "overrides", "rnn_mode", "data.path",
                   "data.encoding", "data.*.file", *START_MAY_CHANGE,
@@ -229,7 +235,7 @@ def train(name: str, config: Any, settings: Mapping[str, Any],
   """
   training_run = run(
       name, config, settings, content, metric=metric.name, **kwargs)
-  with stopping(training_run) as check_stop:
+  with stopping() as check_stop:
     rows, tests = loop.run_training(
         make_passes, config.max_max_epoch, metric, training_run,
         FLAGS.save_secs, check_stop,
@@ -248,7 +254,7 @@ class _StoppedError(UserError):
 
 
 @contextlib.contextmanager
-def stopping(run: TrainingRun | None) -> Iterator[Callable[[], None]]:
+def stopping() -> Iterator[Callable[[], None]]:
   """A context in which signals wait until a step ends.
 
   It yields the function to call between steps, see `signals.on_signals`. A
@@ -262,5 +268,5 @@ def stopping(run: TrainingRun | None) -> Iterator[Callable[[], None]]:
     command = shlex.join(
         arg for arg in sys.orig_argv if not re.match("--?(no)?fresh", arg))
     raise _StoppedError(stop, (
-        f"everything is saved, resume with: {command}" if run else
+        f"everything is saved, resume with: {command}" if FLAGS.save_path else
         "nothing is kept without --save_path")) from None

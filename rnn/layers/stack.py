@@ -5,21 +5,29 @@ from typing import Any
 
 import configs
 from rnn.layers import cells, seeded
+from rnn.parallel.workers import ALONE, Workers
 from rnn.tf1 import tf
 
 
 def dropout_masks(config: configs.Config, shape: tf.Tensor, seed: int,
-                  step: tf.Tensor | None) -> list[tf.Tensor]:
+                  step: tf.Tensor | None, workers: Workers = ALONE
+                  ) -> list[tf.Tensor]:
   """Returns L + 1 masks: for the embedding and for each layer's outputs.
 
   They are [T, B, size], of 0 and 1 / keep_prob. Recurrent connections have no
-  dropout.
+  dropout. The masks of several workers are parts of those that a single one
+  would have.
+
+  Args:
+    shape: T and B of this worker, as a tensor.
   """
   if step is None:
     step = tf.train.get_or_create_global_step().read_value()
-  return seeded.dropout_masks(
+  if workers.size > 1:
+    shape *= [1, workers.size]
+  return [workers.share(mask, axis=1) for mask in seeded.dropout_masks(
       shape, (config.input_size, *config.layer_sizes), config.keep_prob, seed,
-      step)
+      step)]
 
 
 def run(inputs: tf.Tensor, state: Any, parameters: Sequence,

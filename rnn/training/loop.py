@@ -15,16 +15,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rnn.errors import UserError
-from rnn.runs.checkpoints import Checkpoint, RunError
+from rnn.parallel.workers import ALONE, Workers, WorkersError
+from rnn.runs.checkpoints import RunError
 from rnn.runs.rows import epochs_since_best
 from rnn.runs.training_run import TrainingRun
+from rnn.signals import Stopped
 from rnn.tf1 import repeatable_session, tf
-from rnn.training import evaluation, footprint
+from rnn.training import divergence, evaluation, footprint
+from rnn.training.divergence import DivergedError
 from rnn.training.metrics import PERPLEXITY, Metric, perplexity
 from rnn.training.passes import PassResult, SplitPass, Sums, run_pass
 from rnn.training.progress import Progress, duration, run_with_progress
-from rnn.training.signals import Stopped
 
 # After so many steps, or seconds, the time that training takes is known.
 _SOME_STEPS, _SOME_SECONDS = 30, 10
@@ -37,13 +38,6 @@ _log = logging.getLogger(__name__)
 
 def no_hook(session: tf.Session, model: Any) -> None:
   """Does nothing after an epoch or at the end."""
-
-
-class DivergedError(UserError):
-  """A loss, gradient, parameter or perplexity is not finite.
-
-  A perplexity overflows above 709 nats per word.
-  """
 
 
 @dataclasses.dataclass
@@ -75,8 +69,11 @@ class Trainer:
                save_secs: float = 600,
                check_stop: Callable[[], None] = lambda: None,
                metric: Metric = PERPLEXITY,
-               after_epoch: Hook = no_hook, early_stop: int = 0) -> None:
+               after_epoch: Hook = no_hook, early_stop: int = 0,
+               workers: Workers = ALONE) -> None:
     """Restores the run's newest checkpoint, if it has one.
+
+    Of several workers, the chief does, and sends it to the others.
 
     Args:
       session: a session with initialized variables.
@@ -87,19 +84,25 @@ class Trainer:
       after_epoch: called with the session and the training model.
       early_stop: training ends after this many epochs without improvement on
         validation; 0 for never.
+      workers: those of the passes. Only the chief may have a run.
+
+    Raises:
+      WorkersError: a worker is lost.
     """
     self._session, self._run, self._metric = session, run, metric
     self._after_epoch, self._early_stop = after_epoch, early_stop
     self._training, self._validation = training, validation
-    self._save_secs, self._check_stop = save_secs, check_stop
+    self._save_secs = save_secs
+    self._check_stop = workers.agree_to_stop(check_stop)
     self._saver = tf.train.Saver(max_to_keep=0)
     self._finite = tf.reduce_all([
         tf.reduce_all(tf.math.is_finite(variable))
         for variable in training.model.variables])
     restored = run and run.restore(session, tf.global_variables())
     self._resumes = bool(restored)
-    journal: dict[str, Any] = (
-        restored[1] if restored else {"rows": [], "seconds": 0})
+    journal: dict[str, Any] = workers.exchange(
+        restored[1] if restored else {"rows": [], "seconds": 0})[0]
+    workers.broadcast(session, tf.global_variables())
     self.rows: list[Row] = journal["rows"]
     now = time.perf_counter()
     # When the epoch began, not counting the time between processes, and when
@@ -130,6 +133,8 @@ class Trainer:
       DivergedError: a loss, a gradient or a parameter is not finite.
       Stopped: `check_stop` raised it; a checkpoint was saved.
       RunError: the run cannot be written.
+      WorkersError: a worker is lost; a checkpoint of the last whole step was
+        saved.
     """
     if self._run and self._resumes:
       if len(self.rows) >= last or self._stops_early():
@@ -146,6 +151,12 @@ class Trainer:
     except (Stopped, OSError):  # OSError: standard output was closed
       self.save()
       raise
+    except WorkersError as error:
+      if not self._run:
+        raise
+      self.save()
+      raise WorkersError(
+          f"{error.summary}; it resumes at {self.position()}") from None
 
   def _check_finished(self, path: str) -> None:
     """Prints that the run is finished.
@@ -311,25 +322,10 @@ class Trainer:
     self._last.logged = done, sums
 
   def _diverged(self, what: str, norm: float | None = None) -> DivergedError:
-    """Returns the error to raise.
-
-    Args:
-      norm: the gradient norm of the step that diverged; by default that of the
-        last good step.
-    """
-    last = self._last
-    before = "" if norm is None else f", {last.grad_norm:g} one step before"
-    norm = last.grad_norm if norm is None else norm
-    checkpoints: Sequence[Checkpoint] = []
-    if self._run:
-      with contextlib.suppress(RunError):  # divergence is the news
-        checkpoints = self._run.checkpoints()
-    return DivergedError(
-        f"diverged at {self.position()}: {what} (learning rate "
-        f"{last.learning_rate:g}, gradient norm {norm:g}{before}); lower "
-        "learning_rate or max_grad_norm, then "
-        + (f"resume from {checkpoints[0].path}" if checkpoints
-           else "start again"), "config_override")
+    """Returns the error to raise; see `divergence.error` for the norm."""
+    return divergence.error(
+        self.position(), what, self._last.learning_rate, self._last.grad_norm,
+        norm, self._run)
 
 
 def _difference(sums: Sums, before: Sums) -> dict[str, Any]:
@@ -348,6 +344,7 @@ def run_training(
     save_secs: float = 600, check_stop: Callable[[], None] = lambda: None,
     after_epoch: Hook = no_hook, at_end: Hook = no_hook, early_stop: int = 0,
     after_test: Callable[[int, Sums], None] | None = None,
+    workers: Workers = ALONE,
 ) -> tuple[list[Row], dict[int, float]]:
   """Trains a model, validates it after each epoch, and tests it at the end.
 
@@ -361,28 +358,34 @@ def run_training(
     at_end: called once, like `after_epoch`, even if there was nothing to train.
     after_test: called with an epoch and the sums of its test. With it, epochs
       are tested again that an earlier process has tested.
+    workers: those of the passes over training and validation. The others leave
+      the test, and `at_end`, to the chief.
 
   Returns:
     rows, tests: see `Trainer.rows`, and a dict, epoch -> metric of the test
     split, for the last epoch and, with a run, for the best one.
 
   Raises:
-    DivergedError, Stopped, RunError: see `Trainer`.
+    DivergedError, Stopped, RunError, WorkersError: see `Trainer`.
   """
   with contextlib.ExitStack() as stack:
     stack.enter_context(tf.Graph().as_default())
     training, validation, test = make_passes()
     if run:
       stack.enter_context(run.open())
-    session = stack.enter_context(repeatable_session())
+    session = stack.enter_context(
+        repeatable_session(workers.target, workers.adjust))
     session.run([tf.global_variables_initializer(),
                  tf.local_variables_initializer()])
     for split_pass in training, validation, test:
       if split_pass:
         split_pass.load(session)
     trainer = Trainer(session, training, validation, run, save_secs, check_stop,
-                      metric, after_epoch, early_stop)
+                      metric, after_epoch, early_stop, workers)
     trainer.train_to_epoch(num_epochs)
+    workers.finish()
+    if not workers.is_chief:
+      return trainer.rows, {}
     at_end(session, training.model)
     tests = evaluation.test(
         session, test, run, len(trainer.rows), check_stop, metric, after_test

@@ -22,7 +22,7 @@ Gradients = Sequence[tf.Tensor | tf.IndexedSlices]
 
 def scaled_gradients(
     cost: tf.Tensor, differentiate: Callable[[tf.Tensor], Gradients]
-) -> tuple[Gradients, tf.Tensor, tf.Operation]:
+) -> tuple[Gradients, tf.Tensor, Callable[[], tf.Operation]]:
   """Differentiates a cost times a scale, and divides by the scale again.
 
   If a gradient overflows, the step is skipped and the scale is halved, unless
@@ -35,7 +35,7 @@ def scaled_gradients(
 
   Returns:
     The gradients, all of them zero if the step is skipped; whether it is
-    skipped, a scalar; and the op that updates the scale.
+    skipped, a scalar; and a function that adds the op that updates the scale.
   """
   with tf.variable_scope("loss_scale", reuse=tf.AUTO_REUSE):
     variables = [tf.get_variable(
@@ -54,11 +54,14 @@ def scaled_gradients(
   def unscale(values: tf.Tensor) -> tf.Tensor:
     return tf.where_v2(is_skipped, tf.zeros_like(values), values / scale)
 
-  return [_with_values(g, unscale) for g in gradients], is_skipped, tf.group(
-      variables[0].assign(tf.where_v2(
-          is_skipped, scale / 2, tf.where_v2(doubles, scale * 2, scale))),
-      variables[1].assign(tf.where_v2(
-          is_skipped | doubles, tf.zeros_like(steps), steps + 1)))
+  def update() -> tf.Operation:
+    return tf.group(
+        variables[0].assign(tf.where_v2(
+            is_skipped, scale / 2, tf.where_v2(doubles, scale * 2, scale))),
+        variables[1].assign(tf.where_v2(
+            is_skipped | doubles, tf.zeros_like(steps), steps + 1)))
+
+  return [_with_values(g, unscale) for g in gradients], is_skipped, update
 
 
 def _with_values(gradient: tf.Tensor | tf.IndexedSlices,

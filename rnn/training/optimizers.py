@@ -1,8 +1,9 @@
 """A training step: gradients, clipped by their global norm, and applied."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from rnn.options import Options
 from rnn.tf1 import tf
 from rnn.training import mixed_precision
 
@@ -28,33 +29,34 @@ OPTIMIZERS = {
 }
 
 
-def step(cost: tf.Tensor, counts: Mapping[str, tf.Tensor],
+def step(cost: tf.Tensor, before: Sequence[tf.Tensor],
          variables: Sequence[tf.Variable], learning_rate: tf.Tensor,
          max_grad_norm: float, optimizer: str = "sgd",
-         precision: str = "float32") -> tuple[tf.Tensor, tf.Operation]:
+         options: Options = Options()) -> tuple[tf.Tensor, tf.Operation]:
   """Adds a training step to the graph.
 
   Args:
     cost: a scalar.
-    counts: the counts of the window, see `passes.Model`. The step waits for
+    before: other tensors of the window, such as its counts. The step waits for
       them, so that they are computed with the parameters before the step.
     learning_rate: a scalar.
     optimizer: one of OPTIMIZERS.
-    precision: the precision of the model, one of `options.PRECISIONS`.
+    options: the precision of the model, and the workers, whose mean gradient
+      is applied.
 
   Returns:
     The global norm of the gradients before clipping, and the op that takes the
     step and increments the global step.
   """
   def differentiate(cost: tf.Tensor) -> mixed_precision.Gradients:
-    return _gradients(cost, variables)
+    return _gradients(cost, variables, options)
 
-  is_skipped = None
-  if precision == "float16":
+  is_skipped, update_scale = None, tf.no_op
+  if options.precision == "float16":
     gradients, is_skipped, update_scale = mixed_precision.scaled_gradients(
         cost, differentiate)
   else:
-    gradients, update_scale = differentiate(cost), tf.no_op()
+    gradients = differentiate(cost)
   norm = tf.global_norm(gradients)
   # Clips the gradient by its global norm.
   scale = tf.minimum(1.0, max_grad_norm / norm)
@@ -70,24 +72,27 @@ def step(cost: tf.Tensor, counts: Mapping[str, tf.Tensor],
     return tf.group(OPTIMIZERS[optimizer].make(learning_rate).apply_gradients(
         zip(gradients, variables, strict=True), global_step=global_step))
 
-  with tf.control_dependencies(counts.values()):
+  with tf.control_dependencies(before):
     # A skipped step must not apply gradients of zero instead: an optimizer with
     # a memory, such as Adam, would still move the parameters.
     train_op = apply() if is_skipped is None else tf.cond(
         is_skipped, lambda: tf.group(global_step.assign_add(1)), apply)
-  return norm, tf.group(train_op, update_scale)
+    return norm, tf.group(train_op, update_scale())
 
 
-def _gradients(cost: tf.Tensor, variables: Sequence[tf.Variable]
-               ) -> mixed_precision.Gradients:
+def _gradients(cost: tf.Tensor, variables: Sequence[tf.Variable],
+               options: Options) -> mixed_precision.Gradients:
   """Returns the gradient of the cost with respect to each variable."""
   # A variable's gradient can be a sum of many terms, such as one per step or
   # per half of a window. AddN, the default, starts from whichever term can lend
   # its memory, so its last bit differs from run to run. A tree of sums of two
   # terms has a fixed order. See also `tf1.repeatable_session`.
-  return [_sum_rows(g) for g in tf.gradients(
+  gradients = tf.gradients(
       cost, variables,
-      aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE)]
+      aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
+      colocate_gradients_with_ops=len(options.workers.devices) > 1)
+  return [_sum_rows(gradient) for gradient in options.workers.mean(
+      gradients, low_precision=options.precision == "bfloat16")]
 
 
 def _sum_rows(gradient: tf.Tensor | tf.IndexedSlices

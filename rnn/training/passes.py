@@ -18,6 +18,7 @@ import numpy as np
 import reader
 from rnn import memory
 from rnn.layers import cells
+from rnn.parallel.workers import ALONE, STOP, Workers
 from rnn.runs import checkpoints
 from rnn.tf1 import on_host, tf
 from rnn.training.metrics import PERPLEXITY
@@ -68,18 +69,21 @@ class SplitPass:
                is_training: bool = False, state: Any = (),
                feed: Callable[[int], dict] = lambda step: {},
                period: int | None = None,
-               initial_values: Mapping[str, np.ndarray] | None = None) -> None:
+               initial_values: Mapping[str, np.ndarray] | None = None,
+               workers: Workers = ALONE) -> None:
     """Adds the pass to the default graph; `load` prepares a session for it.
 
     Args:
       name: the split's name, which becomes the scope of the variables.
       build: a function, (step, state) -> `Model`.
-      state: zeros, with the structure of the state carried between windows.
+      state: zeros, with the structure of the state carried between windows, of
+        the streams of all workers. `build` gets the rows of this one.
       period: windows until the state becomes zero again; by default `size`.
       initial_values: a dict, variable name -> array, for parameters that shall
         not start at random.
+      workers: the workers that share each window.
     """
-    self.size, self.feed = size, feed
+    self.size, self.feed, self._workers = size, feed, workers
     self._initial_values = initial_values or {}
     self._collection = (tf.GraphKeys.GLOBAL_VARIABLES if is_training
                         else tf.GraphKeys.LOCAL_VARIABLES)
@@ -92,11 +96,22 @@ class SplitPass:
       carried = tf.nest.map_structure(
           functools.partial(self._variable, "state"), state)
       before = _zero_if(tf.equal(self.step % (period or size), 0), carried)
-      self.model = build(self.step, before)
-      self.sums, after, updates = self._add_up(is_training)
-      if carried:
-        updates.append(tf.nest.map_structure(
-            tf.assign, carried, self.model.final_state))
+      self.model = build(
+          self.step, tf.nest.map_structure(workers.share, before))
+      counts = dict(self.model.counts)
+      if is_training:
+        counts["grad_norm"] = self.model.grad_norm
+        counts["clipped"] = self.model.grad_norm > self.model.max_grad_norm
+      requests = counts.pop(STOP, None)  # these are not added up
+      variables, self.sums, after = self._add_up(counts)
+      next_state = self.model.final_state if carried else ()
+      # All that other workers send comes before the first update. So a window
+      # without an answer changes nothing.
+      with tf.control_dependencies([
+          *self.model.counts.values(), *after.values(),
+          *tf.nest.flatten(next_state)]):
+        updates = tf.nest.map_structure(
+            tf.assign, (variables, carried), (after, next_state))
       # The position moves last: everything that depends on it comes before.
       with tf.control_dependencies([self.step, *self.model.counts.values()]):
         move_on = (self.model.train_op if is_training
@@ -104,13 +119,12 @@ class SplitPass:
       with tf.control_dependencies([move_on, *tf.nest.flatten(updates)]):
         self.advance = {
             name: tf.identity(value) for name, value in after.items()}
+        if requests is not None:
+          self.advance[STOP] = tf.identity(requests)
 
-  def _add_up(self, is_training: bool) -> tuple[dict, dict, list]:
-    """Returns the sums before and after the window, and the update ops."""
-    counts = dict(self.model.counts)
-    if is_training:
-      counts["grad_norm"] = self.model.grad_norm
-      counts["clipped"] = self.model.grad_norm > self.model.max_grad_norm
+  def _add_up(self, counts: Mapping[str, tf.Tensor]
+              ) -> tuple[dict, dict, dict]:
+    """Returns the variables of the sums, and their values before and after."""
     variables = {name: self._variable(name, np.zeros(
         value.shape.as_list(),
         np.float64 if value.dtype.is_floating else np.int64))
@@ -119,8 +133,7 @@ class SplitPass:
     after = {name: before[name] + tf.cast(value, before[name].dtype)
              for name, value in counts.items()}
     sums = {name: variable.read_value() for name, variable in variables.items()}
-    return sums, after, [
-        tf.assign(variables[name], after[name]) for name in variables]
+    return variables, sums, after
 
   def load(self, session: tf.Session) -> None:
     """Loads the initial values into a session.
@@ -133,6 +146,15 @@ class SplitPass:
 
   def prepare(self, session: tf.Session, step: int) -> None:
     """Has to be called before `advance` is run at a step."""
+
+  def run(self, session: tf.Session, step: int) -> Sums:
+    """Processes the window of a step, and returns the new sums.
+
+    Raises:
+      WorkersError: a worker did not take part; the window changed nothing.
+    """
+    self.prepare(session, step)
+    return self._workers.run(session, self.advance, self.feed(step))
 
   def _variable(self, name: str, value: Any) -> tf.Variable:
     return tf.Variable(value, trainable=False, name=name, use_resource=True,
@@ -152,15 +174,16 @@ class StreamPass(SplitPass):
 
   def __init__(self, name: str, config: Any, ids: np.ndarray,
                make_model: Callable[..., Any], is_training: bool = False,
-               initial_values: Mapping[str, np.ndarray] | None = None) -> None:
+               initial_values: Mapping[str, np.ndarray] | None = None,
+               workers: Workers = ALONE) -> None:
     """Adds the pass to the default graph; `load` prepares a session for it.
 
     Args:
-      config: a `configs.Config`.
+      config: a `configs.Config`; its batch_size is that of all workers.
       ids: 1-D, the words of the split.
       make_model: a function of inputs, targets ([T, B] each), initial_state,
         is_training, step and learning_rate; returns a `Model`.
-      name, initial_values: see `SplitPass`.
+      name, initial_values, workers: see `SplitPass`.
 
     Raises:
       DataError: the split is too short.
@@ -173,10 +196,12 @@ class StreamPass(SplitPass):
         f"num_steps={config.num_steps:,}", "lower batch_size or num_steps")])
     cut = reader.training_streams if is_training else reader.evaluation_streams
     try:
-      self._host_streams = cut(ids, config.batch_size, config.num_steps)
+      self._host_streams = workers.share(
+          cut(ids, config.batch_size, config.num_steps), axis=1)
     except reader.DataError as error:
       raise reader.DataError(f"{name.lower()}: {error}") from None
-    self._num_steps, self._batch_size = config.num_steps, config.batch_size
+    self._num_steps = config.num_steps
+    self._batch_size = self._host_streams.shape[1]
     self._part: int | None = None
     windows = (len(self._host_streams) - 1) // config.num_steps
     self._windows = windows
@@ -184,7 +209,7 @@ class StreamPass(SplitPass):
 
     def build(step: tf.Tensor, state: Any) -> Any:
       # Fed part by part, so neither the graph nor a device holds the whole.
-      self._feed = tf.placeholder(tf.int32, [None, config.batch_size])
+      self._feed = tf.placeholder(tf.int32, [None, self._batch_size])
       self._streams = tf.Variable(  # a GPU keeps no int32 variables
           tf.cast(self._feed, tf.int64), trainable=False, name="streams",
           use_resource=True, collections=[])
@@ -197,7 +222,7 @@ class StreamPass(SplitPass):
     super().__init__(
         name, size, build, is_training,
         cells.zero_state(config, config.batch_size), period=windows,
-        initial_values=initial_values)
+        initial_values=initial_values, workers=workers)
 
   def load(self, session: tf.Session) -> None:
     """Loads the initial values and the text into a session."""
@@ -328,8 +353,7 @@ def run_pass(session: tf.Session, split_pass: SplitPass,
   step, sums = session.run([split_pass.step, split_pass.sums])
   first = int(step) % split_pass.size if first is None else first
   for number, window in enumerate(range(first, split_pass.size), int(step)):
-    split_pass.prepare(session, number)
-    sums = session.run(split_pass.advance, split_pass.feed(number))
+    sums = split_pass.run(session, number)
     now = time.perf_counter()
     if start:
       per_second = (sums["targets"] - start[1]) / (now - start[0])

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from rnn.options import Options
 from rnn.tf1 import tf
 from rnn.training import optimizers
 
@@ -15,18 +16,22 @@ class Trainable:
 
   Attributes:
     cost: the scalar that training minimizes.
-    counts: a dict of scalars to add up over the windows.
+    counts: a dict of scalars to add up over the windows, of all workers.
+    final_state: the state after the window, of the streams of all workers; ()
+      if the model carries none.
     variables: the parameters.
     lr, grad_norm, max_grad_norm, train_op: only in training. The learning rate,
       the global norm of the gradient before clipping, the norm that it is
       clipped to, and the op that takes a step and increments the global step.
   """
 
+  final_state: Any = ()
+
   def __init__(self, config: Any, cost: tf.Tensor,
                counts: dict[str, tf.Tensor], variables: list[tf.Variable],
                is_training: bool = False,
                learning_rate: tf.Tensor | float | None = None,
-               precision: str = "float32") -> None:
+               options: Options = Options()) -> None:
     """Adds the training step to the default graph, in training.
 
     Args:
@@ -34,9 +39,10 @@ class Trainable:
         optimizer; perhaps with `freeze`, the last part of the name of the
         variable that stays fixed.
       learning_rate: scalar; by default the config's.
-      precision: the precision of the model, one of `options.PRECISIONS`.
+      options: the precision of the model, and the workers.
     """
-    self.cost, self.counts, self.variables = cost, counts, variables
+    self.cost, self.variables = cost, variables
+    self.counts = options.workers.total(counts)
     if is_training:
       self.lr = tf.convert_to_tensor(
           config.learning_rate if learning_rate is None else learning_rate,
@@ -45,7 +51,6 @@ class Trainable:
       # The gradient of a frozen parameter is not computed.
       frozen = getattr(config, "freeze", "nothing")
       self.grad_norm, self.train_op = optimizers.step(
-          cost, counts,
+          cost, [*self.counts.values(), *tf.nest.flatten(self.final_state)],
           [v for v in variables if os.path.basename(v.op.name) != frozen],
-          self.lr, config.max_grad_norm,
-          config.optimizer, precision)
+          self.lr, config.max_grad_norm, config.optimizer, options)

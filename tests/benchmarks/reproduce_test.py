@@ -11,8 +11,8 @@ import pytest
 
 import configs
 from benchmarks import logbook, records, reproduce
+from rnn import signals
 from rnn.text import corpora
-from rnn.training import signals
 from tests.helpers.calls import assert_one_line
 from tests.helpers.run_folders import StopAfter
 from tests.helpers.texts import write_corpus

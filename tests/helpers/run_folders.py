@@ -5,10 +5,10 @@ import glob
 import os
 import signal
 
+from rnn import signals
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.tf1 import tf
-from rnn.training import signals
 
 
 class StopAfter:

@@ -8,9 +8,10 @@ import signal
 import numpy as np
 import pytest
 
+from rnn import signals
 from rnn.runs.directory import RunDirectory
 from rnn.tf1 import tf
-from rnn.training import loop, signals
+from rnn.training import loop
 from tests.helpers.calls import run_script
 from tests.helpers.run_folders import variables_of
 
@@ -83,7 +84,7 @@ def test_parameters_that_are_not_finite_are_not_saved(
   real = loop.repeatable_session
   monkeypatch.setattr(signals, "on_signals", spoil)
   monkeypatch.setattr(loop, "repeatable_session",
-                      lambda: sessions.append(real()) or sessions[0])
+                      lambda *args: sessions.append(real(*args)) or sessions[0])
   assert call_main("--model=test", f"--data_path={corpus_folder}",
                    f"--save_path={tmp_path}/run") == 1
   assert ("diverged at epoch 1, step 1 of 89: a parameter is not finite "

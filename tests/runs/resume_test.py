@@ -10,12 +10,12 @@ import pytest
 import configs
 import ptb_word_lm
 import reader
+from rnn import signals
 from rnn.layers import lstm
 from rnn.options import Options
 from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.tf1 import tf
-from rnn.training import signals
 from tests.helpers.run_folders import (
   StopAfter,
   assert_same_run,

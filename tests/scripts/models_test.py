@@ -59,12 +59,13 @@ def test_cudnn_without_a_gpu_is_refused(call_main, capsys, monkeypatch):
       "TensorFlow sees; leave it out\n")
 
 
-@pytest.mark.parametrize("number, has_gpu, hidden", [
-    (0, True, [([], "GPU")]), (1, True, []), (0, False, []), (1, False, [])])
-def test_num_gpus_0_hides_the_gpu(
-    call_main, capsys, monkeypatch, number, has_gpu, hidden):
+@pytest.mark.parametrize("number, gpus, hidden", [
+    (0, ["a"], [([], "GPU")]), (1, ["a"], []), (0, [], []), (1, [], []),
+    (1, ["a", "b"], [(["a"], "GPU")]), (2, ["a", "b"], [])])
+def test_num_gpus_hides_the_others(
+    call_main, capsys, monkeypatch, number, gpus, hidden):
   calls = []
-  monkeypatch.setattr(recurrent, "has_gpu", lambda: has_gpu)
+  monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: gpus)
   monkeypatch.setattr(tf.config, "set_visible_devices",
                       lambda *args: calls.append(args))
   assert call_main(f"--num_gpus={number}", "--data_path=none") == 1

@@ -19,9 +19,9 @@ import generate
 import ptb_word_lm
 import reader
 import score
+from rnn import signals
 from rnn.runs.training_run import TrainingRun
 from rnn.text.vocabulary import EOS, UNK, Characters
-from rnn.training import signals
 from tasks import char_lm
 from tests.helpers.calls import assert_one_line, assert_refused
 from tests.helpers.run_folders import StopAfter, assert_same_run

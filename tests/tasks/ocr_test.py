@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 import configs
+from rnn import signals
 from rnn.options import Options
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.tf1 import tf
-from rnn.training import loop, signals
+from rnn.training import loop
 from tasks import letters, ocr
 from tests.helpers import oracle
 from tests.helpers.calls import assert_one_line, assert_refused

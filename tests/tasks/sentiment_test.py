@@ -11,13 +11,13 @@ import pytest
 
 import configs
 import generate
-from rnn import files
+from rnn import files, signals
 from rnn.options import Options
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text import vector_files
 from rnn.tf1 import tf
-from rnn.training import loop, signals
+from rnn.training import loop
 from tasks import classification, imdb, sentiment, tokens
 from tests.helpers import oracle
 from tests.helpers.calls import assert_one_line, assert_refused

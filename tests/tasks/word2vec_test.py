@@ -11,13 +11,13 @@ import pytest
 import configs
 import generate
 import neighbors
+from rnn import signals
 from rnn.options import Options
 from rnn.runs import checkpoints
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text import vector_files
 from rnn.tf1 import tf
-from rnn.training import signals
 from tasks import skip_grams, word2vec
 from tests.helpers import oracle
 from tests.helpers.calls import assert_one_line, assert_refused

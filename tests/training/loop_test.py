@@ -10,11 +10,13 @@ import types
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
+from rnn import signals
 from rnn.errors import UserError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.tf1 import tf
-from rnn.training import loop, passes, signals
+from rnn.training import loop, passes
+from rnn.training.divergence import DivergedError
 from rnn.training.metrics import Metric
 from rnn.training.trainable import Trainable
 from tests.helpers.run_folders import StopAfter, variables_of
@@ -154,7 +156,7 @@ def train(folder, **model):
     patch.setattr(loop, "time", types.SimpleNamespace(
         perf_counter=lambda: now))
     run = TrainingRun(str(folder), {}, metric="distance", keep=9)
-    with contextlib.suppress(loop.DivergedError):
+    with contextlib.suppress(DivergedError):
       loop.run_training(functools.partial(make_passes, 8, **model), 1, DISTANCE,
                         run, save_secs=10, check_stop=pass_time)
   return sorted(os.listdir(folder / "checkpoints"))

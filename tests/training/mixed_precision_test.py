@@ -11,10 +11,11 @@ import pytest
 import configs
 import ptb_word_lm
 import reader
+from rnn import signals
 from rnn.options import Options
 from rnn.runs import checkpoints
 from rnn.tf1 import repeatable_session, tf
-from rnn.training import mixed_precision, optimizers, signals
+from rnn.training import mixed_precision, optimizers
 from tests.helpers.calls import assert_refused
 from tests.helpers.run_folders import StopAfter, assert_same_run, training_run
 

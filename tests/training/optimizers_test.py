@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from rnn.options import Options
 from rnn.tf1 import tf
 from rnn.training import optimizers
 
@@ -62,7 +63,7 @@ def test_steps_equal_the_formula(name, max_grad_norm):
     rows = tf.placeholder(tf.int32, [None])
     outputs = tf.gather(variables[0], rows) @ variables[1].read_value()
     norm, step = optimizers.step(
-        tf.reduce_sum(tf.square(outputs - 1)), {}, variables,
+        tf.reduce_sum(tf.square(outputs - 1)), [], variables,
         tf.constant(RATE), max_grad_norm, name)
     session.run(tf.global_variables_initializer())
     for number, batch in enumerate(BATCHES, 1):
@@ -89,8 +90,8 @@ def test_counts_use_the_variables_before_the_step(name, precision):
     with tf.control_dependencies([wait]):
       counts = {"late": tf.reduce_sum(variable.read_value())}
     _, step = optimizers.step(
-        tf.reduce_sum(variable.read_value()), counts, [variable],
-        tf.constant(RATE), 1e9, name, precision)
+        tf.reduce_sum(variable.read_value()), list(counts.values()), [variable],
+        tf.constant(RATE), 1e9, name, Options(precision=precision))
     session.run(tf.global_variables_initializer())
     result, _ = session.run([counts, step])
     assert result["late"] == 3
@@ -105,7 +106,7 @@ def test_gradients_are_added_in_a_fixed_order():
     cost = tf.add_n([factor * tf.reduce_sum(tf.square(value))
                      for factor in (1.0, 2.0, 3.0, 4.0)])
     existing = graph.get_operations()
-    optimizers.step(cost, {}, [variable], tf.constant(RATE), 1e9)
+    optimizers.step(cost, [], [variable], tf.constant(RATE), 1e9)
     sums = [len(op.inputs) for op in graph.get_operations()
             if op not in existing and op.type in ("AddN", "AccumulateNV2")]
   assert sums == [2, 2, 2]

@@ -1,0 +1,270 @@
+"""Several workers train as one process does, and fail in good order."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import time
+
+import numpy as np
+import pytest
+
+from rnn.runs.directory import RunDirectory
+from rnn.tf1 import tf
+from tests.helpers.calls import run_script
+from tests.helpers.several_workers import Team, last_line
+
+pytestmark = pytest.mark.slow
+
+SIZES = ("hidden_size=8,num_layers=2,num_steps=5,batch_size=8,max_epoch=1,"
+         "keep_prob=0.6,init_scale=0.1,learning_rate=0.5")
+SHORT = f"--config_override={SIZES},epoch_size=25,max_max_epoch=2"
+LONG = f"--config_override={SIZES},max_max_epoch=1000"
+# Seconds after a limit within which a process ends. On an idle machine 5 are
+# enough, but here other tests run, too.
+LATE = 20
+
+
+def flags(corpus, run, *more):
+  return ("--model=test", f"--data_path={corpus}", f"--save_path={run}", *more)
+
+
+def variables(run):
+  """Returns the variables of the newest checkpoint: name -> array."""
+  checkpoint = RunDirectory(str(run)).checkpoints()[0]
+  reader = tf.train.load_checkpoint(checkpoint.variables)
+  return {name: reader.get_tensor(name)
+          for name in reader.get_variable_to_shape_map()}
+
+
+def figures(run):
+  """Returns the perplexities of all epochs and tests."""
+  run = RunDirectory(str(run))
+  return [{name: figure for name, figure in row.items() if "perplexity" in name}
+          for row in run.checkpoints()[0].journal()["rows"]], run.tests()
+
+
+def assert_same_figures(run, other, rel):
+  (rows, tests), (other_rows, other_tests) = figures(run), figures(other)
+  assert tests == pytest.approx(other_tests, rel=rel)
+  assert len(rows) == len(other_rows)
+  for row, other_row in zip(rows, other_rows, strict=True):
+    assert row == pytest.approx(other_row, rel=rel)
+
+
+@pytest.fixture(scope="module")
+def alone(corpus_folder, tmp_path_factory):
+  """A function, flags -> the folder of a run by a single process."""
+  runs = {}
+
+  def train(*args):
+    if args not in runs:
+      folder = tmp_path_factory.mktemp("alone") / "run"
+      result = run_script(*flags(corpus_folder, folder, *args))
+      assert result.returncode == 0, result.stderr
+      runs[args] = folder
+    return runs[args]
+  return train
+
+
+def train(size, corpus, run, *args):
+  """Trains with several workers, to the end."""
+  ends = Team(size, *flags(corpus, run, *args)).start_all().ends()
+  assert [status for status, *_ in ends] == [0] * size, ends
+  for rank, (_, output, _) in enumerate(ends[1:], 1):
+    assert last_line(output) == f"worker {rank} of {size}: finished"
+  return run
+
+
+@pytest.mark.parametrize("size, more", [
+    (2, []), (4, []), (2, ["--num_replicas=2"]),
+    (2, ["--config_override=cell=gru,optimizer=adam,learning_rate=0.01,"
+         "num_steps=5,epoch_size=25,max_max_epoch=2,keep_prob=0.6"])])
+def test_workers_follow_a_single_process(
+    corpus_folder, tmp_path, alone, size, more):
+  args = [SHORT] if not more or "override" not in more[0] else []
+  single = alone(*args, *(arg for arg in more if "replicas" not in arg))
+  run = train(size, corpus_folder, tmp_path / "run", *args, *more)
+  assert_same_figures(run, single, 1e-6)
+  values = variables(single)
+  for name, value in variables(run).items():
+    if name.startswith("Model/") and "/Adam" not in name:
+      np.testing.assert_allclose(
+          value, values[name], rtol=0, atol=4e-7 if not more or "gru" not in
+          more[0] else 2e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("precision", ["--use_bfloat16", "--use_fp16"])
+def test_low_precision_stays_close(corpus_folder, tmp_path, alone, precision):
+  run = train(2, corpus_folder, tmp_path / "run", SHORT, precision)
+  assert_same_figures(run, alone(SHORT, precision), 0.005)
+
+
+def test_a_signal_to_one_worker_stops_all_and_a_resumed_run_has_the_same_bits(
+    corpus_folder, tmp_path):
+  """Another number of workers can resume it, too, within rounding."""
+  args = SHORT.replace("epoch_size=25", "epoch_size=800")
+  undisturbed = train(2, corpus_folder, tmp_path / "undisturbed", args)
+  run, other = tmp_path / "run", tmp_path / "other"
+  team = Team(2, *flags(corpus_folder, run, args)).start_all()
+  team.wait_for_step()
+  team.processes[1].send_signal(signal.SIGTERM)
+  for status, _, error in team.ends():
+    assert status == 128 + signal.SIGTERM, error
+    assert "stopped by SIGTERM; everything is saved" in last_line(error)
+  shutil.copytree(run, other)
+  train(2, corpus_folder, run, args)
+  expected = variables(undisturbed)
+  for name, value in variables(run).items():
+    np.testing.assert_array_equal(value, expected[name], name)
+  train(4, corpus_folder, other, args)
+  assert_same_figures(other, undisturbed, 1e-5)
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_worker_ends_all_and_the_same_commands_resume(
+    corpus_folder, tmp_path, rank):
+  args = flags(corpus_folder, tmp_path / "run", LONG, "--save_secs=0")
+  team = Team(2, *args, cold=[rank]).start_all()
+  team.wait_for_step()
+  start = time.monotonic()
+  team.processes[rank].kill()
+  status, _, error = team.end(1 - rank)
+  assert time.monotonic() - start < LATE
+  assert status == 1
+  address = team.addresses[rank]
+  expected = (
+      rf"^ptb_word_lm.py: worker {1 - rank} of 2: the connection to worker "
+      rf"{rank} \({address}\) was lost; start the same command on every "
+      "machine again")
+  assert re.match(expected, last_line(error)), error
+  if rank == 1:
+    assert re.search("; it resumes at epoch .*, step .* of ", last_line(error))
+  newest = RunDirectory(str(tmp_path / "run")).checkpoints()[0]
+  # One more epoch, by another number of workers, and then by one.
+  epoch = len(newest.journal()["rows"])
+  for size in 4, 1:
+    epoch += 1
+    end = LONG.replace("=1000", f"={epoch}")
+    if size == 1:
+      result = run_script(*flags(corpus_folder, tmp_path / "run", end))
+      assert result.returncode == 0, result.stderr
+    else:
+      train(size, corpus_folder, tmp_path / "run", end)
+  assert len(figures(tmp_path / "run")[0]) == epoch
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_stopped_worker_ends_the_others_after_the_limit(
+    corpus_folder, tmp_path, rank):
+  team = Team(2, *flags(corpus_folder, tmp_path / "run", LONG,
+                        "--step_secs=2", "--start_secs=60"),
+              cold=[rank]).start_all()
+  team.wait_for_step()
+  team.processes[rank].send_signal(signal.SIGSTOP)
+  start = time.monotonic()
+  status, _, error = team.end(1 - rank)
+  team.processes[rank].kill()
+  assert 1.5 < time.monotonic() - start < 2 + LATE
+  assert status == 1
+  assert (f"worker {1 - rank} of 2: no answer from worker {rank} "
+          f"({team.addresses[rank]}) for 2 s (--step_secs); start the same "
+          ) in last_line(error)
+
+
+@pytest.mark.parametrize("absent", [0, 1])
+def test_a_worker_that_never_arrives_ends_the_others(
+    corpus_folder, tmp_path, absent):
+  team = Team(2, *flags(corpus_folder, tmp_path / "run", LONG,
+                        "--start_secs=3", "--step_secs=2"))
+  team.start(1 - absent)
+  start = time.monotonic()
+  status, _, error = team.end(1 - absent)
+  assert time.monotonic() - start < 3 + LATE
+  assert status == 1
+  assert (f"worker {1 - absent} of 2: no answer from worker {absent} "
+          f"({team.addresses[absent]}) for 3 s (--start_secs)"
+          ) in last_line(error)
+
+
+def test_a_restarted_worker_ends_and_names_the_reason(corpus_folder, tmp_path):
+  team = Team(2, *flags(corpus_folder, tmp_path / "run", LONG,
+                        "--start_secs=5"), cold=[1]).start_all()
+  team.wait_for_step()
+  team.processes[1].kill()
+  team.processes[1].wait()
+  team.start(1)
+  for rank, (status, _, error) in enumerate(team.ends()):
+    assert status == 1, error
+    assert f"worker {rank} of 2: " in last_line(error)
+    assert "start the same command on every machine again" in last_line(error)
+
+
+def test_a_port_in_use_gets_one_line(corpus_folder, tmp_path):
+  team = Team(2, *flags(corpus_folder, tmp_path / "run", LONG))
+  with socket.socket() as other:
+    other.bind(("", int(team.addresses[0].rpartition(":")[2])))
+    other.listen()
+    team.start(0)
+    status, _, error = team.end(0)
+  assert status == 1
+  assert (f"worker 0: cannot listen at {team.addresses[0]}: the port may be in "
+          "use") in last_line(error)
+
+
+def test_workers_that_differ_name_the_difference(corpus_folder, tmp_path):
+  team = Team(2, *flags(corpus_folder, tmp_path / "run", LONG))
+  team.start(0)
+  team.start(1, "--seed=3", "--learning_rate=0.5")
+  for status, _, error in team.ends():
+    assert status == 1
+    assert "the workers differ as listed below; give all of them" in error
+    assert "\n  worker 1: seed (3 there, 1 at worker 0)\n" in error
+  assert not os.path.exists(tmp_path / "run")
+
+
+def test_a_worker_with_another_text_is_refused(corpus_folder, tmp_path):
+  other = shutil.copytree(corpus_folder, tmp_path / "other")
+  (other / "valid.txt").write_text("the cat sees the dog\n" * 9)
+  team = Team(2, *flags(corpus_folder, tmp_path / "run", LONG))
+  team.start(0)
+  team.start(1, f"--data_path={other}")
+  for status, _, error in team.ends():
+    assert status == 1
+    assert "worker 1: data.valid.sha256 (" in error
+
+
+def test_the_others_may_finish_long_before_the_chief(corpus_folder, tmp_path):
+  corpus = shutil.copytree(corpus_folder, tmp_path / "corpus")
+  (corpus / "test.txt").write_text("the cat sees the dog\n" * 8000)
+  team = Team(2, *flags(corpus, tmp_path / "run", SHORT)).start_all()
+  times = []
+  for rank in 1, 0:
+    assert team.end(rank)[0] == 0
+    times.append(time.monotonic())
+  assert times[1] - times[0] > 2
+  assert figures(tmp_path / "run")[1].keys() >= {2}
+
+
+def test_tf_config_names_the_workers(corpus_folder, tmp_path, monkeypatch):
+  team = Team(2, *flags(corpus_folder, tmp_path / "run", SHORT))
+  addresses = team.addresses
+  for rank, job in enumerate(["chief", "worker"]):
+    monkeypatch.setenv("TF_CONFIG", json.dumps({
+        "cluster": {"chief": addresses[:1], "worker": addresses[1:]},
+        "task": {"type": job, "index": 0}}))
+    team.start_process(rank)
+  for status, _, error in team.ends():
+    assert status == 0, error
+
+
+def test_characters_are_trained_by_several_workers(tmp_path):
+  text = tmp_path / "text.txt"
+  text.write_text("".join(f"the cat sees {n} dogs\n" for n in range(400)))
+  team = Team(2, f"--data_path={text}", f"--save_path={tmp_path}/run",
+              "--config_override=hidden_sizes=8,batch_size=4,num_steps=10,"
+              "epoch_size=5,max_max_epoch=1", script="tasks/char_lm.py")
+  for status, _, error in team.start_all().ends():
+    assert status == 0, error
