@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import gc
 import itertools
 import os
 import signal
@@ -79,6 +80,18 @@ def corpus_folder(tmp_path_factory):
              for _ in range(num_lines))
     (folder / f"{split}.txt").write_text("\n".join(lines) + "\n")
   return str(folder)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_garbage_collections():
+  """Takes what is alive after a module from the garbage collector's list.
+
+  TensorFlow keeps every graph with a `tf.custom_gradient`. Without this the
+  collector looks at all of them again and again.
+  """
+  yield
+  gc.collect()
+  gc.freeze()
 
 
 @pytest.fixture
