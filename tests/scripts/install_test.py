@@ -19,7 +19,8 @@ _MODULES = ("ptb_word_lm", "reader", "configs", "classic", "trained", "rnn",
 
 @pytest.mark.slow
 def test_an_editable_install(trained_runs, tmp_path):
-  """Without dependencies: they are those of the Python that runs this."""
+  """Without dependencies: they and pip are those of the Python that runs this.
+  """
   clone, folder = tmp_path / "clone", tmp_path / "elsewhere"
   folder.mkdir()
   clone.mkdir()
@@ -30,7 +31,9 @@ def test_an_editable_install(trained_runs, tmp_path):
                       ignore=shutil.ignore_patterns("ptb", "__pycache__"))
     else:
       shutil.copy(source, clone)
-  subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+  subprocess.run(
+      [sys.executable, "-m", "venv", "--without-pip", folder / "venv"],
+      check=True)
   python = folder / "venv" / "bin" / "python"
 
   def call(*command):
