@@ -44,10 +44,10 @@ def start_script(*args, cold=False):
   """Starts `ptb_word_lm.py` in a process of its own, as from a terminal.
 
   Args:
-    cold: starts Python itself, as for SIGKILL, and not a `warm_python`.
+    cold: starts Python itself, not a `warm_python`.
   """
   python = [sys.executable] if cold else warm_python.command()
-  return subprocess.Popen(
+  return warm_python.Process(
       [*python, os.path.join(ROOT, "ptb_word_lm.py"), *args],
       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
       # A process in the background ignores SIGINT, and so do its children.

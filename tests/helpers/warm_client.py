@@ -3,9 +3,11 @@
     python warm_client.py ADDRESS [-m MODULE | SCRIPT] [ARGUMENT...]
 
 Its streams, folder and environment are those of the call; SIGINT and SIGTERM
-reach it; this process ends as it does.
+reach it; this process ends as it does. The name of this process becomes the
+number of the fork, for a SIGKILL.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -21,11 +23,14 @@ def main() -> None:
     call = json.dumps([words, os.getcwd(), dict(os.environ)])
     socket.send_fds(server, [call.encode()], [0, 1, 2])
     child = int(server.recv(99))
+    with open("/proc/self/comm", "w") as file:
+      file.write(str(child))
     for signum in signal.SIGINT, signal.SIGTERM:
       signal.signal(signum, lambda signum, _: os.kill(child, signum))
     status = os.waitstatus_to_exitcode(int(server.recv(99)))
   if status < 0:
-    signal.signal(-status, signal.SIG_DFL)
+    with contextlib.suppress(OSError):  # raised for SIGKILL
+      signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
   sys.exit(status)
 

@@ -93,8 +93,7 @@ def test_tensorboard_shows_the_curves_and_the_words(run_flags, tmp_path):
   """Points of a killed process are replaced by those of its successor."""
   *flags, override = run_flags
   override = override.replace("epoch=2", f"epoch={EPOCHS}")
-  with start_script(*flags, override, "--save_secs=0.05",
-                    cold=True) as process:
+  with start_script(*flags, override, "--save_secs=0.05") as process:
     wait_for(process, "Epoch: 3 Train")
     process.kill()
   assert run_script(*flags, override).returncode == 0

@@ -184,6 +184,6 @@ def test_two_processes_cannot_train_in_one_folder(corpus_folder, tmp_path):
         "(--save_path)\n")
     assert first.poll() is None
     first.kill()  # its lock vanishes with it
-  with start_script(*flags, cold=True) as third:
+  with start_script(*flags) as third:
     wait_for(third, "speed")
     third.kill()
