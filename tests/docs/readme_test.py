@@ -24,9 +24,12 @@ from tests.docs.documents import DOCUMENTS, PAGES, ROOT
 REPLACED = {
     "python data/fetch_ptb.py ": "python data/fetch_ptb.py --help ",  # network
     "make test ": "make test ARGS=--version ",  # or it would run this test
-    "--rounds=5 --seconds=2": "--rounds=1 --seconds=0.01 --rnn_mode=fused",
+    "--rounds=5 --seconds=2": "--rounds=1 --seconds=0.01 --rnn_mode=fused "
+                              "--peer=none",
     "speed --profile": "speed --profile --seconds=0.01 --rnn_mode=fused",
     "--megabytes=500": "--megabytes=1",
+    "benchmarks.adaptation ": "benchmarks.adaptation --rate=0.5,1 --size=100 "
+                              "--theta=0.1 --lambda=0.1 ",
 }
 # Flags of other programs.
 OTHER_FLAGS = {"slow", "logdir"}
