@@ -24,7 +24,8 @@ _V = TypeVar("_V", bound="Vocabulary")
 
 def ranked(counts: Mapping[str, int]) -> list[str]:
   """Returns words by (-count, word): the most frequent first, ties by word."""
-  return sorted(counts, key=lambda word: (-counts[word], word))
+  # The order of equal counts stays, and no tuples are compared.
+  return sorted(sorted(counts), key=counts.__getitem__, reverse=True)
 
 
 def split_blanks(text: str) -> list[str]:
