@@ -180,7 +180,7 @@ def _cross_entropy(outputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor,
 
 
 def stream_pass(name: str, config: configs.Config, vocab_size: int,
-                ids: np.ndarray, is_training: bool = False,
+                ids: reader.Ids, is_training: bool = False,
                 options: Options = Options(),
                 initial_values: Mapping[str, np.ndarray] | None = None
                 ) -> StreamPass:
@@ -196,7 +196,8 @@ def stream_pass(name: str, config: configs.Config, vocab_size: int,
     DataError: the split is too short.
   """
   make_model = functools.partial(PTBModel, config, vocab_size, options=options)
-  return StreamPass(name, config, ids, make_model, is_training, initial_values)
+  return StreamPass(name, config, ids, make_model, is_training, initial_values,
+                    options.seed)
 
 
 def train(config: configs.Config, corpus: reader.RawData,
@@ -248,7 +249,7 @@ def train(config: configs.Config, corpus: reader.RawData,
       early_stop=config.early_stop)
 
 
-def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
+def evaluate(run: RunDirectory, texts: Mapping[str, reader.Ids],
              rnn_mode: str | None = None, metric: Metric = PERPLEXITY
              ) -> dict[Checkpoint, dict[str, float]]:
   """Evaluates the newest and the best checkpoint of a run.
