@@ -107,7 +107,7 @@ class Words:
       if self.words[0].encode().startswith(files.BOM):
         # `load` removes a BOM, which must not be the word's own.
         file.write(files.BOM)
-      file.writelines(f"{word}{end}".encode() for word in self.words)
+      file.write(end.join([*self.words, ""]).encode())
 
   @classmethod
   def load(cls: type[_W], path: str, encoding: str | None = None) -> _W:
