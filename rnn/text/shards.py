@@ -193,8 +193,7 @@ def _check_choice(path: str, there: Mapping[str, object],
   if choice.given:
     if choice.given.words != vocabulary.words:
       raise DataError(f"{path}: indexed with another vocabulary; index the "
-                      "text with this one (--vocab_path), or leave it out",
-                      "vocab_path")
+                      "text with this one, by --vocab_path of data/index.py")
     return
   for name, value in choice.describe().items():
     if there.get(name) != value:

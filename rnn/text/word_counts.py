@@ -17,7 +17,7 @@ class WordCounts:
     pruned: the highest count that was dropped; 0 if none was.
   """
 
-  def __init__(self, most: int = 20_000_000) -> None:
+  def __init__(self, most: int = 10_000_000) -> None:
     """Begins without any word."""
     self.most, self.pruned = most, 0
     self._words = b""  # as in `WordArrays.words`
