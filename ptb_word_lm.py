@@ -196,7 +196,7 @@ def _cross_entropy(outputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor,
 
 
 def stream_pass(name: str, config: configs.Config, vocab_size: int,
-                ids: np.ndarray, is_training: bool = False,
+                ids: reader.Ids, is_training: bool = False,
                 options: Options = Options(),
                 initial_values: Mapping[str, np.ndarray] | None = None
                 ) -> StreamPass:
@@ -213,7 +213,7 @@ def stream_pass(name: str, config: configs.Config, vocab_size: int,
   """
   make_model = functools.partial(PTBModel, config, vocab_size, options=options)
   return StreamPass(name, config, ids, make_model, is_training, initial_values,
-                    options.workers)
+                    options.seed, options.workers)
 
 
 def train(config: configs.Config, corpus: reader.RawData,
@@ -266,7 +266,7 @@ def train(config: configs.Config, corpus: reader.RawData,
       early_stop=config.early_stop, workers=options.workers)
 
 
-def evaluate(run: RunDirectory, texts: Mapping[str, np.ndarray],
+def evaluate(run: RunDirectory, texts: Mapping[str, reader.Ids],
              rnn_mode: str | None = None, metric: Metric = PERPLEXITY
              ) -> dict[Checkpoint, dict[str, float]]:
   """Evaluates the newest and the best checkpoint of a run.

@@ -26,11 +26,13 @@ from rnn.text.numbering import (  # noqa: F401
   read_corpus,
   read_held_out,
   read_ids,
+  read_index,
   read_text,
   unlearned,
   warn_of_unlearned,
 )
 from rnn.text.producer import ptb_producer  # noqa: F401 (for notebooks)
+from rnn.text.streams import NO_TARGET, EvaluationStreams, Ids, TrainingStreams  # noqa: F401
 from rnn.text.vocabulary import (  # noqa: F401
   EOS,
   UNK,
@@ -42,9 +44,7 @@ from rnn.text.vocabulary import (  # noqa: F401
 )
 
 # The ids of train, valid and test, and the vocabulary.
-RawData = tuple[np.ndarray, np.ndarray, np.ndarray, Words]
-
-NO_TARGET = -1  # fills up a stream: nothing to predict there, and no cost
+RawData = tuple[Ids, Ids, Ids, Words]
 
 
 # A corpus
@@ -134,64 +134,7 @@ def ptb_iterator(
   Raises:
     DataError: the stream is too short for a single window.
   """
-  streams = training_streams(raw_data, batch_size, num_steps)
-  for start in range(0, len(streams) - 1, num_steps):
-    window = streams[start:start + num_steps + 1].T
+  streams = TrainingStreams(raw_data, batch_size, num_steps)
+  for start in range(0, streams.windows * num_steps, num_steps):
+    window = streams.rows(start, start + num_steps + 1).T
     yield window[:, :-1], window[:, 1:]
-
-
-def training_streams(ids: Sequence[int] | np.ndarray, batch_size: int,
-                     num_steps: int) -> np.ndarray:
-  """Cuts a stream into `batch_size` parallel streams of whole windows.
-
-  They are the rows of `ptb_iterator`, as columns. Window w reads the rows from
-  w * num_steps to (w + 1) * num_steps, and predicts the rows one further on.
-
-  Returns:
-    An int32 array [epoch_size * num_steps + 1, batch_size].
-
-  Raises:
-    DataError: the stream is too short for a single window.
-  """
-  ids = np.asarray(ids, np.int32)
-  length = len(ids) // batch_size
-  epoch_size = (length - 1) // num_steps
-  if epoch_size < 1:
-    advice = [f"{name} to at most {most}" for name, most in (
-        ("num_steps", length - 1), ("batch_size", len(ids) // (num_steps + 1)))
-        if most > 0] or ["both num_steps and batch_size, or use a longer text"]
-    raise DataError(
-        f"{len(ids)} tokens are too few for batch_size={batch_size} x "
-        f"num_steps={num_steps}: lower " + " or ".join(advice))
-  return ids[:batch_size * length].reshape(batch_size, length).T[
-      :epoch_size * num_steps + 1]
-
-
-def evaluation_streams(ids: Sequence[int] | np.ndarray, batch_size: int,
-                       num_steps: int) -> np.ndarray:
-  """Cuts a stream into `batch_size` parallel streams that keep every target.
-
-  In contrast to `training_streams` nothing is dropped: each token after the
-  first is predicted exactly once. Each stream ends with the token that the next
-  one starts from. NO_TARGET fills up the last rows. With batch_size 2 and
-  num_steps 2, the stream a b c d e f g h gives the rows
-
-      a e   b f   c g   d h   e .
-
-  Returns:
-    An int32 array [epoch_size * num_steps + 1, batch_size].
-
-  Raises:
-    DataError: the stream has fewer than two tokens, so there is no target.
-  """
-  ids = np.asarray(ids, np.int32)
-  if len(ids) < 2:
-    raise DataError(f"at least 2 tokens are needed, there are {len(ids)}")
-  length = -(-(len(ids) - 1) // batch_size)  # targets per stream, rounded up
-  rows = -(-length // num_steps) * num_steps + 1
-  streams = np.full([rows, batch_size], NO_TARGET, np.int32)
-  for column in range(batch_size):
-    piece = ids[column * length:(column + 1) * length + 1]
-    if len(piece) > 1:
-      streams[:len(piece), column] = piece
-  return streams

@@ -63,7 +63,7 @@ def hidden_states(model: TrainedModel,
     logarithms of their probabilities, and the hidden states before them.
   """
   num_steps = model.config.num_steps
-  rows = reader.evaluation_streams(ids, 1, num_steps)
+  rows = reader.EvaluationStreams(ids, 1, num_steps).rows()
   log_probs, hidden, state = [], [], None
   with model.open(num_steps) as windows:
     for start in range(0, len(rows) - 1, num_steps):

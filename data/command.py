@@ -33,8 +33,12 @@ def _with_flag(error: UserError) -> str:
 
 
 @terminal.safe_output()
-def run(prog: str, action: Callable[[], str]) -> int:
+def run(prog: str, action: Callable[[], str],
+        interrupted: str = "nothing was written") -> int:
   """Calls `action`, prints the text that it returns, and prints its errors.
+
+  Args:
+    interrupted: what Ctrl-C leaves.
 
   Returns:
     The exit status: 0; the status of a UserError; 130 after Ctrl-C; 1 if
@@ -47,7 +51,7 @@ def run(prog: str, action: Callable[[], str]) -> int:
     return error.status
   except KeyboardInterrupt:
     # The newline ends the line on which the terminal echoed ^C.
-    print(f"\n{prog}: interrupted; nothing was written", file=sys.stderr)
+    print(f"\n{prog}: interrupted; {interrupted}", file=sys.stderr)
     return 130
   except OSError as error:  # from print
     # Python would flush the text again at exit, and fail with a traceback.

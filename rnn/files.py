@@ -220,6 +220,12 @@ def open_binary(path: str | int, member: str | None = None
         yield content
 
 
+def is_packed(path: str) -> bool:
+  """Returns whether `open_binary` unpacks a file."""
+  with open_regular(path) as file:
+    return file.read(6).startswith((*_OPENERS, *_ZIP))
+
+
 def name_of(path: str | int) -> str:
   """Returns the name of a file for messages; 0 is standard input."""
   return "standard input" if path == 0 else str(path)

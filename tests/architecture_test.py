@@ -15,7 +15,10 @@ MAX_FUNCTION_LINES = 60
 _BASE = ("rnn.errors", "rnn.settings", "rnn.terminal", "rnn.files",
          "rnn.archives", "rnn.text.scripts", "rnn.text.sentences",
          "rnn.text.splitting", "rnn.text.encodings", "rnn.text.sources",
-         "rnn.text.corpora", "rnn.text.vocabulary", "rnn.text.numbering")
+         "rnn.text.corpora", "rnn.text.vocabulary", "rnn.text.shards",
+         "rnn.text.numbering", "rnn.text.streams")
+_INDEXING = ("rnn.text.word_arrays", "rnn.text.word_counts", "rnn.text.pieces",
+             "rnn.text.processes", "rnn.text.piece_work")
 _DATA = (*_BASE, "rnn.memory", "rnn.options", "rnn.signals", "rnn.tf1",
          "rnn.parallel", "configs", "reader")
 _RNN = (*_DATA, "rnn.text", "rnn.layers", "rnn.runs", "rnn.training", "rnn.cli")
@@ -45,7 +48,16 @@ MAY_IMPORT = {
     "rnn.text.corpora": ("rnn.errors", "rnn.text.sources",
                          "rnn.text.splitting"),
     "rnn.text.vocabulary": ("rnn.errors", "rnn.files", "rnn.text.sources"),
+    "rnn.text.shards": ("rnn.errors", "rnn.files", "rnn.text.corpora",
+                        "rnn.text.vocabulary"),
+    "rnn.text.streams": ("rnn.errors", "rnn.text.shards"),
     "rnn.text.numbering": _BASE,
+    "rnn.text.word_arrays": _BASE,
+    "rnn.text.word_counts": (*_BASE, "rnn.text.word_arrays"),
+    "rnn.text.pieces": _BASE,
+    "rnn.text.processes": ("rnn.errors",),
+    "rnn.text.piece_work": (*_BASE, "rnn.text.word_arrays", "rnn.text.pieces"),
+    "rnn.text.indexing": (*_BASE, *_INDEXING),
     "rnn.text.producer": ("rnn.errors", "rnn.tf1"),
     "configs": _BASE,
     "reader": (*_BASE, "rnn.text.producer"),
@@ -62,7 +74,7 @@ MAY_IMPORT = {
     "export": _MODELS,
     "neighbors": _MODELS,
     "tasks": _MODELS,
-    "data": _BASE,
+    "data": (*_BASE, "rnn.text.indexing"),
     "benchmarks": (*_MODELS, "tasks", "data", "generate", "score", "export",
                    "neighbors"),
 }

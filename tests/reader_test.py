@@ -151,9 +151,9 @@ def test_training_streams_contain_the_windows_of_the_iterator(
   epoch_size = (length // batch_size - 1) // num_steps
   if epoch_size < 1:
     with pytest.raises(reader.DataError):
-      reader.training_streams(ids, batch_size, num_steps)
+      reader.TrainingStreams(ids, batch_size, num_steps)
     return
-  streams = reader.training_streams(ids, batch_size, num_steps)
+  streams = reader.TrainingStreams(ids, batch_size, num_steps).rows()
   assert streams.shape == (epoch_size * num_steps + 1, batch_size)
   for w, (x, y) in enumerate(
       reader.ptb_iterator(ids, batch_size, num_steps)):
@@ -166,7 +166,8 @@ def test_training_streams_contain_the_windows_of_the_iterator(
 @hypothesis.given(**SIZES)
 def test_evaluation_streams_have_each_target_once_and_in_order(
     length, batch_size, num_steps):
-  streams = reader.evaluation_streams(np.arange(length), batch_size, num_steps)
+  streams = reader.EvaluationStreams(
+      np.arange(length), batch_size, num_steps).rows()
   assert (len(streams) - 1) % num_steps == 0
   x, y = streams[:-1].T.ravel(), streams[1:].T.ravel()
   x, y = x[y != reader.NO_TARGET], y[y != reader.NO_TARGET]
@@ -178,7 +179,7 @@ def test_evaluation_streams_have_each_target_once_and_in_order(
 def test_the_advice_for_a_short_text_is_exact(length, batch_size, num_steps):
   """The sizes in the message work, and sizes one larger do not."""
   try:
-    reader.training_streams(range(length), batch_size, num_steps)
+    reader.TrainingStreams(range(length), batch_size, num_steps)
     return
   except reader.DataError as error:
     advice = str(error).partition("lower ")[2].split(" or ")
@@ -187,14 +188,14 @@ def test_the_advice_for_a_short_text_is_exact(length, batch_size, num_steps):
       continue
     name, *_, most = part.split()
     sizes = {"batch_size": batch_size, "num_steps": num_steps}
-    reader.training_streams(range(length), **(sizes | {name: int(most)}))
+    reader.TrainingStreams(range(length), **(sizes | {name: int(most)}))
     with pytest.raises(reader.DataError):
-      reader.training_streams(range(length), **(sizes | {name: int(most) + 1}))
+      reader.TrainingStreams(range(length), **(sizes | {name: int(most) + 1}))
 
 
 def test_evaluation_needs_a_target():
   with pytest.raises(reader.DataError, match="at least 2 tokens .* are 1"):
-    reader.evaluation_streams([3], 20, 20)
+    reader.EvaluationStreams([3], 20, 20)
 
 
 def test_ptb_is_read_in_little_time(ptb_folder):
@@ -215,4 +216,4 @@ def test_ptb_counts_and_ids(ptb_folder):
       0, 1, 2, 3]
   assert train[:4].tolist() == [9970, 9971, 9972, 9974]
   assert (np.bincount(train)[:-1] >= np.bincount(train)[1:]).all()
-  assert reader.evaluation_streams(test, 1, 20)[1:].max() < 10_000
+  assert reader.EvaluationStreams(test, 1, 20).rows(1).max() < 10_000

@@ -173,9 +173,10 @@ def language_model() -> None:
                     "The config to train.")
   training(
       "A folder with train.txt, valid.txt and test.txt; or one text (a file, a "
-      "folder, a pattern), which is split in order, 80/10/10. By default the "
-      "bundled corpus. --mode=eval reads one text as a whole; by default the "
-      "texts that the run was trained on.", mode=True)
+      "folder, a pattern), which is split in order, 80/10/10; or a folder that "
+      "data/index.py made of a large text. By default the bundled corpus. "
+      "--mode=eval reads one text as a whole; by default the texts that "
+      "the run was trained on.", mode=True)
   encoding()
   vocabulary()
   embeddings()

@@ -80,11 +80,14 @@ class Cluster(Workers):
     config.device_filters.append(f"/job:{_JOB}/task:{self.rank}")
     config.isolate_session_state = True
 
-  def share(self, x: Any, axis: int = 0) -> Any:
+  def part(self, number: int) -> slice:
     """See `Workers`."""
-    number = x.shape[axis] // self.size
-    return x[(slice(None),) * axis
-             + (slice(self.rank * number, (self.rank + 1) * number),)]
+    each = number // self.size
+    return slice(self.rank * each, (self.rank + 1) * each)
+
+  def share(self, x: tf.Tensor, axis: int = 0) -> tf.Tensor:
+    """See `Workers`."""
+    return x[(slice(None),) * axis + (self.part(x.shape[axis]),)]
 
   def mean(self, gradients: Sequence[Any], low_precision: bool = False
            ) -> Sequence[Any]:

@@ -50,8 +50,12 @@ class Workers:
     config.device_count["CPU"] = max(
         1, sum("CPU" in device for device in self.devices))
 
+  def part(self, number: int) -> slice:
+    """Returns which of so many streams or rows are this worker's."""
+    return slice(None)
+
   def share(self, x: _X, axis: int = 0) -> _X:
-    """Returns this worker's part of an array or a tensor along an axis."""
+    """Returns this worker's part of a tensor along an axis."""
     return x
 
   def mean(self, gradients: Sequence[Any], low_precision: bool = False

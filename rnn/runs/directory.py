@@ -305,7 +305,8 @@ class RunDirectory:
     """Returns the result of `reader.read_corpus` without reading the texts.
 
     The texts count as unchanged since an earlier process read them if their
-    names, inodes, sizes and times are the same; see `files.stamp`.
+    names, inodes, sizes and times are the same; see `files.stamp`. An indexed
+    text has ids of its own.
 
     Args:
       data_path, encoding, choice: see `reader.read_corpus`.
@@ -317,6 +318,8 @@ class RunDirectory:
     Raises:
       DataError: as in `corpora.find`.
     """
+    if corpora.is_indexed(data_path):
+      return reader.read_index(data_path, choice)
     found = corpora.find(data_path, encoding)
     try:
       saved = files.read_sealed(self._join("ids.json"))
@@ -364,7 +367,7 @@ def describe_ids(texts: Mapping[str, reader.Text], vocabulary: Words,
   """
   digest = hashlib.sha256()
   for text in texts.values():
-    digest.update(text.ids.data)
+    digest.update(np.asarray(text.ids).data)
   return {
       "identities": {split: text.fingerprint for split, text in texts.items()},
       "unknown": {split: text.unknown for split, text in texts.items()},

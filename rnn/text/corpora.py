@@ -8,6 +8,11 @@ from rnn.errors import DataError
 from rnn.text import sources
 from rnn.text.splitting import SPLITS
 
+# The file that makes a folder an indexed text, see `shards`; and the folder in
+# it while the text is being indexed.
+INDEX = "text_index.json"
+UNFINISHED = "indexing"
+
 # The SHA-256 of the splits of the Penn Treebank, as preprocessed by Mikolov.
 PTB = {
     "train": "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
@@ -63,13 +68,30 @@ def name(data: Mapping[str, Any]) -> str:
   return os.path.basename(str(data.get("path", "")).rstrip("/"))
 
 
+def is_indexed(data_path: str) -> bool:
+  """Returns whether a path is a folder that `data/index.py` wrote.
+
+  Raises:
+    DataError: it has not been finished.
+  """
+  if os.path.isfile(os.path.join(data_path, INDEX)):
+    return True
+  if os.path.isdir(os.path.join(data_path, UNFINISHED)):
+    raise DataError(f"{data_path}: data/index.py has not finished this folder; "
+                    "repeat its command")
+  return False
+
+
 def is_single(data_path: str) -> bool:
   """Returns whether a path names one text, which `splitting.Split` splits.
 
-  In contrast to a folder in which any file has the name of a split.
+  In contrast to an indexed text, and to a folder in which any file has the name
+  of a split.
   """
   if not os.path.isdir(data_path):
     return data_path != ""
+  if is_indexed(data_path):
+    return False
   return not any(
       _with_ending(os.path.join(data_path, folder, naming.format(split)))
       for folder in _FOLDERS for naming in (*_NAMINGS, _OF_CHARACTERS)
@@ -93,6 +115,9 @@ def find_corpus(data_path: str, splits: Sequence[str] = SPLITS,
     what = "not a folder" if os.path.exists(data_path) else "no such folder"
     raise DataError(f"{data_path or 'data_path'}: {what}; name the folder with "
                     "the files train.txt, valid.txt and test.txt")
+  if is_indexed(data_path):
+    raise DataError(f"{data_path}: an indexed text, which only ptb_word_lm.py "
+                    "reads; name the text itself")
   incomplete = None
   for folder in _FOLDERS:
     for naming in _NAMINGS:

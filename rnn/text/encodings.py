@@ -81,6 +81,17 @@ def resolve(encoding: str | None) -> str | None:
       "latin-1, cp1252, cp1251, gbk, big5 and shift_jis", encoding)
 
 
+def is_utf_8(start: bytes, encoding: str | None) -> bool:
+  """Returns whether `to_utf_8` takes a text for UTF-8.
+
+  Args:
+    start: the first four bytes of the text.
+    encoding: see `to_utf_8`.
+  """
+  mark = next((mark for mark in _MARKS if start.startswith(mark)), b"")
+  return (_MARKS.get(mark) or encoding or UTF_8) == UTF_8
+
+
 def to_utf_8(parts: Iterable[bytes], name: str, encoding: str | None = None,
              on_mark: Callable[[bytes], object] | None = None
              ) -> Iterator[bytes]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from rnn import files
 from rnn.errors import DataError
-from rnn.text import corpora, scripts, sources, splitting
+from rnn.text import corpora, scripts, shards, sources, splitting
+from rnn.text.shards import ShardIds
 from rnn.text.vocabulary import EOS, UNK, Choice, Vocabulary, Words
 
 _CHUNK = 1 << 20  # tokens
@@ -28,14 +29,14 @@ class Text:
   """A text as word ids.
 
   Attributes:
-    ids: 1-D int32.
+    ids: 1-D int32; or the shards of an indexed text.
     unknown: the number of words that the vocabulary lacks, read as `<unk>`.
     fingerprint: identifies the text: a dict with "file", "bytes", "sha256" and
-      "tokens".
+      "tokens"; of an indexed text, "sha256" is that of its shards.
     stamp: the source's `Source.stamp`, taken before it was read.
   """
 
-  ids: np.ndarray
+  ids: np.ndarray | ShardIds
   unknown: int
   fingerprint: dict
   stamp: list | None
@@ -65,7 +66,7 @@ def read_corpus(data_path: str, encoding: str | None = None,
   Memory grows with the number of different words, and by 4 bytes per token.
 
   Args:
-    data_path, encoding: see `reader.ptb_raw_data`.
+    data_path, encoding: see `reader.ptb_raw_data`; or an indexed text.
     choice: how to choose the vocabulary, such as Choice(min_count=2).
 
   Returns:
@@ -76,6 +77,8 @@ def read_corpus(data_path: str, encoding: str | None = None,
     DataError, SettingError: as in
       `reader.ptb_raw_data`.
   """
+  if corpora.is_indexed(data_path):
+    return read_index(data_path, choice)
   found = corpora.find(data_path, encoding)
   if corpora.is_single(data_path):
     numbered = _read_split(found["train"])
@@ -83,6 +86,24 @@ def read_corpus(data_path: str, encoding: str | None = None,
     numbered = {split: read_text(source) for split, source in found.items()}
   _warn_if_unsegmented(data_path, numbered["train"].words)
   return encode_corpus(numbered, choice=choice)
+
+
+def read_index(data_path: str, choice: Choice = Choice()
+               ) -> tuple[dict[str, Text], Vocabulary]:
+  """Reads a corpus that is an indexed text, without its ids.
+
+  Args, returns: see `read_corpus`.
+
+  Raises:
+    DataError: see `shards.read`.
+  """
+  index = shards.read(data_path, choice)
+  texts = {split: Text(ids, index.unknown[split], index.fingerprints[split],
+                       None) for split, ids in index.ids.items()}
+  for split, text in texts.items():
+    log_size(split, len(text.ids), text.unknown)
+  warn_of_unlearned(texts, index.vocabulary)
+  return texts, index.vocabulary
 
 
 def _warn_if_unsegmented(data_path: str, words: Sequence[str]) -> None:
@@ -109,6 +130,9 @@ def read_held_out(data_path: str, vocabulary: Vocabulary,
   Raises:
     DataError, SettingError: as in `reader.ptb_raw_data`.
   """
+  if corpora.is_indexed(data_path):
+    texts, _ = read_index(data_path, Choice(vocabulary))
+    return {split: texts[split] for split in ("valid", "test")}
   if not corpora.is_single(data_path):
     found = corpora.find_corpus(data_path, ("valid", "test"), encoding)
     return {split: _encoded(split, read_text(source), vocabulary)
@@ -217,9 +241,10 @@ def unlearned(texts: Mapping[str, Text],
     A dict, split -> share of `<unk>` in it, for valid and test; without the
     splits that have none.
   """
-  def share(ids: np.ndarray) -> float:
-    return sum(int(np.count_nonzero(chunk == unk))
-               for chunk in _chunks(ids)) / len(ids)
+  def share(ids: np.ndarray | ShardIds) -> float:
+    number = ids.num_unk if isinstance(ids, ShardIds) else sum(
+        int(np.count_nonzero(chunk == unk)) for chunk in _chunks(ids))
+    return number / len(ids)
 
   unk = vocabulary.ids[UNK]
   if share(texts["train"].ids):

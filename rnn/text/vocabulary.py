@@ -24,7 +24,8 @@ _V = TypeVar("_V", bound="Vocabulary")
 
 def ranked(counts: Mapping[str, int]) -> list[str]:
   """Returns words by (-count, word): the most frequent first, ties by word."""
-  return sorted(counts, key=lambda word: (-counts[word], word))
+  # The order of equal counts stays, and no tuples are compared.
+  return sorted(sorted(counts), key=counts.__getitem__, reverse=True)
 
 
 def split_blanks(text: str) -> list[str]:
@@ -106,7 +107,7 @@ class Words:
       if self.words[0].encode().startswith(files.BOM):
         # `load` removes a BOM, which must not be the word's own.
         file.write(files.BOM)
-      file.writelines(f"{word}{end}".encode() for word in self.words)
+      file.write(end.join([*self.words, ""]).encode())
 
   @classmethod
   def load(cls: type[_W], path: str, encoding: str | None = None) -> _W:

@@ -8,8 +8,6 @@ tells what the model has learned.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 import reader
 from rnn.text.vocabulary import Words
 from rnn.tf1 import tf
@@ -54,7 +52,7 @@ class KnownWords:
     self._passes: dict[str, StreamPass] = {}
 
   def add_passes(self, make_model: Callable[..., Any],
-                 splits: Mapping[str, tuple[Any, np.ndarray]]) -> None:
+                 splits: Mapping[str, tuple[Any, reader.Ids]]) -> None:
     """Adds a pass for each split to the default graph, if it is needed.
 
     Args:

@@ -20,10 +20,9 @@ from rnn import memory
 from rnn.layers import cells
 from rnn.parallel.workers import ALONE, STOP, Workers
 from rnn.runs import checkpoints
+from rnn.text import streams
 from rnn.tf1 import on_host, tf
 from rnn.training.metrics import PERPLEXITY
-
-_PART = 10_000  # windows of a stream that a session holds at a time
 
 Sums = Mapping[str, Any]  # name -> number or array
 Report = Callable[[int, Sums, float], None]  # window, sums, targets per second
@@ -172,15 +171,16 @@ def _zero_if(condition: tf.Tensor, variables: Any) -> Any:
 class StreamPass(SplitPass):
   """A pass over a text in parallel streams. It needs no feed."""
 
-  def __init__(self, name: str, config: Any, ids: np.ndarray,
+  def __init__(self, name: str, config: Any, ids: streams.Ids,
                make_model: Callable[..., Any], is_training: bool = False,
                initial_values: Mapping[str, np.ndarray] | None = None,
-               workers: Workers = ALONE) -> None:
+               seed: int = 0, workers: Workers = ALONE) -> None:
     """Adds the pass to the default graph; `load` prepares a session for it.
 
     Args:
       config: a `configs.Config`; its batch_size is that of all workers.
-      ids: 1-D, the words of the split.
+      ids: 1-D, the words of the split; or its shards.
+      seed: determines the order of shards in training.
       make_model: a function of inputs, targets ([T, B] each), initial_state,
         is_training, step and learning_rate; returns a `Model`.
       name, initial_values, workers: see `SplitPass`.
@@ -194,17 +194,19 @@ class StreamPass(SplitPass):
         4 * (config.num_steps + 1) * config.batch_size,
         f"windows of batch_size={config.batch_size:,} x "
         f"num_steps={config.num_steps:,}", "lower batch_size or num_steps")])
-    cut = reader.training_streams if is_training else reader.evaluation_streams
+    sizes = config.batch_size, config.num_steps
     try:
-      self._host_streams = workers.share(
-          cut(ids, config.batch_size, config.num_steps), axis=1)
+      cut = (streams.TrainingStreams(ids, *sizes, seed) if is_training
+             else streams.EvaluationStreams(ids, *sizes))
     except reader.DataError as error:
       raise reader.DataError(f"{name.lower()}: {error}") from None
-    self._num_steps = config.num_steps
-    self._batch_size = self._host_streams.shape[1]
-    self._part: int | None = None
-    windows = (len(self._host_streams) - 1) // config.num_steps
-    self._windows = windows
+    columns = range(config.batch_size)[workers.part(config.batch_size)]
+    self._num_steps, self._batch_size = config.num_steps, len(columns)
+    self._cut = cut
+    self._parts = streams.Parts(cut, workers.part(config.batch_size),
+                                ahead=isinstance(ids, streams.ShardIds))
+    self._place: tuple[int, int] | None = None  # of the part in the session
+    windows = cut.windows
     size = is_training and config.epoch_size or windows
 
     def build(step: tf.Tensor, state: Any) -> Any:
@@ -227,22 +229,21 @@ class StreamPass(SplitPass):
   def load(self, session: tf.Session) -> None:
     """Loads the initial values and the text into a session."""
     super().load(session)
-    self._part = None
+    self._place = None
     self.prepare(session, 0)
 
   def prepare(self, session: tf.Session, step: int) -> None:
     """Loads the part of the split that a step reads into the session."""
-    part = step % self._windows // _PART
-    if part != self._part:
-      start, size = part * _PART * self._num_steps, _PART * self._num_steps
-      session.run(self._streams.initializer, {
-          self._feed: self._host_streams[start:start + size + 1]})
-      self._part = part
+    place = self._cut.place(step)
+    if place != self._place:
+      session.run(self._streams.initializer,
+                  {self._feed: self._parts.read(step)})
+      self._place = place
 
   def _read_window(self, window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the words of a window, and the words that follow them: [T, B]."""
     with on_host():
-      begin = tf.stack([window % _PART * self._num_steps, 0])
+      begin = tf.stack([window % self._cut.part * self._num_steps, 0])
       size = tf.constant([self._num_steps + 1, self._batch_size], tf.int64)
     rows = tf.slice(self._streams, begin, size)
     return rows[:-1], rows[1:]

@@ -123,6 +123,8 @@ def _make_other_data(folder: pathlib.Path) -> None:
   (folder / "my.txt").write_text("".join(
       " ".join(rng.sample(sentence.split(), k=8)).capitalize() + ".\n"
       for sentence in text))
+  for number in range(2):
+    (folder / f"news.en-{number}").write_text("\n".join(text * 3) + "\n")
   (folder / "other.txt").write_text("\n".join(text) + "\n")
   (folder / "abstracts.txt").write_text("\n".join(text[:60]) + "\n")
   (folder / "glove.6B.100d.txt").write_text("".join(

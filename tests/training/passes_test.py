@@ -11,6 +11,7 @@ import configs
 import ptb_word_lm
 import reader
 from rnn.options import Options
+from rnn.text import streams
 from rnn.tf1 import tf
 from rnn.training import passes
 from rnn.training.trainable import Trainable
@@ -94,14 +95,14 @@ def test_learning_rate_of_each_epoch(session, name):
           expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("part", [passes._PART, 1])
+@pytest.mark.parametrize("part", [streams._WINDOWS, 1])
 def test_training_follows_the_oracle_window_by_window(
     session, monkeypatch, part):
   """Two epochs with dropout: windows, carried state, learning rate, masks.
 
   With parts of one window, the text is loaded anew before each window.
   """
-  monkeypatch.setattr(passes, "_PART", part)
+  monkeypatch.setattr(streams, "_WINDOWS", part)
   config = dataclasses.replace(TINY, keep_prob=0.6)
   ids = np.random.default_rng(3).integers(0, VOCAB_SIZE, 32)
   training = ptb_word_lm.stream_pass(

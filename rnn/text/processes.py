@@ -1,0 +1,81 @@
+"""Work that several processes share, with the progress of all."""
+
+import concurrent.futures
+import contextlib
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from rnn.errors import UserError
+
+_T = TypeVar("_T")
+
+
+def each(function: Callable[..., _T], calls: Sequence[tuple[Any, ...]],
+         processes: int, sizes: Sequence[int],
+         report: Callable[[int, int], None]) -> list[_T]:
+  """Returns the results of calls of a function, in their order.
+
+  Args:
+    calls: the arguments of each call.
+    processes: how many to use; with 1, it is this process.
+    sizes: what each call counts for in the progress.
+    report: called with the sum of the sizes of calls that have ended, and of
+      all.
+
+  Raises:
+    UserError: a process was killed.
+    Exception: what a call raises. Calls that have not begun are dropped.
+  """
+  results: list[_T] = []
+  total = sum(sizes)
+  try:
+    with _pool(min(processes, len(calls))) as submit:
+      for done, result in zip(itertools.accumulate(sizes),
+                              submit(function, calls), strict=True):
+        results.append(result)
+        report(done, total)
+  except concurrent.futures.BrokenExecutor:
+    raise UserError("a process was killed, perhaps for want of memory; use "
+                    "fewer, then repeat the command", "processes") from None
+  return results
+
+
+@contextlib.contextmanager
+def _pool(processes: int) -> Iterator[Callable[..., Iterator]]:
+  """Yields a function like `itertools.starmap`."""
+  if processes <= 1:
+    yield lambda function, calls: (function(*call) for call in calls)
+    return
+  spawn = multiprocessing.get_context("spawn")
+  with concurrent.futures.ProcessPoolExecutor(
+      processes, spawn, _end_with_parent) as pool:
+    def submit(function: Callable[..., _T],
+               calls: Sequence[tuple[Any, ...]]) -> Iterator[_T]:
+      futures = [pool.submit(function, *call) for call in calls]
+      return (future.result() for future in futures)
+    try:
+      yield submit
+    except BaseException:
+      pool.shutdown(cancel_futures=True)
+      raise
+
+
+def _end_with_parent() -> None:
+  """Ends this process when its parent does, even if that is killed.
+
+  Ctrl-C reaches the parent, which then ends the work.
+  """
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  parent = multiprocessing.parent_process()
+  assert parent
+
+  def wait() -> None:
+    parent.join()
+    os._exit(1)
+
+  threading.Thread(target=wait, daemon=True).start()

@@ -1,0 +1,138 @@
+"""Tests of data/index.py: its flags, its output, and kills."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import index
+import pytest
+
+import reader
+from rnn.text import corpora
+from tests.helpers.texts import write_corpus
+
+TEXT = "".join(f"word{i % 40} is in line {i}\n" for i in range(300))
+
+
+def call(capsys, *args):
+  """Calls the script in this process: exit status, output, errors."""
+  try:
+    status = index.main([*map(str, args), "--processes=1"])
+  except SystemExit as stop:
+    status = stop.code
+  return status, *capsys.readouterr()
+
+
+@pytest.fixture
+def corpus(tmp_path):
+  """The folder of three texts."""
+  return write_corpus(tmp_path / "corpus", TEXT, "is in line 3\n", "in line\n")
+
+
+def test_a_pattern_is_indexed(tmp_path, capsys):
+  for number in range(3):
+    (tmp_path / f"news-{number}").write_text(TEXT)
+  output = tmp_path / "index"
+  status, out, err = call(
+      capsys, "--input", f"{tmp_path}/news-*", "--output", output,
+      "--vocab_size=20", "--held_out=0.1", "--shard_megabytes=0.001")
+  assert (status, err) == (0, "")
+  texts, vocabulary = reader.read_corpus(str(output))
+  sizes = [len(texts[split].ids) for split in reader.SPLITS]
+  assert sum(sizes) == 3 * 300 * 6 and len(vocabulary) == 20
+  lines = out.splitlines()
+  for line, size, split in zip(lines[1:], sizes, reader.SPLITS, strict=False):
+    assert line.split()[:2] == [split, f"{size:,}"]
+  assert lines[4:] == [
+      "vocabulary: 20 words, <unk> and <eos> included",
+      f"train on it: python ptb_word_lm.py --data_path={output}"]
+  # Once more, it is there already.
+  assert call(capsys, "--input", f"{tmp_path}/news-*", "--output", output,
+              "--vocab_size=20", "--held_out=0.1", "--shard_megabytes=0.001"
+              ) == (0, out, "")
+
+
+def test_texts_are_named(corpus, tmp_path, capsys):
+  status, _, err = call(
+      capsys, "--input", f"{corpus}/train.txt", "--input",
+      f"{corpus}/test.txt", "--valid", f"{corpus}/valid.txt", "--test",
+      f"{corpus}/test.txt", "--output", tmp_path / "index")
+  assert (status, err) == (0, "")
+  texts, words = reader.read_corpus(f"{tmp_path}/index")
+  assert words.decode(texts["train"].ids[-3:]) == ["in", "line", "<eos>"]
+  assert words.decode(texts["valid"].ids[:]) == "is in line 3 <eos>".split()
+  assert len(texts["test"].ids) == 3
+
+
+@pytest.mark.parametrize("args, message", [
+    (["--valid={}/valid.txt"], "--valid and --test: name both texts, or none"),
+    (["--valid={}/valid.txt", "--test={}/test.txt", "--held_out=0.1"],
+     "--held_out: has no effect with --valid and --test; leave it out"),
+    (["--vocab_path={}/valid.txt"], "valid.txt: line 1 is not one word"),
+    (["--vocab_path={}/valid.txt", "--min_count=2"], "--min_count: has no eff"),
+    (["--encoding=nonsense"], "--encoding=nonsense: no such encoding"),
+    (["--input={}/none.txt"], "none.txt: No such file or directory"),
+    (["--input={}/none-*"], "no file fits it as a pattern"),
+    (["--output={}"], "not empty; choose another folder"),
+    (["--output={}/train.txt/a"], "cannot be written (Not a directory)"),
+    (["--min_count=10000"], "no word of the training text is frequent enough"),
+    (["--vocab_size=2"], "2 is not between 3 and 2,147,483,647"),
+    (["--held_out=x"], "invalid number value: 'x'"),
+    (["--held_out=0.5"], "0.5 is not between 1e-09 and 0.4")])
+def test_an_error_is_one_line(corpus, tmp_path, capsys, args, message):
+  status, out, err = call(
+      capsys, "--input", f"{corpus}/train.txt", "--output", tmp_path / "index",
+      *(arg.format(corpus) for arg in args))
+  assert status and not out
+  assert message in err and err.count("\n") == 1, err
+
+
+def test_flags_that_are_missing(capsys):
+  status, out, err = call(capsys)
+  assert (status, out) == (2, "") and "--shard_megabytes" in err
+  status, _, err = call(capsys, "--input=a")
+  assert status == 2 and "--output is missing" in err
+
+
+def _start(text, output):
+  return subprocess.Popen(
+      [sys.executable, index.__file__, "--input", text, "--output", output,
+       "--processes=2", "--shard_megabytes=0.2"],
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+      start_new_session=True)
+
+
+def _running(session):
+  """Returns whether a session of processes still has a process."""
+  try:
+    os.killpg(session, 0)
+    return True
+  except ProcessLookupError:
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_a_kill_leaves_no_process_and_the_work_goes_on(tmp_path):
+  text = tmp_path / "text"
+  text.write_text(TEXT * 500)
+  for number, wait in enumerate((0.5, 1, 1.5)):
+    process = _start(text, tmp_path / "killed")
+    time.sleep(wait)
+    process.send_signal(signal.SIGKILL if number else signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    if not number and process.returncode == 130:
+      assert "interrupted; repeat the command, and it goes on" in err
+    end = time.monotonic() + 30
+    while _running(process.pid):
+      assert time.monotonic() < end
+      time.sleep(0.05)
+  for name in "killed", "undisturbed":
+    process = _start(text, tmp_path / name)
+    assert process.communicate(timeout=60)[1] == ""
+  one, other = ({entry.name: open(entry.path, "rb").read()
+                 for entry in os.scandir(tmp_path / name)}
+                for name in ("killed", "undisturbed"))
+  assert one == other and corpora.INDEX in one
