@@ -61,10 +61,14 @@ class Config(Settings):
   hidden_sizes: tuple = setting(
       COUNT, "units of each layer, instead of hidden_size and num_layers", ())
   embedding_size: int = setting(
-      COUNT_OR_0, "E, width of the embedding; 0: as wide as the first layer", 0)
+      COUNT_OR_0, "E, width of the embedding; 0: that of the first layer's "
+      "outputs", 0)
   cell: str = setting(
-      one_of("lstm", "peephole", "gru", "rnn"),
+      one_of("lstm", "peephole", "lstmp", "gru", "rnn"),
       "the recurrent cell, see rnn/layers/cells.py", "lstm")
+  projection_size: int = setting(
+      COUNT_OR_0, "P, width of the outputs of each layer of cell=lstmp; 0: the "
+      "cell has no projection", 0)
   optimizer: str = setting(
       OPTIMIZER, "the update rule, see rnn/training/optimizers.py", "sgd")
   epoch_size: int = setting(
@@ -80,6 +84,13 @@ class Config(Settings):
     if self.hidden_sizes and not LAYERS.contains(len(self.hidden_sizes)):
       raise ConfigError(f"hidden_sizes: has {len(self.hidden_sizes):,} sizes; "
                         f"there must be {LAYERS.text} layers")
+    if (self.cell == "lstmp") != bool(self.projection_size):
+      raise ConfigError(
+          f"projection_size={self.projection_size}: cell={self.cell} has no "
+          "projection; set projection_size=0, or cell=lstmp"
+          if self.projection_size else
+          "projection_size=0: cell=lstmp has a projection; set its width, as "
+          f"in projection_size={max(self.layer_sizes) // 4 or 1}")
 
   @property
   def layer_sizes(self) -> tuple[int, ...]:
@@ -87,9 +98,20 @@ class Config(Settings):
     return self.hidden_sizes or (self.hidden_size,) * self.num_layers
 
   @property
+  def output_sizes(self) -> tuple[int, ...]:
+    """Width of each layer's outputs: P with a projection, otherwise H."""
+    return ((self.projection_size,) * len(self.layer_sizes)
+            if self.projection_size else self.layer_sizes)
+
+  @property
+  def sizes(self) -> tuple[tuple[int, int], ...]:
+    """Units and width of the outputs of each layer."""
+    return tuple(zip(self.layer_sizes, self.output_sizes, strict=True))
+
+  @property
   def input_size(self) -> int:
     """Width of the embedding, which is the input of the first layer."""
-    return self.embedding_size or self.layer_sizes[0]
+    return self.embedding_size or self.output_sizes[0]
 
 
 SMALL = Config(

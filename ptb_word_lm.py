@@ -141,7 +141,7 @@ class PTBModel(Trainable):
 def _add_parameters(
     parameters: seeded.Parameters, config: configs.Config, vocab_size: int,
     precision: str) -> tuple[tf.Variable, list, tuple[tf.Tensor, tf.Tensor]]:
-  """Adds the parameters: embedding, (kernel, bias) per layer, softmax.
+  """Adds the parameters: embedding, those of each layer, softmax.
 
   The embedding is returned as a variable, because its gradient is sparse. The
   others are returned as values in the precision of the model, except for the
@@ -149,11 +149,11 @@ def _add_parameters(
   """
   embedding = parameters.add("embedding", [vocab_size, config.input_size])
   layers, width = [], config.input_size
-  for i, size in enumerate(config.layer_sizes):
+  for i, sizes in enumerate(config.sizes):
     with tf.variable_scope(f"RNN/multi_rnn_cell/cell_{i}"):
       layers.append(recurrent.cast(parameters.add_layer(
-          cells.CELLS[config.cell], width, size), precision))
-    width = size
+          cells.CELLS[config.cell], width, *sizes), precision))
+    width = sizes[1]
   weights = parameters.add("softmax_w", [width, vocab_size])
   bias = parameters.add("softmax_b", [vocab_size])
   return embedding, layers, (

@@ -127,11 +127,12 @@ def state_placeholders(config: configs.Config,
   The name of a placeholder is the part of the state and the number of the
   layer: c_0, h_0, c_1, ...
   """
-  state = cells.CELLS[config.cell].state
+  cell = cells.CELLS[config.cell]
   return tuple(
-      state(*(tf.placeholder(tf.float32, [batch_size, size], f"{part}_{i}")
-              for part in state._fields))
-      for i, size in enumerate(config.layer_sizes))
+      cell.state(*(
+          tf.placeholder(tf.float32, [batch_size, width], f"{part}_{i}")
+          for part, width in cell.widths(*sizes).items()))
+      for i, sizes in enumerate(config.sizes))
 
 
 def load(path: str, checkpoint: str = "last", average_last: int = 1,

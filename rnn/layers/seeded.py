@@ -41,14 +41,23 @@ class Parameters:
                 shape, [self._seed, key], -self._scale, self._scale))))
     return self.variables[-1]
 
-  def add_layer(self, cell: Cell, input_size: int,
-                hidden_size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Adds a recurrent layer, and returns the values of kernel and bias."""
-    shapes = cell.shapes(input_size, hidden_size)
+  def add_layer(self, cell: Cell, input_size: int, hidden_size: int,
+                output_size: int | None = None) -> tuple[tf.Tensor, ...]:
+    """Adds a recurrent layer, and returns the values of its parameters.
+
+    Args:
+      output_size: see `Cell.shapes`.
+
+    Returns:
+      kernel and bias, and the others of `Cell.shapes`.
+    """
+    centers = {"bias": np.repeat(
+        np.array(cell.biases, np.float32), hidden_size)}
     with tf.variable_scope(cell.scope):
-      return (self.add("kernel", shapes["kernel"]).read_value(),
-              self.add("bias", shapes["bias"], center=np.repeat(
-                  np.array(cell.biases, np.float32), hidden_size)).read_value())
+      return tuple(
+          self.add(name, shape, center=centers.get(name, 0)).read_value()
+          for name, shape in cell.shapes(
+              input_size, hidden_size, output_size).items())
 
 
 def dropout_masks(shape: tf.Tensor, sizes: Sequence[int], keep_prob: float,

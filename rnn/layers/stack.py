@@ -18,7 +18,7 @@ def dropout_masks(config: configs.Config, shape: tf.Tensor, seed: int,
   if step is None:
     step = tf.train.get_or_create_global_step().read_value()
   return seeded.dropout_masks(
-      shape, (config.input_size, *config.layer_sizes), config.keep_prob, seed,
+      shape, (config.input_size, *config.output_sizes), config.keep_prob, seed,
       step)
 
 
