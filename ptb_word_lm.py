@@ -35,8 +35,9 @@ import numpy as np
 import configs
 import reader
 from rnn.cli import initial_flags, stored_flags, text_flags, training_flags
-from rnn.layers import cells, halves, recurrent, seeded, stack
-from rnn.layers.softmax import softmax_cross_entropy
+from rnn.layers import cells, halves, recurrent, sampled, seeded, stack
+from rnn.layers.blocks import BlockedSoftmax
+from rnn.layers.softmax import Softmax
 from rnn.options import Options
 from rnn.runs import config_file
 from rnn.runs.checkpoints import Checkpoint, RunError
@@ -63,7 +64,8 @@ class PTBModel(Trainable):
       whose parts are [B, H]. The initial state may be fed.
     outputs: [T, B, H], of the last layer, in the precision of the model.
     losses: [T, B], the cross entropy of each target in nats; 0 where the target
-      is reader.NO_TARGET.
+      is reader.NO_TARGET. In training with a sampled softmax it is among the
+      candidates, not among all words.
     nats, num_targets: the sum of the losses, and the number of targets.
     counts: the two as a dict with the keys "nats" and "targets"; see
       `passes.Model`.
@@ -104,29 +106,30 @@ class PTBModel(Trainable):
         cells.zero_state(config, inputs.shape[1])
         if initial_state is None else initial_state)
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
-      embedding, layers, (weights, bias) = _add_parameters(
+      embedding, layers = _add_layers(
           parameters, config, vocab_size, options.precision)
+      softmax = _add_softmax(parameters, config, vocab_size, options, targets,
+                             is_training, step)
     masks = stack.dropout_masks(config, tf.shape(inputs), options.seed, step
                            ) if is_training and config.keep_prob < 1 else []
     layer = cells.CELLS[config.cell].layer(options.rnn_mode)
 
-    def run(inputs: tf.Tensor, targets: tf.Tensor, masks: list[tf.Tensor],
+    def run(inputs: tf.Tensor, columns: tf.Tensor, masks: list[tf.Tensor],
             state: Any) -> tuple[tf.Tensor, tf.Tensor, Any]:
       """Runs [t, B] words: outputs [t, B, H], losses [t, B], next state."""
       # Where an input is NO_TARGET any word will do: its loss does not count.
       embedded = tf.gather(embedding, tf.maximum(inputs, 0))  # (t, B, E)
       outputs, state = stack.run(
           tf.cast(embedded, options.precision), state, layers, masks, layer)
-      return outputs, _cross_entropy(outputs, targets, weights, bias), state
+      return outputs, _cross_entropy(outputs, columns, softmax), state
 
     self.outputs, self.losses, state = halves.run_in_halves(
-        run, inputs, targets, masks,
+        run, inputs, softmax.columns(targets), masks,
         recurrent.cast(self.initial_state, options.precision))
     self.final_state = recurrent.cast(state, tf.float32)
 
     # TensorFlow computes these only if they are fetched.
-    self.logits = bias + tf.cast(
-        tf.tensordot(self.outputs, weights, axes=1), tf.float32)
+    self.logits = softmax.logits(self.outputs)
     self.output_words = tf.argmax(self.logits, -1, output_type=tf.int32)
 
     self.nats = tf.reduce_sum(self.losses)
@@ -138,14 +141,13 @@ class PTBModel(Trainable):
         parameters.variables, is_training, learning_rate, options.precision)
 
 
-def _add_parameters(
+def _add_layers(
     parameters: seeded.Parameters, config: configs.Config, vocab_size: int,
-    precision: str) -> tuple[tf.Variable, list, tuple[tf.Tensor, tf.Tensor]]:
-  """Adds the parameters: embedding, those of each layer, softmax.
+    precision: str) -> tuple[tf.Variable, list]:
+  """Adds the parameters before the softmax: embedding, and of each layer.
 
   The embedding is returned as a variable, because its gradient is sparse. The
-  others are returned as values in the precision of the model, except for the
-  softmax bias, which is added to float32 logits.
+  others are returned as values in the precision of the model.
   """
   embedding = parameters.add("embedding", [vocab_size, config.input_size])
   layers, width = [], config.input_size
@@ -154,10 +156,32 @@ def _add_parameters(
       layers.append(recurrent.cast(parameters.add_layer(
           cells.CELLS[config.cell], width, *sizes), precision))
     width = sizes[1]
-  weights = parameters.add("softmax_w", [width, vocab_size])
+  return embedding, layers
+
+
+def _add_softmax(parameters: seeded.Parameters, config: configs.Config,
+                 vocab_size: int, options: Options, targets: tf.Tensor,
+                 is_training: bool, step: tf.Tensor | None) -> Softmax:
+  """Adds the parameters of the softmax, and returns the layer.
+
+  The bias is float32 in any precision, because it is added to float32 logits.
+  """
+  width = config.output_sizes[-1]
+  if not config.num_sampled:
+    weights = parameters.add("softmax_w", [width, vocab_size])
+    bias = parameters.add("softmax_b", [vocab_size])
+    return Softmax(
+        tf.cast(weights.read_value(), options.precision), bias.read_value())
+  # One row per word, so that the gradient can be sparse.
+  weights = parameters.add("softmax_rows", [vocab_size, width])
   bias = parameters.add("softmax_b", [vocab_size])
-  return embedding, layers, (
-      tf.cast(weights.read_value(), precision), bias.read_value())
+  if not is_training or options.full_softmax:
+    return BlockedSoftmax(weights.read_value(), bias.read_value())
+  if step is None:
+    step = tf.train.get_or_create_global_step().read_value()
+  return sampled.SampledSoftmax(
+      weights, bias, options.precision, sampled.draw(
+          config.num_sampled, vocab_size, options.seed, step), targets)
 
 
 def model_variables(config: configs.Config,
@@ -168,14 +192,14 @@ def model_variables(config: configs.Config,
     return PTBModel(config, vocab_size, word, word).variables
 
 
-def _cross_entropy(outputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor,
-                   bias: tf.Tensor) -> tf.Tensor:
+def _cross_entropy(outputs: tf.Tensor, columns: tf.Tensor,
+                   softmax: Softmax) -> tf.Tensor:
   """Returns the loss of each target in nats: [T, B, H], [T, B] -> [T, B]."""
-  losses = softmax_cross_entropy(
-      tf.reshape(outputs, [-1, outputs.shape[-1]]), weights, bias,
-      tf.reshape(tf.maximum(targets, 0), [-1]))  # (T*B,)
-  losses = tf.reshape(losses, tf.shape(targets))
-  return tf.where(tf.equal(targets, reader.NO_TARGET),
+  losses = softmax.losses(
+      tf.reshape(outputs, [-1, outputs.shape[-1]]),
+      tf.reshape(tf.maximum(columns, 0), [-1]))  # (T*B,)
+  losses = tf.reshape(losses, tf.shape(columns))
+  return tf.where(tf.equal(columns, reader.NO_TARGET),
                   tf.zeros_like(losses), losses)
 
 

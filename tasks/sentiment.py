@@ -129,7 +129,7 @@ class SentimentModel(Trainable):
       options: only the rnn_mode and the seed are used.
       num_labels: K.
     """
-    sizes, cell = config.sizes[0], cells.CELLS[config.cell]
+    (sizes,), cell = config.sizes, cells.CELLS[config.cell]
     parameters = seeded.Parameters(config.init_scale, options.seed)
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
       embedding = parameters.add("embedding", [vocab_size, config.input_size])
@@ -174,9 +174,8 @@ def _parameters(config: configs.Config,
           vocab_size * config.input_size, 0, f"{vocab_size:,} words with "
           f"vectors of {config.input_size:,} numbers",
           "lower --vocab_size or embedding_size",
-          footprint.fixed_embedding(config, vocab_size)),
-      footprint.layers(cells.CELLS[config.cell], config.input_size,
-                       config.sizes)]
+          footprint.fixed_embedding(config, vocab_size)), footprint.layers(
+              cells.CELLS[config.cell], config.input_size, config.sizes)]
 
 
 # Passes
@@ -315,7 +314,8 @@ def _with_epoch_size(config: configs.Config, batches: int) -> configs.Config:
 def _train_as_flags_say() -> None:
   stored = stored_flags.fill_in(TASK)
   config, settings = training_flags.config(
-      stored_flags.base(stored, configs.SENTIMENT), one_layer=True)
+      stored_flags.base(stored, configs.SENTIMENT), one_layer=True,
+      unused=("num_sampled",))
   data_path = training_flags.data_path(
       "a folder with one folder per label, a table (CSV or TSV), or the archive"
       f" of {imdb.URL}")

@@ -85,7 +85,8 @@ class Windows:
           config, len(model.vocabulary), self._inputs, self._targets,
           state_placeholders(config), is_training=learning_rate is not None,
           learning_rate=learning_rate,
-          options=Options(precision=model.precision))
+          # The losses are the scores of words.
+          options=Options(precision=model.precision, full_softmax=True))
       initialize = tf.global_variables_initializer()
       self._session = repeatable_session()
     graph.finalize()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import configs
 from rnn import memory
-from rnn.layers import cells, recurrent
+from rnn.layers import blocks, cells, recurrent, sampled
 from rnn.memory import Part
 from rnn.options import Options
 from rnn.tf1 import tf
@@ -33,7 +33,7 @@ class Parameters(NamedTuple):
   Attributes:
     number: how many there are.
     dense: how many of them have a gradient in every step. An embedding has one
-      only for the words of the window.
+      only for the words of the window, a sampled softmax for its candidates.
     what, advice: see `memory.Part`.
     fixed: how many of them are not trained.
   """
@@ -104,10 +104,9 @@ def check_language_model(
   output_size = config.output_sizes[-1]
   item_size = tf.as_dtype(options.precision).size
   steps, batch_size = shape[0] or 1, shape[1] or 1
-  # The window runs in halves. Logits and probabilities of one half are float32,
-  # and both are kept until the cost of the half is known.
   half = max(steps // 2, 1) * batch_size
-  window = 2 * 4 * half * vocab_size + item_size * half * output_size
+  logits, gradients = _softmax(config, vocab_size, half, is_training, options)
+  window = 2 * 4 * logits + item_size * half * output_size
   if is_training:  # inputs and gates are kept for the gradient
     window += item_size * steps * batch_size * (
         width + cell.columns * sum(units))
@@ -121,7 +120,7 @@ def check_language_model(
   softmax = vocab_size * (output_size + 1)
   parameters = [
       Parameters(
-          vocab_size * width + softmax, softmax, f"{vocab_size:,} words with "
+          vocab_size * width + softmax, gradients, f"{vocab_size:,} words with "
           f"vectors of {width:,} and {output_size:,} numbers",
           "limit the vocabulary (data/prepare.py --vocab_size), or lower "
           "hidden_size or embedding_size", fixed_embedding(config, vocab_size)),
@@ -131,6 +130,26 @@ def check_language_model(
                   for p in parameters]
   return check(
       parameters, others, config.optimizer if is_training else None, item_size)
+
+
+def _softmax(config: configs.Config, vocab_size: int, half: int,
+             is_training: bool, options: Options) -> tuple[int, int]:
+  """Returns the logits that exist at a time, and the number of gradients.
+
+  The window runs in halves. Logits and probabilities of one half are float32,
+  and both are kept until the cost of the half is known.
+
+  Args:
+    half: positions of half a window.
+  """
+  width = config.output_sizes[-1] + 1
+  if not config.num_sampled:
+    return half * vocab_size, vocab_size * width
+  if is_training and not options.full_softmax:
+    # Half of the average, so that chance cannot make it less.
+    words = int(sampled.expected_distinct(config.num_sampled, vocab_size) / 2)
+    return half * words, words * width
+  return min(half * vocab_size, max(blocks.NUMBERS, half)), vocab_size * width
 
 
 def fixed_embedding(config: configs.Config, vocab_size: int) -> int:

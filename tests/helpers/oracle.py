@@ -213,6 +213,28 @@ def cross_entropy(logits, targets):
   return -np.log((p * onehot).sum(axis=-1)), p - onehot
 
 
+def sampled_cross_entropy(hidden, rows, bias, candidates, targets):
+  """Returns the cross entropy of targets among candidates, nats [N].
+
+  Args:
+    hidden: [N, H].
+    rows: [V, H].
+    bias: [V].
+    candidates: [S] ids, drawn with replacement from the log-uniform
+      distribution. One that is the target of a row is left out there.
+    targets: [N] ids.
+  """
+  k = np.arange(len(bias))
+  log_expected = np.log(len(candidates) * np.log((k + 2) / (k + 1))
+                        / np.log(len(bias) + 1))
+  nats = []
+  for h, target in zip(hidden, targets, strict=True):
+    logits = rows @ h + bias - log_expected
+    others = candidates[candidates != target]
+    nats.append(np.log(np.exp(logits[others] - logits[target]).sum() + 1))
+  return np.array(nats)
+
+
 class Model:
   """A language model with LSTM layers.
 
