@@ -87,7 +87,10 @@ class Windows:
           learning_rate=learning_rate,
           # The losses are the scores of words.
           options=Options(precision=model.precision, full_softmax=True))
-      initialize = tf.global_variables_initializer()
+      # The parameters are assigned below, so they are never in memory twice.
+      names = {v.op.name for v in self._model.variables}
+      initialize = tf.variables_initializer(
+          [v for v in tf.global_variables() if v.op.name not in names])
       self._session = repeatable_session()
     graph.finalize()
     self._session.run(initialize)

@@ -34,11 +34,15 @@ class Parameters:
     full_name = f"{tf.get_variable_scope().name}/{name}"
     # A checksum, because Python's hash of a text differs between processes.
     # It is negative: the keys of dropout masks count up from 0.
-    key = -1 - zlib.crc32(full_name.encode())
+    key = [self._seed, -1 - zlib.crc32(full_name.encode())]
+    # TensorFlow would compute what follows from constants before it runs the
+    # graph, and keep the result next to the variable for good. This tensor
+    # could be fed, so it counts as no constant.
+    key = tf.placeholder_with_default(tf.constant(key, tf.int64), [2])
     self.variables.append(tf.get_variable(
         name, use_resource=True, initializer=center + (
             tf.random.stateless_uniform(
-                shape, [self._seed, key], -self._scale, self._scale))))
+                shape, key, -self._scale, self._scale))))
     return self.variables[-1]
 
   def add_layer(self, cell: Cell, input_size: int, hidden_size: int,

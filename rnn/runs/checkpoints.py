@@ -7,7 +7,7 @@ TensorFlow's format. journal.json has the rest.
 import dataclasses
 import glob
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from rnn import files
 from rnn.errors import UserError
 from rnn.files import DamagedError
 from rnn.tf1 import error_cause, tf
+
+# Values that are loaded together, except for a larger one.
+_GROUP_BYTES = 1 << 27
 
 # The errors with which TensorFlow reacts to a damaged checkpoint.
 _READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
@@ -65,8 +68,35 @@ class Checkpoint:
 
   def read(self, variables: Iterable[tf.Variable]) -> dict[str, np.ndarray]:
     """Reads the values of variables, see `read_variables`."""
+    return {variable.op.name: value
+            for variable, value in self._values(variables)}
+
+  def load(self, session: tf.Session,
+           variables: Iterable[tf.Variable]) -> None:
+    """Loads the values of variables into a session.
+
+    It goes in groups, so that not all values are in memory twice. If it fails,
+    some variables may have been loaded.
+
+    Raises:
+      DamagedError, RunError: see `read_variables`.
+    """
+    group: list[tf.Variable] = []
+    values: dict[str, np.ndarray] = {}
+    for variable, value in self._values(variables):
+      group.append(variable)
+      values[variable.op.name] = value
+      del value
+      if sum(value.nbytes for value in values.values()) >= _GROUP_BYTES:
+        assign(session, group, values)
+        group, values = [], {}
+    assign(session, group, values)
+
+  def _values(self, variables: Iterable[tf.Variable]
+              ) -> Iterator[tuple[tf.Variable, np.ndarray]]:
+    """Generates variables with their values, see `each_value`."""
     try:
-      return read_variables(self.variables, variables)
+      yield from each_value(self.variables, variables)
     except DamagedError as error:
       raise DamagedError(f"{self.path}: {error}") from None
     except RunError as error:
@@ -79,6 +109,18 @@ def read_variables(
 ) -> dict[str, np.ndarray]:
   """Reads the values of variables from a checkpoint: a dict by name.
 
+  Args, raises: see `each_value`.
+  """
+  return {variable.op.name: value
+          for variable, value in each_value(prefix, variables, aliases)}
+
+
+def each_value(
+    prefix: str, variables: Iterable[tf.Variable],
+    aliases: Callable[[str], Iterable[str]] = lambda name: [name],
+) -> Iterator[tuple[tf.Variable, np.ndarray]]:
+  """Generates variables with their values in a checkpoint.
+
   Args:
     prefix: of the files, such as "model.ckpt".
     aliases: returns the names to look for instead of a variable's, the
@@ -87,31 +129,35 @@ def read_variables(
   Raises:
     DamagedError: a value cannot be read.
     RunError: a variable is missing or has another shape; the message names
-      every such variable.
+      every such variable. Then there was no value.
   """
-  values, differences = {}, []
+  found, differences = [], []
   saved = _open(prefix)
   try:
     shapes = saved.get_variable_to_shape_map()
     dtypes = saved.get_variable_to_dtype_map()
-    # Reading a tensor verifies its checksum, too.
-    for variable in variables:
-      name = next(filter(shapes.__contains__, aliases(variable.op.name)), None)
-      shape = variable.shape.as_list()
-      if shapes.get(name) != shape:
-        there = shapes.get(name, "missing")
-        differences.append(
-            f"{variable.op.name} ({there} there, {shape} here)")
-      elif dtypes[name].is_floating != variable.dtype.is_floating:
-        differences.append(f"{variable.op.name} ({dtypes[name].name} there)")
-      else:
-        values[variable.op.name] = saved.get_tensor(name)
   except _READ_ERRORS as error:
     raise DamagedError(error_cause(error)) from None
+  for variable in variables:
+    name = next(filter(shapes.__contains__, aliases(variable.op.name)), None)
+    shape = variable.shape.as_list()
+    if shapes.get(name) != shape:
+      there = shapes.get(name, "missing")
+      differences.append(f"{variable.op.name} ({there} there, {shape} here)")
+    elif dtypes[name].is_floating != variable.dtype.is_floating:
+      differences.append(f"{variable.op.name} ({dtypes[name].name} there)")
+    else:
+      found.append((variable, name))
   if differences:
     raise RunError("holds another model, which differs in "
                    + ", ".join(differences))
-  return values
+  for variable, name in found:
+    try:
+      value = saved.get_tensor(name)  # this verifies its checksum, too
+    except _READ_ERRORS as error:
+      raise DamagedError(error_cause(error)) from None
+    yield variable, value
+    del value
 
 
 def shape_of(prefix: str, name: str) -> list[int]:

@@ -79,7 +79,8 @@ class Trainer:
     """Restores the run's newest checkpoint, if it has one.
 
     Args:
-      session: a session with initialized variables.
+      session: a session with initialized variables. If the run has a
+        checkpoint, only local ones need to be.
       training, validation: the passes over these splits.
       run: an open run directory.
       save_secs: seconds between two checkpoints within an epoch.
@@ -375,8 +376,11 @@ def run_training(
     if run:
       stack.enter_context(run.open())
     session = stack.enter_context(repeatable_session())
-    session.run([tf.global_variables_initializer(),
-                 tf.local_variables_initializer()])
+    session.run(tf.local_variables_initializer())
+    # If the run resumes, the Trainer loads the variables, so they are never in
+    # memory twice.
+    if not (run and run.checkpoints()):
+      session.run(tf.global_variables_initializer())
     for split_pass in training, validation, test:
       if split_pass:
         split_pass.load(session)
