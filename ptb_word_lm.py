@@ -45,7 +45,7 @@ from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text import corpora
 from rnn.text.vocabulary import Characters, Vocabulary
-from rnn.tf1 import integer_shapes, tf
+from rnn.tf1 import integer_shapes, read_in_place, tf
 from rnn.training import evaluation, footprint, loop, progress
 from rnn.training.known_words import KnownWords
 from rnn.training.metrics import PERPLEXITY, Metric
@@ -176,7 +176,8 @@ def _add_softmax(parameters: seeded.Parameters, config: configs.Config,
   weights = parameters.add("softmax_rows", [vocab_size, width])
   bias = parameters.add("softmax_b", [vocab_size])
   if not is_training or options.full_softmax:
-    return BlockedSoftmax(weights.read_value(), bias.read_value())
+    with tf.control_dependencies([read_in_place(weights)]):
+      return BlockedSoftmax(weights.read_value(), bias.read_value())
   if step is None:
     step = tf.train.get_or_create_global_step().read_value()
   return sampled.SampledSoftmax(

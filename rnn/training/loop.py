@@ -19,7 +19,7 @@ from rnn.errors import UserError
 from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.rows import epochs_since_best
 from rnn.runs.training_run import TrainingRun
-from rnn.tf1 import repeatable_session, tf
+from rnn.tf1 import read_in_place, repeatable_session, tf
 from rnn.training import evaluation, footprint
 from rnn.training.metrics import PERPLEXITY, Metric, perplexity
 from rnn.training.passes import PassResult, SplitPass, Sums, run_pass
@@ -94,9 +94,10 @@ class Trainer:
     self._training, self._validation = training, validation
     self._save_secs, self._check_stop = save_secs, check_stop
     self._saver = tf.train.Saver(max_to_keep=0)
-    self._finite = tf.reduce_all([
-        tf.reduce_all(tf.math.is_finite(variable))
-        for variable in training.model.variables])
+    with tf.control_dependencies(map(read_in_place, tf.global_variables())):
+      self._finite = tf.reduce_all([
+          tf.reduce_all(tf.math.is_finite(variable.read_value()))
+          for variable in training.model.variables])
     restored = run and run.restore(session, tf.global_variables())
     self._resumes = bool(restored)
     journal: dict[str, Any] = (
@@ -269,7 +270,7 @@ class Trainer:
     """
     if not self._run:
       return
-    if not self._session.run(self._finite):
+    if not self._session.run(self._finite):  # also for the saver: no copies
       raise self._diverged("a parameter is not finite")
     journal = {"rows": self.rows,
                "seconds": time.perf_counter() - self._times["epoch"]}
