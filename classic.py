@@ -168,10 +168,20 @@ class PTBModel:
 
 
 def _settings(config: Any) -> configs.Config:
-  """Returns the attributes of any config as the suite's record."""
+  """Returns the attributes of any config as the suite's record.
+
+  Raises:
+    ConfigError: a setting has a value that cannot be used.
+  """
   names = (field.name for field in dataclasses.fields(configs.Config))
-  return dataclasses.replace(configs.SMALL, **{
+  settings = dataclasses.replace(configs.SMALL, **{
       name: getattr(config, name) for name in names if hasattr(config, name)})
+  for name in "projection_size", "num_sampled":
+    if value := getattr(settings, name):
+      raise configs.ConfigError(
+          f"{name}={value}: the tutorial's model has no such setting; use "
+          "ptb_word_lm.PTBModel")
+  return settings
 
 
 def _getter(scope: str, reuse: Any) -> Callable[..., tf.Variable]:

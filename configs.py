@@ -61,10 +61,17 @@ class Config(Settings):
   hidden_sizes: tuple = setting(
       COUNT, "units of each layer, instead of hidden_size and num_layers", ())
   embedding_size: int = setting(
-      COUNT_OR_0, "E, width of the embedding; 0: as wide as the first layer", 0)
+      COUNT_OR_0, "E, width of the embedding; 0: that of the first layer's "
+      "outputs", 0)
   cell: str = setting(
-      one_of("lstm", "peephole", "gru", "rnn"),
+      one_of("lstm", "peephole", "lstmp", "gru", "rnn"),
       "the recurrent cell, see rnn/layers/cells.py", "lstm")
+  projection_size: int = setting(
+      COUNT_OR_0, "P, width of the outputs of each layer of cell=lstmp; 0: the "
+      "cell has no projection", 0)
+  num_sampled: int = setting(
+      COUNT_OR_0, "S, candidates that stand in for all words in the softmax of "
+      "a training step; 0: all words", 0)
   optimizer: str = setting(
       OPTIMIZER, "the update rule, see rnn/training/optimizers.py", "sgd")
   epoch_size: int = setting(
@@ -80,6 +87,13 @@ class Config(Settings):
     if self.hidden_sizes and not LAYERS.contains(len(self.hidden_sizes)):
       raise ConfigError(f"hidden_sizes: has {len(self.hidden_sizes):,} sizes; "
                         f"there must be {LAYERS.text} layers")
+    if (self.cell == "lstmp") != bool(self.projection_size):
+      raise ConfigError(
+          f"projection_size={self.projection_size}: cell={self.cell} has no "
+          "projection; set projection_size=0, or cell=lstmp"
+          if self.projection_size else
+          "projection_size=0: cell=lstmp has a projection; set its width, as "
+          f"in projection_size={max(self.layer_sizes) // 4 or 1}")
 
   @property
   def layer_sizes(self) -> tuple[int, ...]:
@@ -87,9 +101,20 @@ class Config(Settings):
     return self.hidden_sizes or (self.hidden_size,) * self.num_layers
 
   @property
+  def output_sizes(self) -> tuple[int, ...]:
+    """Width of each layer's outputs: P with a projection, otherwise H."""
+    return ((self.projection_size,) * len(self.layer_sizes)
+            if self.projection_size else self.layer_sizes)
+
+  @property
+  def sizes(self) -> tuple[tuple[int, int], ...]:
+    """Units and width of the outputs of each layer."""
+    return tuple(zip(self.layer_sizes, self.output_sizes, strict=True))
+
+  @property
   def input_size(self) -> int:
     """Width of the embedding, which is the input of the first layer."""
-    return self.embedding_size or self.layer_sizes[0]
+    return self.embedding_size or self.output_sizes[0]
 
 
 SMALL = Config(
@@ -127,6 +152,29 @@ LARGE = Config(
     max_max_epoch=55,
     keep_prob=0.35,
     lr_decay=1 / 1.15)
+
+# LSTM-2048-512 of Jozefowicz et al. 2016, "Exploring the Limits of Language
+# Modeling" (arXiv 1602.02410), which reached a perplexity of 43.7 on the test
+# text of the One Billion Word benchmark with 793,471 words. The paper has the
+# sizes, T, B, S, the optimizer with its rate, 10 % dropout, and a forget bias
+# of 1 (see `cells`). It clips the gradients of the LSTM, for a cost per word,
+# at 1, and initial values are not in it: these three are ours.
+LM1B = Config(
+    init_scale=0.05,
+    learning_rate=0.2,
+    max_grad_norm=10,
+    num_layers=1,
+    num_steps=20,
+    hidden_size=2048,
+    max_epoch=10,
+    max_max_epoch=10,
+    keep_prob=0.9,
+    lr_decay=0.5,
+    batch_size=128,
+    cell="lstmp",
+    projection_size=512,
+    num_sampled=8192,
+    optimizer="adagrad")
 
 TEST = Config(  # runs in seconds and learns little
     init_scale=0.1,
@@ -233,7 +281,8 @@ ECHO = dataclasses.replace(
     SMALL, init_scale=0.3, learning_rate=0.01, num_layers=3, num_steps=15,
     hidden_size=16, max_max_epoch=3, batch_size=5, optimizer="adam")
 
-CONFIGS = {"small": SMALL, "medium": MEDIUM, "large": LARGE, "test": TEST}
+CONFIGS = {"small": SMALL, "medium": MEDIUM, "large": LARGE, "lm1b": LM1B,
+           "test": TEST}
 
 # Train, valid and test perplexity on the Penn Treebank: table 1 of the paper,
 # and the table at the top of the classic TensorFlow script.

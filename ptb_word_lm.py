@@ -41,8 +41,8 @@ from rnn.cli import (
     text_flags,
     training_flags,
 )
-from rnn.layers import cells, halves, recurrent, seeded, stack
-from rnn.layers.softmax import softmax_cross_entropy
+from rnn.layers import cells, halves, output, recurrent, seeded, stack
+from rnn.layers.softmax import Softmax
 from rnn.options import Options
 from rnn.parallel import replicas
 from rnn.parallel.workers import ALONE
@@ -71,7 +71,8 @@ class PTBModel(Trainable):
       whose parts are [B, H]. The initial state may be fed.
     outputs: [T, B, H], of the last layer, in the precision of the model.
     losses: [T, B], the cross entropy of each target in nats; 0 where the target
-      is reader.NO_TARGET.
+      is reader.NO_TARGET. In training with a sampled softmax it is among the
+      candidates, not among all words.
     nats, num_targets: the sum of the losses, and the number of targets.
     counts: the two as a dict with the keys "nats" and "targets"; see
       `passes.Model`.
@@ -112,30 +113,31 @@ class PTBModel(Trainable):
         cells.zero_state(config, inputs.shape[1])
         if initial_state is None else initial_state)
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
-      embedding, layers, (weights, bias) = _add_parameters(
+      embedding, layers = _add_layers(
           parameters, config, vocab_size, options.precision)
+      softmax = output.add_softmax(parameters, config, vocab_size, options,
+                                   targets, is_training, step)
     masks = stack.dropout_masks(
         config, tf.shape(inputs), options.seed, step, options.workers
     ) if is_training and config.keep_prob < 1 else []
     layer = cells.CELLS[config.cell].layer(options.rnn_mode)
 
-    def run(inputs: tf.Tensor, targets: tf.Tensor, masks: list[tf.Tensor],
+    def run(inputs: tf.Tensor, columns: tf.Tensor, masks: list[tf.Tensor],
             state: Any) -> tuple[tf.Tensor, tf.Tensor, Any]:
       """Runs [t, B] words: outputs [t, B, H], losses [t, B], next state."""
       embedded = tf.cast(_look_up(embedding, inputs), options.precision)
       outputs, state = stack.run(embedded, state, layers, masks, layer)
-      return outputs, _cross_entropy(outputs, targets, weights, bias), state
+      return outputs, _cross_entropy(outputs, columns, softmax), state
 
     self.outputs, self.losses, state = replicas.run_on_devices(
         options.workers.devices, functools.partial(halves.run_in_halves, run),
-        inputs, targets, masks,
+        inputs, softmax.columns(targets), masks,
         recurrent.cast(self.initial_state, options.precision))
     self.final_state = options.workers.gather(
         recurrent.cast(state, tf.float32))
 
     # TensorFlow computes these only if they are fetched.
-    self.logits = bias + tf.cast(
-        tf.tensordot(self.outputs, weights, axes=1), tf.float32)
+    self.logits = softmax.logits(self.outputs)
     self.output_words = tf.argmax(self.logits, -1, output_type=tf.int32)
 
     self.nats = tf.reduce_sum(self.losses)
@@ -147,26 +149,22 @@ class PTBModel(Trainable):
         parameters.variables, is_training, learning_rate, options)
 
 
-def _add_parameters(
+def _add_layers(
     parameters: seeded.Parameters, config: configs.Config, vocab_size: int,
-    precision: str) -> tuple[tf.Variable, list, tuple[tf.Tensor, tf.Tensor]]:
-  """Adds the parameters: embedding, (kernel, bias) per layer, softmax.
+    precision: str) -> tuple[tf.Variable, list]:
+  """Adds the parameters before the softmax: embedding, and of each layer.
 
   The embedding is returned as a variable, because its gradient is sparse. The
-  others are returned as values in the precision of the model, except for the
-  softmax bias, which is added to float32 logits.
+  others are returned as values in the precision of the model.
   """
   embedding = parameters.add("embedding", [vocab_size, config.input_size])
   layers, width = [], config.input_size
-  for i, size in enumerate(config.layer_sizes):
+  for i, sizes in enumerate(config.sizes):
     with tf.variable_scope(f"RNN/multi_rnn_cell/cell_{i}"):
       layers.append(recurrent.cast(parameters.add_layer(
-          cells.CELLS[config.cell], width, size), precision))
-    width = size
-  weights = parameters.add("softmax_w", [width, vocab_size])
-  bias = parameters.add("softmax_b", [vocab_size])
-  return embedding, layers, (
-      tf.cast(weights.read_value(), precision), bias.read_value())
+          cells.CELLS[config.cell], width, *sizes), precision))
+    width = sizes[1]
+  return embedding, layers
 
 
 def model_variables(config: configs.Config,
@@ -184,14 +182,14 @@ def _look_up(embedding: tf.Variable, words: tf.Tensor) -> tf.Tensor:
     return tf.gather(embedding, tf.maximum(words, 0))
 
 
-def _cross_entropy(outputs: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor,
-                   bias: tf.Tensor) -> tf.Tensor:
+def _cross_entropy(outputs: tf.Tensor, columns: tf.Tensor,
+                   softmax: Softmax) -> tf.Tensor:
   """Returns the loss of each target in nats: [T, B, H], [T, B] -> [T, B]."""
-  losses = softmax_cross_entropy(
-      tf.reshape(outputs, [-1, outputs.shape[-1]]), weights, bias,
-      tf.reshape(tf.maximum(targets, 0), [-1]))  # (T*B,)
-  losses = tf.reshape(losses, tf.shape(targets))
-  return tf.where(tf.equal(targets, reader.NO_TARGET),
+  losses = softmax.losses(
+      tf.reshape(outputs, [-1, outputs.shape[-1]]),
+      tf.reshape(tf.maximum(columns, 0), [-1]))  # (T*B,)
+  losses = tf.reshape(losses, tf.shape(columns))
+  return tf.where(tf.equal(columns, reader.NO_TARGET),
                   tf.zeros_like(losses), losses)
 
 

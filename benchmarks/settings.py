@@ -7,7 +7,7 @@ from typing import Any
 import configs
 from rnn.settings import Settings
 
-_MODELS = ("small", "medium", "large")
+_MODELS = ("small", "medium", "large", "lm1b")
 _TASKS = {"tasks.char_lm": configs.CHAR_LM,
           "tasks.sentiment": configs.SENTIMENT,
           "tasks.ocr": configs.OCR, "tasks.echo": configs.ECHO}

@@ -20,9 +20,12 @@ class Options:
     precision: the number format of the GEMMs, one of PRECISIONS. Parameters,
       updates and the cost are always float32.
     workers: the processes and devices that share each batch.
+    full_softmax: whether a step of training compares each target with all
+      words, even if the config has `num_sampled`.
   """
 
   rnn_mode: str | None = None
   seed: int = 1
   precision: str = "float32"
+  full_softmax: bool = False
   workers: Workers = ALONE

@@ -90,6 +90,15 @@ def repeatable_session(
   return tf.Session(target, config=session_config(adjust))
 
 
+def read_in_place(variable: tf.Variable) -> tf.Operation:
+  """Returns an op; after it a variable is read or assigned without a copy.
+
+  TensorFlow would otherwise copy a variable of which rows were gathered or
+  updated. The next gather or update ends this.
+  """
+  return tf.raw_ops.DisableCopyOnRead(resource=variable.handle)
+
+
 @contextlib.contextmanager
 def integer_shapes() -> Iterator[None]:
   """A context in which the entries of static shapes are int or None.

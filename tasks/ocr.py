@@ -139,26 +139,26 @@ class OCRModel(Trainable):
       is_training, step, learning_rate: see `ptb_word_lm.PTBModel`.
       options: only the rnn_mode and the seed are used.
     """
-    size, cell = config.layer_sizes[0], cells.CELLS[config.cell]
+    sizes, cell = config.sizes[0], cells.CELLS[config.cell]
     directions = ("fw", "bw") if bidirectional else ("fw",)
     parameters = seeded.Parameters(config.init_scale, options.seed)
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
       weights = []
       for direction in directions:
         with tf.variable_scope(f"RNN/{direction}"):
-          weights.append(parameters.add_layer(cell, letters.PIXELS, size))
-      width = size * len(directions)
+          weights.append(parameters.add_layer(cell, letters.PIXELS, *sizes))
+      width = sizes[1] * len(directions)
       softmax_w = parameters.add("softmax_w", [width, len(letters.LETTERS)])
       softmax_b = parameters.add("softmax_b", [len(letters.LETTERS)])
     shape = tf.shape(labels)  # T, B
     images, labels = tf.cast(pixels, tf.float32), tf.cast(labels, tf.int32)
     layer = cell.layer(options.rnn_mode, static=False)
-    states = [cell.zero_state(shape[1], size)] * len(directions)
+    states = [cell.zero_state(shape[1], *sizes)] * len(directions)
     if bidirectional:
       outputs, _ = recurrent.bidirectional(
           layer, images, states, weights, lengths)
     else:
-      outputs, _ = layer(images, states[0], *weights[0], lengths)
+      outputs, _ = layer(images, states[0], *weights[0], lengths=lengths)
     if is_training and config.keep_prob < 1:
       outputs *= seeded.dropout_masks(
           shape, [width], config.keep_prob, options.seed, step)[0]
@@ -212,7 +212,7 @@ def _parameters(config: configs.Config,
                 bidirectional: bool) -> footprint.Parameters:
   """Returns the parameters of an OCRModel, except for its softmax."""
   return footprint.layers(cells.CELLS[config.cell], letters.PIXELS,
-                          config.layer_sizes, times=1 + bidirectional)
+                          config.sizes, times=1 + bidirectional)
 
 
 def evaluate(run: RunDirectory, data_path: str | None = None,
@@ -311,7 +311,7 @@ def main(argv: Sequence[str]) -> None:
 def _train_as_flags_say() -> None:
   config, settings = training_flags.config(
       stored_flags.resume(TASK, configs.OCR), one_layer=True,
-      unused=("num_steps", "embedding_size", "freeze"))
+      unused=("num_steps", "embedding_size", "freeze", "num_sampled"))
   data_path = training_flags.data_path(f"the words, {letters.URL}")
   options = training_flags.options(config, static=False)
   splits = read(data_path, FLAGS.split, config.batch_size, FLAGS.seed)

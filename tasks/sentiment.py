@@ -129,25 +129,25 @@ class SentimentModel(Trainable):
       options: only the rnn_mode and the seed are used.
       num_labels: K.
     """
-    size, cell = config.layer_sizes[0], cells.CELLS[config.cell]
+    (sizes,), cell = config.sizes, cells.CELLS[config.cell]
     parameters = seeded.Parameters(config.init_scale, options.seed)
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
       embedding = parameters.add("embedding", [vocab_size, config.input_size])
       with tf.variable_scope("RNN"):
-        weights = parameters.add_layer(cell, config.input_size, size)
-      softmax_w = parameters.add("softmax_w", [size, num_labels])
+        weights = parameters.add_layer(cell, config.input_size, *sizes)
+      softmax_w = parameters.add("softmax_w", [sizes[1], num_labels])
       softmax_b = parameters.add("softmax_b", [num_labels])
     batch_size = tf.shape(words)[1]
     masks = [1.0, 1.0]
     if is_training and config.keep_prob < 1:
       # [B, E] and [B, H]: all steps of a review share a mask.
       masks = seeded.dropout_masks(
-          batch_size[None], (config.input_size, size), config.keep_prob,
+          batch_size[None], (config.input_size, sizes[1]), config.keep_prob,
           options.seed, step)
     layer = cell.layer(options.rnn_mode, static=False)
     _, state = layer(
         tf.gather(embedding, words) * masks[0],  # (T, B, E)
-        cell.zero_state(batch_size, size), *weights, lengths)
+        cell.zero_state(batch_size, *sizes), *weights, lengths=lengths)
     hidden = state.h * masks[1]  # (B, H), after the last word of each review
     self.logits = hidden @ softmax_w + softmax_b
     self.probs = tf.nn.softmax(self.logits)
@@ -174,9 +174,8 @@ def _parameters(config: configs.Config,
           vocab_size * config.input_size, 0, f"{vocab_size:,} words with "
           f"vectors of {config.input_size:,} numbers",
           "lower --vocab_size or embedding_size",
-          footprint.fixed_embedding(config, vocab_size)),
-      footprint.layers(cells.CELLS[config.cell], config.input_size,
-                       config.layer_sizes)]
+          footprint.fixed_embedding(config, vocab_size)), footprint.layers(
+              cells.CELLS[config.cell], config.input_size, config.sizes)]
 
 
 # Passes
@@ -315,7 +314,8 @@ def _with_epoch_size(config: configs.Config, batches: int) -> configs.Config:
 def _train_as_flags_say() -> None:
   stored = stored_flags.fill_in(TASK)
   config, settings = training_flags.config(
-      stored_flags.base(stored, configs.SENTIMENT), one_layer=True)
+      stored_flags.base(stored, configs.SENTIMENT), one_layer=True,
+      unused=("num_sampled",))
   data_path = training_flags.data_path(
       "a folder with one folder per label, a table (CSV or TSV), or the archive"
       f" of {imdb.URL}")

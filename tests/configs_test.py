@@ -55,6 +55,14 @@ def test_layer_sizes_come_from_either_setting():
       configs.SMALL, hidden_sizes=[3, 4]).layer_sizes == (3, 4)
 
 
+def test_a_projection_is_the_width_of_outputs():
+  config = configs.override(
+      configs.SMALL, "cell=lstmp,projection_size=7,hidden_sizes=30,20")
+  assert config.sizes == ((30, 7), (20, 7))
+  assert config.input_size == 7
+  assert configs.SMALL.sizes == ((200, 200), (200, 200))
+
+
 def test_a_config_is_immutable():
   with pytest.raises(AttributeError):
     configs.SMALL.hidden_size = 1
@@ -86,6 +94,10 @@ def test_a_config_is_immutable():
     ("hidden_size", "hidden_size: .*hidden_size=300"),
     ("keep_prob=0.5,keep_prob=0.6", "keep_prob: set twice"),
     ("hidden_sizes=8,8,num_layers=2", "leave out hidden_size and num_layers"),
+    ("cell=lstmp", "projection_size=0: cell=lstmp has a projection; set its "
+     "width, as in projection_size=50$"),
+    ("projection_size=9", "projection_size=9: cell=lstm has no projection; set "
+     "projection_size=0, or cell=lstmp$"),
     ("max_epoch=-1", "max_epoch=-1"), ("lr_decay=0", "lr_decay=0.0"),
     ("init_scale=-1", "init_scale=-1.0"), ("batch_size=0", "batch_size=0"),
     ("embedding_size=-1", "embedding_size=-1"),

@@ -71,7 +71,7 @@ class Stream(contextlib.ExitStack):
       windows = self.enter_context(model.open(self._num_steps, rate))
       self._scorers.append(_WindowScorer(
           windows, rate is not None, cache and NeuralCache(
-              cache, model.config.layer_sizes[-1], self._num_steps)))
+              cache, model.config.output_sizes[-1], self._num_steps)))
 
   def read(self, ids: Sequence[int] | np.ndarray | None) -> np.ndarray:
     """Reads the next part of the text.
@@ -198,6 +198,6 @@ class NeuralCache:
 def cache_bytes(settings: Cache, config: configs.Config) -> int:
   """Returns the memory in bytes that a NeuralCache takes once it is full."""
   pairs = (2 * settings.size + config.num_steps) * (
-      4 * config.layer_sizes[-1] + 4)
+      4 * config.output_sizes[-1] + 4)
   scores = 24 * settings.size * config.num_steps  # float64 arrays in `mix`
   return pairs + scores

@@ -85,8 +85,12 @@ class Windows:
           config, len(model.vocabulary), self._inputs, self._targets,
           state_placeholders(config), is_training=learning_rate is not None,
           learning_rate=learning_rate,
-          options=Options(precision=model.precision))
-      initialize = tf.global_variables_initializer()
+          # The losses are the scores of words.
+          options=Options(precision=model.precision, full_softmax=True))
+      # The parameters are assigned below, so they are never in memory twice.
+      names = {v.op.name for v in self._model.variables}
+      initialize = tf.variables_initializer(
+          [v for v in tf.global_variables() if v.op.name not in names])
       self._session = repeatable_session()
     graph.finalize()
     self._session.run(initialize)
@@ -127,11 +131,12 @@ def state_placeholders(config: configs.Config,
   The name of a placeholder is the part of the state and the number of the
   layer: c_0, h_0, c_1, ...
   """
-  state = cells.CELLS[config.cell].state
+  cell = cells.CELLS[config.cell]
   return tuple(
-      state(*(tf.placeholder(tf.float32, [batch_size, size], f"{part}_{i}")
-              for part in state._fields))
-      for i, size in enumerate(config.layer_sizes))
+      cell.state(*(
+          tf.placeholder(tf.float32, [batch_size, width], f"{part}_{i}")
+          for part, width in cell.widths(*sizes).items()))
+      for i, sizes in enumerate(config.sizes))
 
 
 def load(path: str, checkpoint: str = "last", average_last: int = 1,

@@ -85,7 +85,9 @@ def _agrees(config: configs.Config, name: str, value: Any) -> bool:
     return set(config.layer_sizes) == {value}
   if name == "num_layers":
     return len(config.layer_sizes) == value
-  return (value or _value(config, name)) == _value(config, name)
+  if name in ("hidden_sizes", "embedding_size") and not value:
+    return True  # these follow other settings
+  return value == _value(config, name)
 
 
 def _value(config: configs.Config, name: str) -> Any:

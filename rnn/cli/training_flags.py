@@ -51,7 +51,8 @@ def options(config: Any, static: bool = True,
   return Options(
       rnn_mode, FLAGS.seed,
       "float16" if is_set("use_fp16") else
-      "bfloat16" if is_set("use_bfloat16") else "float32", workers)
+      "bfloat16" if is_set("use_bfloat16") else "float32",
+      workers=workers)
 
 
 def data_path(advice: str) -> str:

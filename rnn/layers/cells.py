@@ -2,12 +2,15 @@
 
 A layer has the signature
 
-    layer(inputs, state, kernel, bias, lengths=None) -> outputs, state
+    layer(inputs, state, *weights, lengths=None) -> outputs, state
 
   inputs   [T, B, I], time-major
   state    a namedtuple of parts [B, H], "h" among them
+  weights  kernel and bias; more if `Cell.shapes` has more
   lengths  [B], the number of steps of each row; by default T
   outputs  [T, B, H], the hidden state after every step
+
+With a projection, h and the outputs have P columns; see `lstmp`.
 
 To add a cell, add its step function, a `Cell` to CELLS, and its name to the
 setting `cell` in configs.py.
@@ -19,7 +22,7 @@ from typing import Any
 
 import configs
 from rnn.errors import SettingError
-from rnn.layers import gru, lstm, recurrent
+from rnn.layers import gru, lstm, lstmp, recurrent
 from rnn.layers.recurrent import Layer
 from rnn.options import RNN_MODES
 from rnn.tf1 import tf
@@ -54,9 +57,11 @@ class Cell:
     columns: the width of the kernel in multiples of H.
     biases: the center of the initial values of each [H] part of the bias.
       Peephole weights are parts of the bias, too. The gates r and z of a GRU
-      start around 1, half open, as in the classic scripts.
+      start around 1, half open, as in the classic scripts. So does the forget
+      gate with a projection, as in Jozefowicz et al. 2016 (arXiv 1602.02410).
     layers: a dict, rnn_mode -> implementation.
     static: the rnn_modes that need a static T.
+    projects: whether a projection follows the H units of a layer.
   """
 
   scope: str
@@ -65,19 +70,37 @@ class Cell:
   biases: tuple[float, ...]
   layers: Mapping[str, Layer]
   static: tuple[str, ...] = ("basic",)
+  projects: bool = False
 
-  def shapes(self, input_size: int, hidden_size: int) -> dict[str, list[int]]:
-    """Returns the shapes of a layer's parameters: a dict by name."""
-    return {"kernel": [input_size + hidden_size, self.columns * hidden_size],
-            "bias": [len(self.biases) * hidden_size]}
+  def shapes(self, input_size: int, hidden_size: int,
+             output_size: int | None = None) -> dict[str, list[int]]:
+    """Returns the shapes of a layer's parameters: a dict by name.
 
-  def zero_state(self, batch_size: int | tf.Tensor, hidden_size: int) -> Any:
+    Args:
+      output_size: P, of a cell that projects; H by default.
+    """
+    output_size = output_size or hidden_size
+    shapes = {
+        "kernel": [input_size + output_size, self.columns * hidden_size],
+        "bias": [len(self.biases) * hidden_size]}
+    if self.projects:
+      shapes["projection/kernel"] = [hidden_size, output_size]
+    return shapes
+
+  def widths(self, hidden_size: int, output_size: int | None = None
+             ) -> dict[str, int]:
+    """Returns the width of each part of the state: a dict by its name."""
+    return {part: output_size or hidden_size if part == "h" else hidden_size
+            for part in self.state._fields}
+
+  def zero_state(self, batch_size: int | tf.Tensor, hidden_size: int,
+                 output_size: int | None = None) -> Any:
     """Returns the state before the first word of a text, parts [B, H]."""
-    parts = []
-    for _ in self.state._fields:  # separate tensors, so that each can be fed
-      parts.append(tf.zeros([batch_size, hidden_size]))
+    parts = []  # separate tensors, so that each can be fed
+    for width in self.widths(hidden_size, output_size).values():
+      parts.append(tf.zeros([batch_size, width]))
       # The layers need a static H even if B is a tensor.
-      parts[-1].set_shape([None, hidden_size])
+      parts[-1].set_shape([None, width])
     return self.state(*parts)
 
   def resolve(self, rnn_mode: str | None, static: bool = True) -> str:
@@ -112,8 +135,8 @@ class Cell:
 def zero_state(config: configs.Config,
                batch_size: int | tf.Tensor) -> tuple:
   """Returns the zero state of each layer of a config."""
-  return tuple(CELLS[config.cell].zero_state(batch_size, size)
-               for size in config.layer_sizes)
+  return tuple(CELLS[config.cell].zero_state(batch_size, *sizes)
+               for sizes in config.sizes)
 
 
 CELLS = {
@@ -121,6 +144,9 @@ CELLS = {
                  static=("basic", "fused")),
     "peephole": Cell(
         "lstm_cell", lstm.LSTMState, 4, (0,) * 7, lstm.PEEPHOLE_LAYERS),
+    "lstmp": Cell(
+        "lstm_cell", lstm.LSTMState, 4, (0, 0, 1, 0), lstmp.LAYERS,
+        static=("basic", "fused"), projects=True),
     "gru": Cell(
         "gru_cell", recurrent.HiddenState, 3, (1, 1, 0, 0), gru.LAYERS),
     "rnn": Cell("basic_rnn_cell", recurrent.HiddenState, 1, (0,), {

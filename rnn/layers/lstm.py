@@ -24,7 +24,7 @@ weights w_i, w_f and w_o follow the four biases. The gates are
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rnn.layers import recurrent
 from rnn.tf1 import tf
@@ -38,7 +38,7 @@ class LSTMState(NamedTuple):
 
 
 # i, j, f, o after their nonlinearities, and tanh(c); [B, H] each.
-_Activations = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
+Activations = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 
 
 # BlockLSTM takes no bfloat16.
@@ -158,16 +158,10 @@ def _fused(inputs: tf.Tensor, c_0: tf.Tensor, h_0: tf.Tensor,
   """
   num_steps, _, input_size = inputs.shape
   to_compute_dtype, to_float32 = recurrent.casts(inputs.dtype)
-  from_input = to_float32(
-      recurrent.flatten_steps(inputs) @ kernel[:input_size] + bias)
-  from_input = tf.reshape(from_input, [num_steps, -1, bias.shape[0]])
+  gates = from_input(inputs, kernel, bias, live)
   weights = kernel[input_size:]  # (H, 4H)
-  live_by_step = [None] * num_steps if live is None else tf.unstack(live)
-  if live is not None:
-    closed, open_ = -recurrent.SATURATED, recurrent.SATURATED
-    padding = tf.repeat([closed, 0.0, open_, 0.0], c_0.shape[-1])
-    from_input = tf.where_v2(live, from_input, padding)
-  c, h, activations = _forward(from_input, live_by_step, weights, c_0, h_0)
+  live_by_step = by_step(live, num_steps)
+  c, h, activations = _forward(gates, live_by_step, weights, c_0, h_0)
   outputs = tf.stack(h[1:])  # (T, B, H)
 
   def grad(d_outputs, d_c, d_h):
@@ -188,29 +182,67 @@ def _fused(inputs: tf.Tensor, c_0: tf.Tensor, h_0: tf.Tensor,
     d_outputs, d_c = tf.unstack(d_outputs), to_float32(d_c)
     for t in reversed(range(num_steps)):
       d_h = to_float32(d_h) + to_float32(d_outputs[t])
-      d_h_t = _where(live_by_step[t], d_h, tf.zeros_like(d_h))
-      d_gates_t, d_c = _gate_gradients(
+      d_h_t = where(live_by_step[t], d_h, tf.zeros_like(d_h))
+      d_gates_t, d_c = gate_gradients(
           d_h_t, d_c, *activations[t], c[t], c[t + 1], *shapes)
       d_gates[t] = to_compute_dtype(d_gates_t)
       d_h_before = d_gates[t] @ weights_t
-      d_h = _where(live_by_step[t], d_h_before, to_compute_dtype(d_h))
-    d_gates = tf.concat(d_gates, axis=0)  # (T*B, 4H)
-    d_inputs = tf.matmul(d_gates, kernel[:input_size], transpose_b=True)
-    x_and_h = tf.concat([inputs, tf.stack(h[:-1])], axis=2)  # (T, B, I + H)
-    # ones^T d_gates is the sum over all rows. As a GEMM it is faster than
-    # TensorFlow's sum over the first axis.
-    ones = tf.ones_like(d_gates[:, :1])  # (T*B, 1)
-    return (tf.reshape(d_inputs, tf.shape(inputs)), to_compute_dtype(d_c), d_h,
-            tf.matmul(recurrent.flatten_steps(x_and_h), d_gates,
-                      transpose_a=True),
-            tf.matmul(ones, d_gates, transpose_a=True)[0])
+      d_h = where(live_by_step[t], d_h_before, to_compute_dtype(d_h))
+    d_inputs, d_kernel, d_bias = weight_gradients(
+        inputs, h[:-1], kernel, d_gates)
+    return d_inputs, to_compute_dtype(d_c), d_h, d_kernel, d_bias
 
   return (outputs, to_compute_dtype(c[-1]), h[-1]), grad
 
 
+def from_input(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor,
+               live: tf.Tensor | None) -> tf.Tensor:
+  """Returns the input's share of the gates at all steps, [T, B, 4H], float32.
+
+  Where `live` [T, B, 1] is false, i becomes 0 and f becomes 1, so that c stays.
+  """
+  gates = tf.cast(
+      recurrent.flatten_steps(inputs) @ kernel[:inputs.shape[2]] + bias,
+      tf.float32)
+  gates = tf.reshape(gates, [inputs.shape[0], -1, bias.shape[0]])
+  if live is None:
+    return gates
+  closed, open_ = -recurrent.SATURATED, recurrent.SATURATED
+  padding = tf.repeat([closed, 0.0, open_, 0.0], bias.shape[0] // 4)
+  return tf.where_v2(live, gates, padding)
+
+
+def by_step(live: tf.Tensor | None, num_steps: int) -> list[tf.Tensor | None]:
+  """Returns T tensors [B, 1]; T times None if there are no lengths."""
+  return [None] * num_steps if live is None else tf.unstack(live)
+
+
+def weight_gradients(
+    inputs: tf.Tensor, h_before: Sequence[tf.Tensor], kernel: tf.Tensor,
+    d_gates: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """Returns the gradients of inputs, kernel and bias, by GEMMs over T*B rows.
+
+  Args:
+    inputs: [T, B, I].
+    h_before: h before each step.
+    d_gates: the gradients of the gates, a list of T tensors [B, 4H].
+  """
+  d_gates = tf.concat(d_gates, axis=0)  # (T*B, 4H)
+  d_inputs = tf.matmul(
+      d_gates, kernel[:inputs.shape[2]], transpose_b=True)
+  x_and_h = tf.concat([inputs, tf.stack(h_before)], axis=2)
+  # ones^T d_gates is the sum over all rows. As a GEMM it is faster than
+  # TensorFlow's sum over the first axis.
+  ones = tf.ones_like(d_gates[:, :1])  # (T*B, 1)
+  return (tf.reshape(d_inputs, tf.shape(inputs)),
+          tf.matmul(recurrent.flatten_steps(x_and_h), d_gates,
+                    transpose_a=True),
+          tf.matmul(ones, d_gates, transpose_a=True)[0])
+
+
 def _forward(from_input: tf.Tensor, live_by_step: Sequence[tf.Tensor | None],
              weights: tf.Tensor, c_0: tf.Tensor, h_0: tf.Tensor
-             ) -> tuple[list[tf.Tensor], list[tf.Tensor], list[_Activations]]:
+             ) -> tuple[list[tf.Tensor], list[tf.Tensor], list[Activations]]:
   """Runs all steps of the fused layer.
 
   Args:
@@ -227,22 +259,35 @@ def _forward(from_input: tf.Tensor, live_by_step: Sequence[tf.Tensor | None],
   c, h = [to_float32(c_0)], [h_0]
   activations = []
   for gates, live in zip(tf.unstack(from_input), live_by_step, strict=True):
-    i, j, f, o = tf.split(gates + to_float32(h[-1] @ weights), 4, axis=1)
-    i, j, f, o = tf.sigmoid(i), tf.tanh(j), tf.sigmoid(f), tf.sigmoid(o)
-    c.append(f * c[-1] + i * j)
-    tanh_c = tf.tanh(c[-1])
-    h.append(_where(live, to_compute_dtype(o * tanh_c), h[-1]))
-    activations.append((i, j, f, o, tanh_c))
+    after, of_step = gates_forward(gates + to_float32(h[-1] @ weights), c[-1])
+    _, _, _, o, tanh_c = of_step
+    c.append(after)
+    h.append(where(live, to_compute_dtype(o * tanh_c), h[-1]))
+    activations.append(of_step)
   return c, h, activations
 
 
-def _where(live: tf.Tensor | None, x: tf.Tensor,
+def gates_forward(gates: tf.Tensor, c: tf.Tensor
+                  ) -> tuple[tf.Tensor, Activations]:
+  """Returns c [B, H] after a step, and the activations.
+
+  Args:
+    gates: [B, 4H], before their nonlinearities.
+    c: [B, H], before the step.
+  """
+  i, j, f, o = tf.split(gates, 4, axis=1)
+  i, j, f, o = tf.sigmoid(i), tf.tanh(j), tf.sigmoid(f), tf.sigmoid(o)
+  c = f * c + i * j
+  return c, (i, j, f, o, tf.tanh(c))
+
+
+def where(live: tf.Tensor | None, x: tf.Tensor,
            otherwise: tf.Tensor) -> tf.Tensor:
   """Returns x for the live rows, or for all rows if there are no lengths."""
   return x if live is None else tf.where_v2(live, x, otherwise)
 
 
-def _gate_gradients(
+def gate_gradients(
     d_h: tf.Tensor, d_c_next: tf.Tensor, i: tf.Tensor, j: tf.Tensor,
     f: tf.Tensor, o: tf.Tensor, tanh_c: tf.Tensor, c_before: tf.Tensor,
     c: tf.Tensor, weights: tf.Tensor, bias: tf.Tensor
@@ -281,7 +326,7 @@ def _gate_gradients(
   return back.dicfo, back.cs_prev_grad
 
 
-def _cell(x: tf.Tensor, state: LSTMState, kernel: tf.Tensor,
+def cell(x: tf.Tensor, state: LSTMState, kernel: tf.Tensor,
           bias: tf.Tensor) -> LSTMState:
   """Returns the state after one step of the textbook cell; x is [B, I]."""
   i, j, f, o = tf.split(
@@ -315,8 +360,8 @@ def peephole_block_layer(inputs: tf.Tensor, state: LSTMState,
 
 
 LAYERS: dict[str, recurrent.Layer] = {
-    "basic": recurrent.unrolled(_cell),
-    "dynamic": recurrent.looped(_cell),
+    "basic": recurrent.unrolled(cell),
+    "dynamic": recurrent.looped(cell),
     "block": block_layer,
     "fused": fused_layer,
     "cudnn": cudnn_layer,

@@ -12,8 +12,9 @@ from rnn.tf1 import tf
 
 # A namedtuple of tensors [B, H], "h" among them.
 State = Any
-# A function, (x [B, I], state, kernel, bias) -> the state after the step.
-StepFunction = Callable[[tf.Tensor, State, tf.Tensor, tf.Tensor], State]
+# A function, (x [B, I], state, *weights) -> the state after the step. The
+# weights are the parameters of `cells.Cell.shapes`: kernel, bias and so on.
+StepFunction = Callable[..., State]
 # A function, see `rnn.layers.cells`.
 Layer = Callable[..., tuple[tf.Tensor, State]]
 
@@ -69,12 +70,11 @@ def unrolled(cell: StepFunction) -> Layer:
   T has to be static, because every step has its own ops. TensorFlow derives the
   gradient.
   """
-  def layer(inputs: tf.Tensor, state: State, kernel: tf.Tensor,
-            bias: tf.Tensor, lengths: tf.Tensor | None = None
-            ) -> tuple[tf.Tensor, State]:
+  def layer(inputs: tf.Tensor, state: State, *weights: tf.Tensor,
+            lengths: tf.Tensor | None = None) -> tuple[tf.Tensor, State]:
     outputs = []
     for t, x in enumerate(tf.unstack(inputs)):
-      output, state = _step(cell, t, x, state, kernel, bias, lengths)
+      output, state = _step(cell, t, x, state, weights, lengths)
       outputs.append(output)
     return tf.stack(outputs), state
   return layer
@@ -85,13 +85,12 @@ def looped(cell: StepFunction) -> Layer:
 
   The graph does not grow with T, and T need not be static.
   """
-  def layer(inputs: tf.Tensor, state: State, kernel: tf.Tensor,
-            bias: tf.Tensor, lengths: tf.Tensor | None = None
-            ) -> tuple[tf.Tensor, State]:
+  def layer(inputs: tf.Tensor, state: State, *weights: tf.Tensor,
+            lengths: tf.Tensor | None = None) -> tuple[tf.Tensor, State]:
     num_steps = tf.shape(inputs)[0]
 
     def step(t: tf.Tensor, state: State, outputs: tf.TensorArray) -> tuple:
-      output, after = _step(cell, t, inputs[t], state, kernel, bias, lengths)
+      output, after = _step(cell, t, inputs[t], state, weights, lengths)
       copy_shapes(after, state)
       return t + 1, after, outputs.write(t, output)
 
@@ -105,10 +104,10 @@ def looped(cell: StepFunction) -> Layer:
 
 
 def _step(cell: StepFunction, t: int | tf.Tensor, x: tf.Tensor, state: State,
-          kernel: tf.Tensor, bias: tf.Tensor, lengths: tf.Tensor | None
+          weights: Sequence[tf.Tensor], lengths: tf.Tensor | None
           ) -> tuple[tf.Tensor, State]:
   """Returns the output [B, H] and the state after step t."""
-  after = cell(x, state, kernel, bias)
+  after = cell(x, state, *weights)
   if lengths is None:
     return after.h, after
   live = (t < lengths)[:, None]
@@ -127,7 +126,7 @@ def copy_shapes(after: State, before: State) -> None:
 
 
 def bidirectional(layer: Layer, inputs: tf.Tensor, states: Sequence[State],
-                  weights: Sequence[tuple[tf.Tensor, tf.Tensor]],
+                  weights: Sequence[Sequence[tf.Tensor]],
                   lengths: tf.Tensor
                   ) -> tuple[tf.Tensor, tuple[State, State]]:
   """Applies a layer forward, and another backward from each row's end.
@@ -136,7 +135,7 @@ def bidirectional(layer: Layer, inputs: tf.Tensor, states: Sequence[State],
     layer: the implementation of both.
     inputs: [T, B, I].
     states: the initial states of the forward and of the backward layer.
-    weights: the kernel and the bias of each.
+    weights: the kernel, the bias and so on of each.
     lengths: [B].
 
   Returns:
@@ -145,8 +144,10 @@ def bidirectional(layer: Layer, inputs: tf.Tensor, states: Sequence[State],
   def reverse(x: tf.Tensor) -> tf.Tensor:
     return tf.reverse_sequence(x, lengths, seq_axis=0, batch_axis=1)
 
-  forward, last = layer(inputs, states[0], *weights[0], lengths)
-  backward, first = layer(reverse(inputs), states[1], *weights[1], lengths)
+  forward, last = layer(
+      inputs, states[0], *weights[0], lengths=lengths)
+  backward, first = layer(
+      reverse(inputs), states[1], *weights[1], lengths=lengths)
   return tf.concat([forward, reverse(backward)], axis=2), (last, first)
 
 

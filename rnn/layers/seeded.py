@@ -34,21 +34,34 @@ class Parameters:
     full_name = f"{tf.get_variable_scope().name}/{name}"
     # A checksum, because Python's hash of a text differs between processes.
     # It is negative: the keys of dropout masks count up from 0.
-    key = -1 - zlib.crc32(full_name.encode())
+    key = [self._seed, -1 - zlib.crc32(full_name.encode())]
+    # TensorFlow would compute what follows from constants before it runs the
+    # graph, and keep the result next to the variable for good. This tensor
+    # could be fed, so it counts as no constant.
+    key = tf.placeholder_with_default(tf.constant(key, tf.int64), [2])
     self.variables.append(tf.get_variable(
         name, use_resource=True, initializer=center + (
             tf.random.stateless_uniform(
-                shape, [self._seed, key], -self._scale, self._scale))))
+                shape, key, -self._scale, self._scale))))
     return self.variables[-1]
 
-  def add_layer(self, cell: Cell, input_size: int,
-                hidden_size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Adds a recurrent layer, and returns the values of kernel and bias."""
-    shapes = cell.shapes(input_size, hidden_size)
+  def add_layer(self, cell: Cell, input_size: int, hidden_size: int,
+                output_size: int | None = None) -> tuple[tf.Tensor, ...]:
+    """Adds a recurrent layer, and returns the values of its parameters.
+
+    Args:
+      output_size: see `Cell.shapes`.
+
+    Returns:
+      kernel and bias, and the others of `Cell.shapes`.
+    """
+    centers = {"bias": np.repeat(
+        np.array(cell.biases, np.float32), hidden_size)}
     with tf.variable_scope(cell.scope):
-      return (self.add("kernel", shapes["kernel"]).read_value(),
-              self.add("bias", shapes["bias"], center=np.repeat(
-                  np.array(cell.biases, np.float32), hidden_size)).read_value())
+      return tuple(
+          self.add(name, shape, center=centers.get(name, 0)).read_value()
+          for name, shape in cell.shapes(
+              input_size, hidden_size, output_size).items())
 
 
 def dropout_masks(shape: tf.Tensor, sizes: Sequence[int], keep_prob: float,

@@ -1,8 +1,43 @@
-"""The cross entropy of a softmax layer, with its own gradient."""
+"""The softmax layer of a language model, and its cross entropy.
+
+`Softmax` has the weights [H, V] of the classic script. `blocks` and `sampled`
+have layers with the same methods for vocabularies of hundreds of thousands.
+"""
 
 from collections.abc import Callable
 
 from rnn.tf1 import tf
+
+
+class Softmax:
+  """A softmax layer over V words with weights [H, V]."""
+
+  def __init__(self, weights: tf.Tensor, bias: tf.Tensor) -> None:
+    """Adds nothing to the graph yet.
+
+    Args:
+      weights: [H, V], in the precision of the model.
+      bias: [V], float32.
+    """
+    self._weights, self._bias = weights, bias
+
+  def columns(self, targets: tf.Tensor) -> tf.Tensor:
+    """Returns the numbers by which `losses` knows target words, [T, B]."""
+    return targets
+
+  def losses(self, hidden: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """Returns the cross entropy of each target, [N], in nats, float32.
+
+    Args:
+      hidden: [N, H], in the precision of the model.
+      columns: [N], of `columns`, from 0 on.
+    """
+    return softmax_cross_entropy(hidden, self._weights, self._bias, columns)
+
+  def logits(self, outputs: tf.Tensor) -> tf.Tensor:
+    """Returns the logits of all words: [T, B, H] -> [T, B, V], float32."""
+    return self._bias + tf.cast(
+        tf.tensordot(outputs, self._weights, axes=1), tf.float32)
 
 
 @tf.custom_gradient
@@ -35,6 +70,31 @@ def softmax_cross_entropy(
     [N], in nats, float32.
   """
   logits = tf.cast(hidden @ weights, tf.float32) + bias  # (N, V)
+  cost, residual = cost_and_residual(logits, targets)
+
+  def grad(d_cost):
+    d_cost = d_cost[:, None]  # (N, 1)
+    d_cost_low, residual_low = (
+        tf.cast(x, hidden.dtype) for x in (d_cost, residual))
+    return (d_cost_low * tf.matmul(residual_low, weights, transpose_b=True),
+            tf.matmul(d_cost_low * hidden, residual_low, transpose_a=True),
+            tf.matmul(d_cost, residual, transpose_a=True)[0],  # in float32
+            None)
+
+  return cost, grad
+
+
+def cost_and_residual(logits: tf.Tensor, targets: tf.Tensor
+                      ) -> tuple[tf.Tensor, tf.Tensor]:
+  """Returns the cross entropy, and its gradient with respect to the logits.
+
+  Args:
+    logits: [N, V], float32.
+    targets: [N], integers in [0, V).
+
+  Returns:
+    [N] in nats, and [N, V].
+  """
   # The row and the column of each target, (N, 2).
   target_indices = tf.stack(
       [tf.range(tf.size(targets, out_type=targets.dtype)), targets], axis=1)
@@ -54,14 +114,4 @@ def softmax_cross_entropy(
     residual = tf.raw_ops.ScatterNdNonAliasingAdd(
         input=probs, indices=target_indices,
         updates=-tf.ones_like(target_probs))
-
-  def grad(d_cost):
-    d_cost = d_cost[:, None]  # (N, 1)
-    d_cost_low, residual_low = (
-        tf.cast(x, hidden.dtype) for x in (d_cost, residual))
-    return (d_cost_low * tf.matmul(residual_low, weights, transpose_b=True),
-            tf.matmul(d_cost_low * hidden, residual_low, transpose_a=True),
-            tf.matmul(d_cost, residual, transpose_a=True)[0],  # in float32
-            None)
-
-  return cost, grad
+  return cost, residual

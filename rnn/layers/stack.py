@@ -26,7 +26,7 @@ def dropout_masks(config: configs.Config, shape: tf.Tensor, seed: int,
   if workers.size > 1:
     shape *= [1, workers.size]
   return [workers.share(mask, axis=1) for mask in seeded.dropout_masks(
-      shape, (config.input_size, *config.layer_sizes), config.keep_prob, seed,
+      shape, (config.input_size, *config.output_sizes), config.keep_prob, seed,
       step)]
 
 

@@ -4,18 +4,22 @@ A checkpoint is a folder. The files model.ckpt.* have the variables, in
 TensorFlow's format. journal.json has the rest.
 """
 
+import contextlib
 import dataclasses
 import glob
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnn import files
 from rnn.errors import UserError
 from rnn.files import DamagedError
-from rnn.tf1 import error_cause, tf
+from rnn.tf1 import error_cause, read_in_place, tf
+
+# Variables are loaded in groups of at least this size.
+_GROUP_BYTES = 1 << 27
 
 # The errors with which TensorFlow reacts to a damaged checkpoint.
 _READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
@@ -65,12 +69,41 @@ class Checkpoint:
 
   def read(self, variables: Iterable[tf.Variable]) -> dict[str, np.ndarray]:
     """Reads the values of variables, see `read_variables`."""
-    try:
+    with self._naming():
       return read_variables(self.variables, variables)
+
+  def load(self, session: tf.Session,
+           variables: Iterable[tf.Variable]) -> None:
+    """Loads the values of variables into a session; adds ops to its graph.
+
+    No value is in memory twice, except while it replaces an older one. If it
+    fails, some variables may have been loaded.
+
+    Raises:
+      DamagedError, RunError: see `read_variables`.
+    """
+    with self._naming():
+      found = _find(_open(self.variables), variables)
+      for group in _groups(found):
+        _load(session, self.variables, group)
+
+  @contextlib.contextmanager
+  def _naming(self) -> Iterator[None]:
+    """A context that puts the path into error messages."""
+    try:
+      yield
     except DamagedError as error:
       raise DamagedError(f"{self.path}: {error}") from None
     except RunError as error:
       raise RunError(f"{self.path}: {error}") from None
+
+
+class _Found(NamedTuple):
+  """A variable, and where its value is in a checkpoint."""
+
+  variable: tf.Variable
+  name: str
+  dtype: tf.DType
 
 
 def read_variables(
@@ -89,29 +122,77 @@ def read_variables(
     RunError: a variable is missing or has another shape; the message names
       every such variable.
   """
-  values, differences = {}, []
   saved = _open(prefix)
+  found = _find(saved, variables, aliases)
+  try:
+    # Reading a tensor verifies its checksum, too.
+    return {variable.op.name: saved.get_tensor(name)
+            for variable, name, _ in found}
+  except _READ_ERRORS as error:
+    raise DamagedError(error_cause(error)) from None
+
+
+def _find(saved: Any, variables: Iterable[tf.Variable],
+          aliases: Callable[[str], Iterable[str]] = lambda name: [name]
+          ) -> list[_Found]:
+  """Finds variables in a checkpoint that was opened, see `read_variables`."""
+  found, differences = [], []
   try:
     shapes = saved.get_variable_to_shape_map()
     dtypes = saved.get_variable_to_dtype_map()
-    # Reading a tensor verifies its checksum, too.
-    for variable in variables:
-      name = next(filter(shapes.__contains__, aliases(variable.op.name)), None)
-      shape = variable.shape.as_list()
-      if shapes.get(name) != shape:
-        there = shapes.get(name, "missing")
-        differences.append(
-            f"{variable.op.name} ({there} there, {shape} here)")
-      elif dtypes[name].is_floating != variable.dtype.is_floating:
-        differences.append(f"{variable.op.name} ({dtypes[name].name} there)")
-      else:
-        values[variable.op.name] = saved.get_tensor(name)
   except _READ_ERRORS as error:
     raise DamagedError(error_cause(error)) from None
+  for variable in variables:
+    name = next(filter(shapes.__contains__, aliases(variable.op.name)), "")
+    shape = variable.shape.as_list()
+    if shapes.get(name) != shape:
+      there = shapes.get(name, "missing")
+      differences.append(f"{variable.op.name} ({there} there, {shape} here)")
+    elif dtypes[name].is_floating != variable.dtype.is_floating:
+      differences.append(f"{variable.op.name} ({dtypes[name].name} there)")
+    else:
+      found.append(_Found(variable, name, dtypes[name]))
   if differences:
     raise RunError("holds another model, which differs in "
                    + ", ".join(differences))
-  return values
+  return found
+
+
+def _groups(found: Iterable[_Found]) -> Iterator[list[_Found]]:
+  """Generates groups of variables to load together."""
+  group, size = [], 0
+  for item in found:
+    group.append(item)
+    size += item.variable.shape.num_elements() * item.dtype.size
+    if size >= _GROUP_BYTES:
+      yield group
+      group, size = [], 0
+  if group:
+    yield group
+
+
+def _load(session: tf.Session, prefix: str, group: Sequence[_Found]) -> None:
+  """Loads some variables from a checkpoint into a session.
+
+  The values come from an op. Those of a feed would be arrays that NumPy shares
+  with the variable, and the first update would copy it.
+  """
+  with session.graph.as_default():
+    values = tf.raw_ops.RestoreV2(
+        prefix=prefix, tensor_names=[name for _, name, _ in group],
+        shape_and_slices=[""] * len(group), dtypes=[d for _, _, d in group])
+    is_set = [tf.raw_ops.VarIsInitializedOp(resource=variable.handle)
+              for variable, _, _ in group]
+    assign_all = [
+        tf.assign(variable, tf.cast(value, variable.dtype)).op
+        for (variable, _, _), value in zip(group, values, strict=True)]
+    reset = [read_in_place(variable) for variable, _, _ in group]
+  try:
+    session.run([op for op, is_set in zip(
+        reset, session.run(is_set), strict=True) if is_set])
+    session.run(assign_all)
+  except _READ_ERRORS as error:
+    raise DamagedError(error_cause(error)) from None
 
 
 def shape_of(prefix: str, name: str) -> list[int]:

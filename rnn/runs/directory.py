@@ -24,8 +24,8 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -35,10 +35,12 @@ from rnn import files
 from rnn.errors import UserError
 from rnn.files import DamagedError
 from rnn.runs import config_file
-from rnn.runs.checkpoints import Checkpoint, RunError, absolute, assign
+from rnn.runs.checkpoints import Checkpoint, RunError, absolute
 from rnn.text import corpora
 from rnn.text.vocabulary import Words
 from rnn.tf1 import tf
+
+_T = TypeVar("_T")
 
 _NAME = re.compile(r"(best-)?step-(\d+)(?:-epoch-(\d+))?")
 
@@ -213,12 +215,8 @@ class RunDirectory:
       checkpoint, journal; None if there is no checkpoint. See `read_newest`,
       also for the errors.
     """
-    newest = self.read_newest(variables)
-    if not newest:
-      return None
-    checkpoint, journal, values = newest
-    assign(session, variables, values)
-    return checkpoint, journal
+    return self._newest(lambda checkpoint: self.load(
+        session, checkpoint, variables))
 
   def read_newest(self, variables: Sequence[tf.Variable]
                   ) -> tuple[Checkpoint, dict, dict[str, np.ndarray]] | None:
@@ -232,20 +230,26 @@ class RunDirectory:
       RunError: no checkpoint is readable, or the newest readable one is of
         another model.
     """
+    newest = self._newest(lambda checkpoint: self.read(checkpoint, variables))
+    return newest and (newest[0], *newest[1])
+
+  def _newest(self, read: Callable[[Checkpoint], _T]
+              ) -> tuple[Checkpoint, _T] | None:
+    """Reads checkpoints until one is readable, see `read_newest`."""
     tried: dict[Checkpoint, str] = {}
     # Training may save and delete checkpoints in the meantime, so the list is
     # read again after each failure.
     while checkpoint := next(
         (c for c in self.checkpoints() if c not in tried), None):
       try:
-        journal, values = self.read(checkpoint, variables)
+        result = read(checkpoint)
       except DamagedError as error:
         tried[checkpoint] = str(error)
         continue
       for reason in _damage(tried):
         _log.warning("damaged checkpoint: %s; using %s", reason,
                      checkpoint.path)
-      return checkpoint, journal, values
+      return checkpoint, result
     if damage := _damage(tried):
       raise RunError(f"{self.path}: no checkpoint is readable; tried "
                      + "; ".join(damage))
@@ -262,15 +266,29 @@ class RunDirectory:
       DamagedError: it cannot be read.
       RunError: it is of another model, or does not agree with config.json.
     """
+    return self._journal(checkpoint), checkpoint.read(variables)
+
+  def load(self, session: tf.Session, checkpoint: Checkpoint,
+           variables: Iterable[tf.Variable]) -> dict:
+    """Loads one checkpoint of this run into a session; returns its journal.
+
+    Raises:
+      DamagedError, RunError: as in `read`.
+    """
+    journal = self._journal(checkpoint)
+    checkpoint.load(session, variables)
+    return journal
+
+  def _journal(self, checkpoint: Checkpoint) -> dict:
+    """Returns the journal of a checkpoint, which is of this run."""
     journal = checkpoint.journal()
-    values = checkpoint.read(variables)
     differences, _ = config_file.differences(
         journal["config"], self.config(), config_file.CHANGEABLE)
     if differences:
       raise RunError(f"{checkpoint.path}: holds another run than config.json, "
                      f"which differs in {', '.join(differences)}; restore "
                      "config.json from a copy")
-    return journal, values
+    return journal
 
   def restore_best(self, session: tf.Session,
                    variables: Sequence[tf.Variable]) -> Checkpoint:
@@ -282,7 +300,7 @@ class RunDirectory:
     """
     if best := self.best():
       try:
-        assign(session, variables, self.read(best, variables)[1])
+        self.load(session, best, variables)
         return best
       except DamagedError as error:
         _log.warning("damaged checkpoint: %s; using the newest", error)

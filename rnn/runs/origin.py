@@ -19,10 +19,12 @@ from rnn.text.vocabulary import VOCABULARIES, Vocabulary
 from rnn.tf1 import tf
 
 # The axis of a parameter that has one entry per word.
-WORD_AXES = {"Model/embedding": 0, "Model/softmax_w": 1, "Model/softmax_b": 0}
+WORD_AXES = {"Model/embedding": 0, "Model/softmax_w": 1, "Model/softmax_b": 0,
+             "Model/softmax_rows": 0}
 # Settings that give the parameters their shapes and meaning. The others say how
 # to train them.
-SIZES = ("cell", "num_layers", "hidden_size", "hidden_sizes", "embedding_size")
+SIZES = ("cell", "num_layers", "hidden_size", "hidden_sizes", "embedding_size",
+         "projection_size", "num_sampled")
 
 MakeVariables = Callable[[configs.Config, int], Sequence[tf.Variable]]
 
@@ -158,6 +160,8 @@ def initial_values(origin: Origin, vocabulary: Vocabulary, scale: float,
             f"{len(words):,}")
   values = dict(origin.values)
   for number, (name, axis) in enumerate(WORD_AXES.items(), 3):
+    if name not in values:
+      continue
     value = np.take(origin.values[name], sources, axis)
     if name not in as_unk:
       noise = np.random.default_rng([seed, number]).uniform(

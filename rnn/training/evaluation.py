@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from rnn.files import DamagedError
-from rnn.runs.checkpoints import Checkpoint, RunError, assign
+from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.tf1 import repeatable_session, tf
@@ -113,11 +113,13 @@ def load_best(session: tf.Session, variables: Sequence[tf.Variable],
               run: RunDirectory, checkpoint: Checkpoint) -> bool:
   """Loads the best model into a session; returns False if it is damaged.
 
+  Then the session holds no model that can be used.
+
   Raises:
     RunError: it is of another run.
   """
   try:
-    assign(session, variables, run.read(checkpoint, variables)[1])
+    run.load(session, checkpoint, variables)
     return True
   except DamagedError as error:
     _log.warning("the best model is skipped: damaged checkpoint: %s", error)

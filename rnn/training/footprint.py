@@ -8,14 +8,13 @@ With a GPU nothing is compared. The model is in the memory of the GPU then,
 whose lack is an error that TensorFlow reports.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import configs
 from rnn import memory
-from rnn.layers import cells, recurrent
+from rnn.layers import blocks, cells, recurrent, sampled
 from rnn.memory import Part
 from rnn.options import Options
 from rnn.tf1 import tf
@@ -34,7 +33,7 @@ class Parameters(NamedTuple):
   Attributes:
     number: how many there are.
     dense: how many of them have a gradient in every step. An embedding has one
-      only for the words of the window.
+      only for the words of the window, a sampled softmax for its candidates.
     what, advice: see `memory.Part`.
     fixed: how many of them are not trained.
   """
@@ -100,32 +99,32 @@ def check_language_model(
   Args:
     shape: T and B of a window; None if it varies.
   """
-  cell, (width, *sizes) = cells.CELLS[config.cell], (
-      config.input_size, *config.layer_sizes)
+  cell, width, units = (
+      cells.CELLS[config.cell], config.input_size, config.layer_sizes)
+  output_size = config.output_sizes[-1]
   item_size = tf.as_dtype(options.precision).size
   steps, batch_size = shape[0] or 1, shape[1] or 1
-  # The window runs in halves. Logits and probabilities of one half are float32,
-  # and both are kept until the cost of the half is known.
   half = max(steps // 2, 1) * batch_size
-  window = 2 * 4 * half * vocab_size + item_size * half * sizes[-1]
+  logits, gradients = _softmax(config, vocab_size, half, is_training, options)
+  window = 2 * 4 * logits + item_size * half * output_size
   if is_training:  # inputs and gates are kept for the gradient
     window += item_size * steps * batch_size * (
-        width + cell.columns * sum(sizes))
+        width + cell.columns * sum(units))
   others = [Part(
       window, f"windows of batch_size={batch_size:,} x num_steps={steps:,}",
       "lower batch_size or num_steps")]
   if shape[0] and cell.resolve(options.rnn_mode) in _UNROLLED:
     others.append(Part(
-        _STEP_BYTES[is_training] * steps * len(sizes),
+        _STEP_BYTES[is_training] * steps * len(units),
         f"the ops of num_steps={steps:,}", "lower num_steps"))
-  softmax = vocab_size * (sizes[-1] + 1)
+  softmax = vocab_size * (output_size + 1)
   parameters = [
       Parameters(
-          vocab_size * width + softmax, softmax, f"{vocab_size:,} words with "
-          f"vectors of {width:,} and {sizes[-1]:,} numbers",
+          vocab_size * width + softmax, gradients, f"{vocab_size:,} words with "
+          f"vectors of {width:,} and {output_size:,} numbers",
           "limit the vocabulary (data/prepare.py --vocab_size), or lower "
           "hidden_size or embedding_size", fixed_embedding(config, vocab_size)),
-      layers(cell, width, sizes)]
+      layers(cell, width, config.sizes)]
   if not is_training:
     parameters = [p._replace(advice="use a machine with more memory")
                   for p in parameters]
@@ -133,25 +132,47 @@ def check_language_model(
       parameters, others, config.optimizer if is_training else None, item_size)
 
 
+def _softmax(config: configs.Config, vocab_size: int, half: int,
+             is_training: bool, options: Options) -> tuple[int, int]:
+  """Returns the logits that exist at a time, and the number of gradients.
+
+  The window runs in halves. Logits and probabilities of one half are float32,
+  and both are kept until the cost of the half is known.
+
+  Args:
+    half: positions of half a window.
+  """
+  width = config.output_sizes[-1] + 1
+  if not config.num_sampled:
+    return half * vocab_size, vocab_size * width
+  if is_training and not options.full_softmax:
+    # Half of the average, so that chance cannot make it less.
+    words = int(sampled.expected_distinct(config.num_sampled, vocab_size) / 2)
+    return half * words, words * width
+  return min(half * vocab_size, max(blocks.NUMBERS, half)), vocab_size * width
+
+
 def fixed_embedding(config: configs.Config, vocab_size: int) -> int:
   """Returns how many parameters of an embedding are not trained."""
   return vocab_size * config.input_size * (config.freeze == "embedding")
 
 
-def layers(cell: cells.Cell, width: int, sizes: Sequence[int],
+def layers(cell: cells.Cell, width: int, sizes: Sequence[tuple[int, int]],
            times: int = 1) -> Parameters:
   """Returns the parameters of recurrent layers, one on top of the other.
 
   Args:
     width: of the input.
-    sizes: units of each layer.
+    sizes: units and width of the outputs of each layer.
     times: how many of each there are.
   """
+  units, outputs = zip(*sizes, strict=True)
   number = times * sum(
-      math.prod(shape) for pair in itertools.pairwise((width, *sizes))
-      for shape in cell.shapes(*pair).values())
+      math.prod(shape)
+      for inputs, of_layer in zip((width, *outputs), sizes, strict=False)
+      for shape in cell.shapes(inputs, *of_layer).values())
   return Parameters(
-      number, number, f"layers of hidden_size={max(sizes):,}",
+      number, number, f"layers of hidden_size={max(units):,}",
       "lower hidden_size" + " or num_layers" * (len(sizes) > 1))
 
 

@@ -20,7 +20,7 @@ from rnn.runs.checkpoints import RunError
 from rnn.runs.rows import epochs_since_best
 from rnn.runs.training_run import TrainingRun
 from rnn.signals import Stopped
-from rnn.tf1 import repeatable_session, tf
+from rnn.tf1 import read_in_place, repeatable_session, tf
 from rnn.training import divergence, evaluation, footprint
 from rnn.training.divergence import DivergedError
 from rnn.training.metrics import PERPLEXITY, Metric, perplexity
@@ -76,7 +76,8 @@ class Trainer:
     Of several workers, the chief does, and sends it to the others.
 
     Args:
-      session: a session with initialized variables.
+      session: a session with initialized variables. If the run has a
+        checkpoint, only local ones need to be.
       training, validation: the passes over these splits.
       run: an open run directory.
       save_secs: seconds between two checkpoints within an epoch.
@@ -95,14 +96,16 @@ class Trainer:
     self._save_secs = save_secs
     self._check_stop = workers.agree_to_stop(check_stop)
     self._saver = tf.train.Saver(max_to_keep=0)
-    self._finite = tf.reduce_all([
-        tf.reduce_all(tf.math.is_finite(variable))
-        for variable in training.model.variables])
+    with tf.control_dependencies(map(read_in_place, tf.global_variables())):
+      self._finite = tf.reduce_all([
+          tf.reduce_all(tf.math.is_finite(variable.read_value()))
+          for variable in training.model.variables])
     restored = run and run.restore(session, tf.global_variables())
     self._resumes = bool(restored)
-    journal: dict[str, Any] = workers.exchange(
-        restored[1] if restored else {"rows": [], "seconds": 0})[0]
-    workers.broadcast(session, tf.global_variables())
+    journal = workers.exchange(restored[1] if restored else None)[0]
+    if journal:  # otherwise all workers begin with the same values
+      workers.broadcast(session, tf.global_variables())
+    journal = journal or {"rows": [], "seconds": 0}
     self.rows: list[Row] = journal["rows"]
     now = time.perf_counter()
     # When the epoch began, not counting the time between processes, and when
@@ -279,7 +282,7 @@ class Trainer:
     """
     if not self._run:
       return
-    if not self._session.run(self._finite):
+    if not self._session.run(self._finite):  # also for the saver: no copies
       raise self._diverged("a parameter is not finite")
     journal = {"rows": self.rows,
                "seconds": time.perf_counter() - self._times["epoch"]}
@@ -375,8 +378,11 @@ def run_training(
       stack.enter_context(run.open())
     session = stack.enter_context(
         repeatable_session(workers.target, workers.adjust))
-    session.run([tf.global_variables_initializer(),
-                 tf.local_variables_initializer()])
+    session.run(tf.local_variables_initializer())
+    # If the run resumes, the Trainer loads the variables, so they are never in
+    # memory twice.
+    if not (run and run.checkpoints()):
+      session.run(tf.global_variables_initializer())
     for split_pass in training, validation, test:
       if split_pass:
         split_pass.load(session)

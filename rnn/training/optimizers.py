@@ -20,10 +20,28 @@ class Optimizer(NamedTuple):
   slots: int
 
 
+class _Adagrad(tf.train.AdagradOptimizer):
+  """TensorFlow's optimizer, with the memory of one slot per parameter.
+
+  The initial value of its own slot is a constant of the variable's size, which
+  the session keeps next to the slot for good.
+  """
+
+  _START = 0.1  # TensorFlow's default
+
+  def _create_slots(self, var_list: Sequence[tf.Variable]) -> None:
+    """Adds the slots; a method that TensorFlow lets optimizers replace."""
+    for variable in var_list:
+      # It could be fed, so it counts as no constant.
+      start = tf.placeholder_with_default(self._START, [])
+      self._get_or_make_slot(variable, tf.fill(variable.shape, start),
+                             "accumulator", self._name)
+
+
 # As in the classic scripts. "sgd" is plain gradient descent.
 OPTIMIZERS = {
     "sgd": Optimizer(tf.train.GradientDescentOptimizer, 0),
-    "adagrad": Optimizer(tf.train.AdagradOptimizer, 1),
+    "adagrad": Optimizer(_Adagrad, 1),
     "adam": Optimizer(tf.train.AdamOptimizer, 2),
     "rmsprop": Optimizer(tf.train.RMSPropOptimizer, 2),
 }

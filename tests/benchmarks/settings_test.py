@@ -33,4 +33,4 @@ def test_tables_have_every_setting_of_the_suite():
     assert [re.match(r"\| `(\w+)`", line)[1] for line in tables[name][2:]] == [
         field.name for field in dataclasses.fields(record)]
   row, = [line for line in tables["settings"] if "`hidden_size`" in line]
-  assert row.endswith("| 200 | 650 | 1500 |")
+  assert row.endswith("| 200 | 650 | 1500 | 2048 |")

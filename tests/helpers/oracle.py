@@ -64,6 +64,14 @@ def _lstm_step(x, state, kernel, bias):
       x, state, kernel, np.concatenate([bias, np.zeros(3 * size)]))
 
 
+def _lstmp_step(x, state, kernel, bias, projection):
+  c, h = state
+  i, j, f, o = np.split(np.concatenate([x, h], axis=1) @ kernel + bias, 4,
+                        axis=1)
+  c = sigmoid(f) * c + sigmoid(i) * np.tanh(j)
+  return c, (sigmoid(o) * np.tanh(c)) @ projection
+
+
 def _gru_step(x, state, kernel, bias):
   (h,), size = state, state[0].shape[1]
   b_r, b_z, b_n, b_m = np.split(bias, 4)
@@ -79,12 +87,12 @@ def _rnn_step(x, state, kernel, bias):
   return (np.tanh(np.concatenate([x, state[0]], axis=1) @ kernel + bias),)
 
 
-# Each is a function, (x, state, kernel, bias) -> the state after the step.
-STEPS = {"lstm": _lstm_step, "peephole": _peephole_step, "gru": _gru_step,
-         "rnn": _rnn_step}
+# Each is a function, (x, state, *weights) -> the state after the step.
+STEPS = {"lstm": _lstm_step, "peephole": _peephole_step, "lstmp": _lstmp_step,
+         "gru": _gru_step, "rnn": _rnn_step}
 
 
-def layer(cell, inputs, state, kernel, bias, lengths=None):
+def layer(cell, inputs, state, *weights, lengths=None):
   """Returns the outputs [T, B, H] and the final state of a layer.
 
   Each row runs by itself, up to its end.
@@ -92,6 +100,7 @@ def layer(cell, inputs, state, kernel, bias, lengths=None):
   Args:
     cell: a key of STEPS.
     state: a tuple of [B, H]; h comes last.
+    weights: kernel, bias and so on.
   """
   num_steps, batch_size, _ = inputs.shape
   outputs = np.zeros([num_steps, batch_size, state[-1].shape[1]], inputs.dtype)
@@ -99,7 +108,7 @@ def layer(cell, inputs, state, kernel, bias, lengths=None):
   for row in range(batch_size):
     now = tuple(part[row:row + 1] for part in final)
     for t in range(num_steps if lengths is None else lengths[row]):
-      now = STEPS[cell](inputs[t, row:row + 1], now, kernel, bias)
+      now = STEPS[cell](inputs[t, row:row + 1], now, *weights)
       outputs[t, row] = now[-1][0]
     for part, value in zip(final, now, strict=True):
       part[row] = value[0]
@@ -202,6 +211,28 @@ def cross_entropy(logits, targets):
   p = exps / exps.sum(axis=-1, keepdims=True)
   onehot = np.eye(logits.shape[-1])[targets]
   return -np.log((p * onehot).sum(axis=-1)), p - onehot
+
+
+def sampled_cross_entropy(hidden, rows, bias, candidates, targets):
+  """Returns the cross entropy of targets among candidates, nats [N].
+
+  Args:
+    hidden: [N, H].
+    rows: [V, H].
+    bias: [V].
+    candidates: [S] ids, drawn with replacement from the log-uniform
+      distribution. One that is the target of a row is left out there.
+    targets: [N] ids.
+  """
+  k = np.arange(len(bias))
+  log_expected = np.log(len(candidates) * np.log((k + 2) / (k + 1))
+                        / np.log(len(bias) + 1))
+  nats = []
+  for h, target in zip(hidden, targets, strict=True):
+    logits = rows @ h + bias - log_expected
+    others = candidates[candidates != target]
+    nats.append(np.log(np.exp(logits[others] - logits[target]).sum() + 1))
+  return np.array(nats)
 
 
 class Model:

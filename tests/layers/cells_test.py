@@ -24,17 +24,26 @@ DYNAMIC = [(cell, name) for cell, name in LAYERS
 def case(cell, num_steps=5, batch_size=3, input_size=2, hidden_size=4):
   """Returns arguments of a layer, and gradients of its results: two lists.
 
-  The arguments are inputs, kernel, bias and the parts of the state. The results
-  are the outputs and the parts of the final state.
+  The arguments are inputs, kernel, bias and other parameters, and the parts of
+  the state. The results are the outputs and the parts of the final state.
   """
   rng = np.random.default_rng(num_steps)
   kind = cells.CELLS[cell]
-  parts = [[batch_size, hidden_size]] * len(kind.state._fields)
-  shapes = [[num_steps, batch_size, input_size],
-            *kind.shapes(input_size, hidden_size).values(), *parts,
-            [num_steps, batch_size, hidden_size], *parts]
-  arrays = [rng.normal(0, 0.7, shape) for shape in shapes]
-  return arrays[:3 + len(parts)], arrays[3 + len(parts):]
+  sizes = hidden_size, hidden_size - 1 if kind.projects else hidden_size
+  widths = kind.widths(*sizes)
+  parts = [[batch_size, width] for width in widths.values()]
+  arguments, results = (
+      [rng.normal(0, 0.7, shape) for shape in shapes] for shapes in (
+          [[num_steps, batch_size, input_size],
+           *kind.shapes(input_size, *sizes).values(), *parts],
+          [[num_steps, batch_size, widths["h"]], *parts]))
+  return arguments, results
+
+
+def split(cell, arrays):
+  """Returns the arguments of a case as inputs, weights and state."""
+  parts = len(cells.CELLS[cell].state._fields)
+  return arrays[0], arrays[1:-parts], arrays[-parts:]
 
 
 def clip(lengths, num_steps):
@@ -55,17 +64,17 @@ def run_layer(cell, name, arrays, d_results, lengths=None, dtype="float32",
       shapes[0][0] = None
     if "inputs" in unknown:
       shapes[0][1] = None
-    for shape in shapes[3:] if "state" in unknown else []:
+    for shape in split(cell, shapes)[2] if "state" in unknown else []:
       shape[0] = None
     args = [tf.placeholder(tf.float32, shape) for shape in shapes]
-    inputs, kernel, bias, *state = [tf.cast(x, dtype) for x in args]
+    inputs, weights, state = split(cell, [tf.cast(x, dtype) for x in args])
     kind = cells.CELLS[cell]
     if lengths is not None:
       lengths = tf.placeholder_with_default(
           tf.constant(lengths, tf.int32),
           [None if "lengths" in unknown else len(lengths)])
     outputs, final = kind.layer(name)(
-        inputs, kind.state(*state), kernel, bias, lengths)
+        inputs, kind.state(*state), *weights, lengths=lengths)
     results = [outputs, *final]
     assert type(final) is kind.state
     gradients = tf.gradients(results, args, [
@@ -76,8 +85,10 @@ def run_layer(cell, name, arrays, d_results, lengths=None, dtype="float32",
 
 def run_oracle(cell, arrays, d_results, lengths=None):
   """Returns what `run_layer` should return."""
-  def results(inputs, kernel, bias, *state):
-    outputs, final = oracle.layer(cell, inputs, state, kernel, bias, lengths)
+  def results(*arrays):
+    inputs, weights, state = split(cell, arrays)
+    outputs, final = oracle.layer(
+        cell, inputs, state, *weights, lengths=lengths)
     return [outputs, *final]
 
   def total(*arrays):
@@ -151,15 +162,14 @@ def test_cudnn_stub_equals_oracle(cudnn_on_cpu, cell, lengths):
 @pytest.mark.parametrize("cell, name", LAYERS)
 def test_two_windows_are_one_long_window(cell, name):
   kind, lengths = cells.CELLS[cell], np.array([5, 1, 3])
-  (inputs, kernel, bias, *state), _ = case(cell)
   with tf.Graph().as_default(), tf.Session() as session:
-    inputs, kernel, bias = (
-        tf.constant(a, tf.float32) for a in (inputs, kernel, bias))
-    state = kind.state(*(tf.constant(part, tf.float32) for part in state))
+    inputs, weights, state = split(
+        cell, [tf.constant(a, tf.float32) for a in case(cell)[0]])
+    state = kind.state(*state)
 
     def run(inputs, state, lengths):
       return kind.layer(name)(
-          inputs, state, kernel, bias, tf.constant(lengths, tf.int32))
+          inputs, state, *weights, lengths=tf.constant(lengths, tf.int32))
 
     long = run(inputs, state, lengths)
     first, state = run(inputs[:2], state, np.minimum(lengths, 2))
@@ -185,7 +195,7 @@ def test_padding_does_not_leak(cell, name):
     np.testing.assert_array_equal(a, b)
   (outputs, *final), (d_inputs, *_) = results
   assert not outputs[padding].any() and not d_inputs[padding].any()
-  for part, before in zip(final, arrays[3:], strict=True):
+  for part, before in zip(final, split(cell, arrays)[2], strict=True):
     np.testing.assert_array_equal(part[1], before[1].astype("f"))
 
 
@@ -311,7 +321,8 @@ def test_configs_accept_all_cells_and_optimizers():
   for names, setting in ((cells.CELLS, "cell"),
                          (optimizers.OPTIMIZERS, "optimizer")):
     for name in names:
-      config = configs.override(configs.TEST, f"{setting}={name}")
+      config = configs.override(configs.TEST, {
+          setting: name, "projection_size": int(name == "lstmp")})
       assert getattr(config, setting) == name
     with pytest.raises(configs.ConfigError) as error:
       configs.override(configs.TEST, f"{setting}=x")

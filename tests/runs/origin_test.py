@@ -1,5 +1,6 @@
 """The values from which a run starts that continues another one."""
 
+import dataclasses
 import logging
 
 import numpy as np
@@ -45,7 +46,8 @@ def test_new_words_may_start_as_unk(origin):
 def test_new_words_start_at_random(origin, caplog):
   caplog.set_level(logging.INFO)
   values = origins.initial_values(origin, NEW, 0.1, seed=1)
-  for name, axis in origins.WORD_AXES.items():
+  for name in values.keys() & origins.WORD_AXES:
+    axis = origins.WORD_AXES[name]
     rows = np.moveaxis(values[name], axis, 0)
     old = np.moveaxis(origin.values[name], axis, 0)
     np.testing.assert_array_equal(rows[[1, 2, 4]], old[[2, 3, 1]])
@@ -53,6 +55,18 @@ def test_new_words_start_at_random(origin, caplog):
     assert (rows[0] != rows[3]).all()
   assert ("starts from runs/a (epoch 1): it knows 3 of the 5 words; the others "
           "start at random") in caplog.text
+
+
+def test_a_softmax_with_one_row_per_word(origin):
+  rows = np.random.default_rng(1).normal(size=(4, 5)).astype("f")
+  values = dict(origin.values)
+  del values["Model/softmax_w"]
+  values = origins.initial_values(dataclasses.replace(
+      origin, values=values | {"Model/softmax_rows": rows}), NEW, 0.1, seed=1)
+  np.testing.assert_array_equal(
+      values["Model/softmax_rows"][[1, 2, 4]], rows[[2, 3, 1]])
+  assert 0 < abs(values["Model/softmax_rows"][[0, 3]]).max() <= 0.1
+  assert "Model/softmax_w" not in values
 
 
 def test_the_same_words_keep_all_values(origin, caplog):

@@ -35,6 +35,9 @@ SIZES = {
         [name for name in lstm.LAYERS if name not in ("fused", "block")]),
     "medium": (dataclasses.replace(configs.MEDIUM, num_steps=5),
                [name for name in lstm.LAYERS if name != "basic"]),
+    "lm1b": (dataclasses.replace(
+        configs.LM1B, num_steps=5, batch_size=20, hidden_size=8,
+        projection_size=4, num_sampled=6), ["fused"]),
 }
 
 

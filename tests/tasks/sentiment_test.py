@@ -88,7 +88,7 @@ def test_the_loss_equals_the_oracle_on_a_batch_with_padding(is_training):
   _, (h,) = oracle.layer(
       "gru", values["Model/embedding"][words] * masks[0], (np.zeros([3, 6]),),
       values["Model/RNN/gru_cell/kernel"], values["Model/RNN/gru_cell/bias"],
-      lengths)
+      lengths=lengths)
   logits = h * masks[1] @ values["Model/softmax_w"] + values["Model/softmax_b"]
   losses, _ = oracle.cross_entropy(logits, labels)
   np.testing.assert_allclose(result["losses"], losses, atol=1e-6)
