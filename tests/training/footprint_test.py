@@ -48,12 +48,13 @@ def check(config, vocab_size=VOCAB_SIZE, is_training=True, **options):
 
 
 @pytest.mark.parametrize("optimizer", optimizers.OPTIMIZERS)
-@pytest.mark.parametrize("cell", ["lstm", "peephole", "gru", "rnn"])
+@pytest.mark.parametrize("cell", ["lstm", "peephole", "lstmp", "gru", "rnn"])
 def test_all_parameters_and_slots_are_counted(needs, cell, optimizer):
   """The gradients of all but the embedding are counted, too."""
   config = dataclasses.replace(
       TINY, cell=cell, optimizer=optimizer, hidden_sizes=(600, 300),
-      embedding_size=400, batch_size=1, num_steps=1)
+      projection_size=200 * (cell == "lstmp"), embedding_size=400,
+      batch_size=1, num_steps=1)
   with tf.Graph().as_default():
     ids = tf.zeros([1, 1], tf.int32)
     ptb_word_lm.PTBModel(config, VOCAB_SIZE, ids, ids, is_training=True)
@@ -76,6 +77,23 @@ def test_a_window_is_counted_if_it_is_larger_than_the_gradients(needs):
   gates = 800 * (5 + 4 * 2 * 5)
   assert windows == [logits + 4 * gates + 4 * 400 * 5,
                      logits + 2 * gates + 2 * 400 * 5, logits + 4 * 400 * 5]
+
+
+def test_a_sampled_softmax_has_the_logits_and_gradients_of_candidates(needs):
+  """In training; evaluation has a block of logits, however many words."""
+  config = dataclasses.replace(
+      configs.LM1B, hidden_size=4, projection_size=3, num_sampled=1000)
+  check(config, 10**6)
+  check(config, 10**6, is_training=False)
+  check(dataclasses.replace(config, num_sampled=0), 10**6)
+  sampled, evaluated, full = (
+      need["lower batch_size or num_steps"] for need in needs)
+  half = 10 * 128
+  kept = 4 * 20 * 128 * (3 + 4 * 4) + 4 * half * 3
+  candidates = (sampled - kept) / (2 * 4 * half)
+  assert 200 < candidates < 1000 / 2
+  assert evaluated == 2 * 4 * (1 << 22) + 4 * half * 3
+  assert full == kept + 2 * 4 * half * 10**6
 
 
 # Trains for three steps in a process of its own. Prints the need, and by how
