@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 # oneDNN has the faster GEMMs. Only the newest processors use it by default.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -73,7 +74,7 @@ def repeatable_session() -> tf.Session:
   return tf.Session(config=config)
 
 
-def read_in_place(variable: tf.Variable) -> tf.Operation:
+def read_in_place(variable: Any) -> Any:
   """Returns an op; after it a variable is read or assigned without a copy.
 
   TensorFlow would otherwise copy a variable of which rows were gathered or
