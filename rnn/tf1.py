@@ -90,7 +90,7 @@ def repeatable_session(
   return tf.Session(target, config=session_config(adjust))
 
 
-def read_in_place(variable: tf.Variable) -> tf.Operation:
+def read_in_place(variable: Any) -> Any:
   """Returns an op; after it a variable is read or assigned without a copy.
 
   TensorFlow would otherwise copy a variable of which rows were gathered or
