@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
+from typing import Any
 
 # oneDNN has the faster GEMMs. Only the newest processors use it by default.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
