@@ -116,13 +116,15 @@ def _flags_of_settings(record: type[configs.Settings]) -> dict[str, str]:
           if flag in FLAGS and FLAGS[flag].value is not None}
 
 
-def _overrides(record: type[configs.Settings]) -> str:
-  """Returns --config_override, with the flags of settings spelled out."""
-  written = configs.parse(FLAGS.config_override, record)
-  return ",".join([*filter(None, [FLAGS.config_override]), *(
-      f"{name}={FLAGS[flag].value}"
-      for flag, name in _flags_of_settings(record).items()
-      if flag != "freeze" and name not in written)])
+def _overrides(config: configs.Settings) -> str:
+  """Returns --config_override, with what other flags set spelled out."""
+  names = [*configs.parse(FLAGS.config_override, type(config)), *(
+      name for flag, name in _flags_of_settings(type(config)).items()
+      if flag != "freeze")]
+  if "scale_batch" in FLAGS and FLAGS.scale_batch:
+    names.append("batch_size")
+  return ",".join(f"{name}={configs.as_text(getattr(config, name))}"
+                  for name in dict.fromkeys(names))
 
 
 def values(*names: str) -> dict[str, Any]:
@@ -187,7 +189,7 @@ def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
   Raises:
     WorkersError: a worker would train something else.
   """
-  description = {"model": name, "overrides": _overrides(type(config)),
+  description = {"model": name, "overrides": _overrides(config),
                  "settings": dataclasses.asdict(config), "seed": FLAGS.seed,
                  **content}
   agreement.check(workers, {**description, "vocabulary": (

@@ -156,6 +156,18 @@ def test_a_killed_worker_ends_all_and_the_same_commands_resume(
   assert len(figures(tmp_path / "run")[0]) == epoch
 
 
+def test_a_batch_of_each_worker_is_a_larger_batch(
+    corpus_folder, tmp_path, alone):
+  """A single process resumes it, by the folder alone."""
+  single = alone(SHORT)
+  run = train(2, corpus_folder, tmp_path / "run",
+              SHORT.replace("batch_size=8", "batch_size=4"), "--scale_batch")
+  assert_same_figures(run, single, 1e-6)
+  result = run_script(f"--save_path={run}", "--epochs=3")
+  assert result.returncode == 0, result.stderr
+  assert len(figures(run)[0]) == 3
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_stopped_worker_ends_the_others_after_the_limit(
     corpus_folder, tmp_path, rank):
