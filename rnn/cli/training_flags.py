@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import re
 import shlex
 import sys
@@ -17,7 +18,7 @@ from rnn.errors import UserError
 from rnn.layers import cells
 from rnn.options import Options
 from rnn.parallel.workers import ALONE, Workers
-from rnn.runs.config_file import START_MAY_CHANGE
+from rnn.runs.config_file import PLACE_MAY_CHANGE
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text import corpora, vector_files
@@ -192,16 +193,18 @@ def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
   description = {"model": name, "overrides": _overrides(config),
                  "settings": dataclasses.asdict(config), "seed": FLAGS.seed,
                  **content}
-  agreement.check(workers, {**description, "vocabulary": (
-      vocabulary and files.json_digest(vocabulary.words))})
+  agreement.check(
+      workers, {**description, "vocabulary": (
+          vocabulary and files.json_digest(vocabulary.words))},
+      resumes=bool(FLAGS.save_path) and os.path.exists(
+          os.path.join(FLAGS.save_path, "config.json")))
   if not FLAGS.save_path or not workers.is_chief:
     return None
   return TrainingRun(
       FLAGS.save_path, description, vocabulary, fresh=FLAGS.fresh,
       keep=FLAGS.keep,
       # A setting that affects the result changes only if it is named.
-      may_change=["model", "overrides", "rnn_mode", "data.path",
-                  "data.encoding", "data.*.file", *START_MAY_CHANGE,
+      may_change=["model", "overrides", *PLACE_MAY_CHANGE,
                   "settings.max_max_epoch",
                   *(f"settings.{name}" for name in settings
                     if name in config.schedule())],
