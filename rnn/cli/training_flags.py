@@ -259,11 +259,15 @@ class _StoppedError(UserError):
 
 
 @contextlib.contextmanager
-def stopping() -> Iterator[Callable[[], None]]:
+def stopping(workers: Workers = ALONE) -> Iterator[Callable[[], None]]:
   """A context in which signals wait until a step ends.
 
   It yields the function to call between steps, see `signals.on_signals`. A
   signal ends the context with an error that says how to resume.
+
+  Args:
+    workers: the workers that train. All need the command, even those without
+      --save_path.
   """
   try:
     with signals.on_signals() as check_stop:
@@ -274,4 +278,5 @@ def stopping() -> Iterator[Callable[[], None]]:
         arg for arg in sys.orig_argv if not re.match("--?(no)?fresh", arg))
     raise _StoppedError(stop, (
         f"everything is saved, resume with: {command}" if FLAGS.save_path else
-        "nothing is kept without --save_path")) from None
+        "nothing is kept without --save_path" if workers.is_chief else
+        f"if worker 0 has a --save_path, resume with: {command}")) from None
