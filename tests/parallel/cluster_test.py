@@ -105,7 +105,7 @@ def test_low_precision_stays_close(corpus_folder, tmp_path, alone, precision):
 def test_a_signal_to_one_worker_stops_all_and_a_resumed_run_has_the_same_bits(
     corpus_folder, tmp_path):
   """Another number of workers can resume it, too, within rounding."""
-  args = SHORT.replace("epoch_size=25", "epoch_size=800")
+  args = SHORT.replace("epoch_size=25", "epoch_size=200")
   undisturbed = train(2, corpus_folder, tmp_path / "undisturbed", args)
   run, other = tmp_path / "run", tmp_path / "other"
   team = Team(2, *flags(corpus_folder, run, args)).start_all()
@@ -184,6 +184,12 @@ def test_a_stopped_worker_ends_the_others_after_the_limit(
   assert (f"worker {1 - rank} of 2: no answer from worker {rank} "
           f"({team.addresses[rank]}) for 2 s (--step_secs); start the same "
           ) in last_line(error)
+  if rank == 1:
+    epoch, step, size = map(int, re.search(
+        r"; it resumes at epoch (\d+), step (\d+) of (\d+)$",
+        last_line(error)).groups())
+    newest = RunDirectory(str(tmp_path / "run")).checkpoints()[0]
+    assert newest.step == (epoch - 1) * size + step > 0
 
 
 @pytest.mark.parametrize("absent", [0, 1])
