@@ -338,7 +338,7 @@ def _train_as_flags_say() -> None:
                       in published.items()), None),
       texts=None if saved else texts, workers=workers)
   with (parallel_flags.only_the_chief_prints(workers),
-        training_flags.stopping() as check_stop):
+        training_flags.stopping(workers) as check_stop):
     train_ids, valid_ids, test_ids = (text.ids for text in texts.values())
     rows, tests = train(
         config, (train_ids, valid_ids, test_ids, vocabulary), run, options,

@@ -326,7 +326,7 @@ def main(argv: Sequence[str]) -> None:
         **text_flags.describe_corpus(data_path, texts, choice), **start},
         vocabulary=vocabulary, metric=BITS.name, workers=workers)
     with (parallel_flags.only_the_chief_prints(workers),
-          training_flags.stopping() as check_stop):
+          training_flags.stopping(workers) as check_stop):
       train, valid, test = (text.ids for text in texts.values())
       rows, tests = ptb_word_lm.train(
           config, (train, valid, test, vocabulary), run, options,

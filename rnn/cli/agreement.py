@@ -7,28 +7,33 @@ from rnn.parallel.workers import Workers, WorkersError
 from rnn.runs import config_file
 from rnn.tf1 import tf
 
-# These may differ from machine to machine.
-_MAY_DIFFER = ("data.path", "data.encoding", "data.*.file", "rnn_mode",
-               *config_file.START_MAY_CHANGE)
 
-
-def check(workers: Workers, description: Mapping[str, Any]) -> None:
+def check(workers: Workers, description: Mapping[str, Any],
+          resumes: bool) -> None:
   """Compares the description of a run with those of the other workers.
 
   Args:
     description: the content of config.json, which has digests of the texts and
       of the vocabulary.
+    resumes: whether there is a run at --save_path, which stands in for flags.
 
   Raises:
     WorkersError: a worker differs from the chief. All workers raise it.
   """
-  first, *others = workers.exchange(
-      {**description, "TensorFlow": tf.version.VERSION})
+  answers = workers.exchange(
+      [{**description, "TensorFlow": tf.version.VERSION}, resumes])
+  (first, chief_resumes), *others = answers
   differences = [
       f"worker {rank}: {difference.replace(' here)', ' at worker 0)')}"
-      for rank, other in enumerate(others, 1)
-      for difference in config_file.differences(other, first, _MAY_DIFFER)[0]]
+      for rank, (other, _) in enumerate(others, 1)
+      for difference in config_file.differences(
+          other, first, config_file.PLACE_MAY_CHANGE)[0]]
   if differences:
+    without = [str(rank) for rank, (_, other_resumes) in enumerate(others, 1)
+               if chief_resumes and not other_resumes]
     raise WorkersError(
         "the workers differ as listed below; give all of them the same flags, "
-        "text and versions", details=differences)
+        "text and versions" + (
+            f", with --model: worker {' and '.join(without)} has no copy of "
+            "the run in --save_path to take flags from" if without else ""),
+        details=differences)

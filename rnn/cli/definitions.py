@@ -86,13 +86,13 @@ def freeze() -> None:
 def parallel() -> None:
   """Defines the devices and the machines that share each batch."""
   flags.DEFINE_integer("num_gpus", 1,
-                       "The GPUs of each worker, which share its streams. 1 "
-                       "is the CPU if TensorFlow sees no GPU, and 0 is the CPU "
-                       "in any case.", lower_bound=0, upper_bound=64)
+                       "The number of GPUs of each worker, which share its "
+                       "streams. 1 is the CPU if TensorFlow sees no GPU, and 0 "
+                       "is the CPU in any case.", lower_bound=0, upper_bound=64)
   flags.DEFINE_integer("num_replicas", 1,
-                       "Trains on so many CPU devices of each worker, as on "
-                       "so many GPUs. It is no faster; it shows what "
-                       "--num_gpus does.", lower_bound=1, upper_bound=64)
+                       "The number of CPU devices of each worker, which share "
+                       "its streams as GPUs do. More are no faster; they show "
+                       "what --num_gpus does.", lower_bound=1, upper_bound=64)
   flags.DEFINE_list("workers", None,
                     "The addresses (host:port) of all workers: processes that "
                     "train together, on this and other machines. Each one gets "
@@ -105,7 +105,8 @@ def parallel() -> None:
                     "Give each worker batch_size streams, so that a step reads "
                     "more words. By default the workers share them.")
   flags.DEFINE_float("start_secs", 300,
-                     "Seconds to wait until all workers have started.",
+                     "Seconds to wait until all workers have started. The "
+                     "first step may take as long, with the reading before it.",
                      lower_bound=1, upper_bound=1e6)
   flags.DEFINE_float("step_secs", 120,
                      "Seconds to wait for other workers in a step.",

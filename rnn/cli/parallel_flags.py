@@ -121,7 +121,7 @@ def _addresses() -> tuple[Sequence[str], int]:
     if addresses.count(address) > 1:
       raise UserError(f"{source}: {address} is there twice; each worker needs "
                       "an address of its own")
-  if addresses and rank >= len(addresses):
+  if addresses and not 0 <= rank < len(addresses):
     raise UserError(f"{source}: there is no worker {rank}; the last one is "
                     f"{len(addresses) - 1}")
   return addresses, rank
@@ -141,7 +141,7 @@ def _tf_config() -> tuple[Sequence[str], int]:
     cluster, task = content.get("cluster", {}), content.get("task", {})
     chief, others = list(cluster.get("chief", [])), list(
         cluster.get("worker", []))
-    kind, index = task.get("type", "worker"), int(task.get("index", 0))
+    kind, index = str(task.get("type", "worker")), int(task.get("index", 0))
     addresses = [str(address) for address in [*chief, *others]]
   except (ValueError, AttributeError, TypeError):
     raise UserError("TF_CONFIG: garbled; it is JSON such as "

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import re
 import shlex
 import sys
@@ -17,7 +18,7 @@ from rnn.errors import UserError
 from rnn.layers import cells
 from rnn.options import Options
 from rnn.parallel.workers import ALONE, Workers
-from rnn.runs.config_file import START_MAY_CHANGE
+from rnn.runs.config_file import PLACE_MAY_CHANGE
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text import corpora, vector_files
@@ -117,13 +118,15 @@ def _flags_of_settings(record: type[configs.Settings]) -> dict[str, str]:
           if flag in FLAGS and FLAGS[flag].value is not None}
 
 
-def _overrides(record: type[configs.Settings]) -> str:
-  """Returns --config_override, with the flags of settings spelled out."""
-  written = configs.parse(FLAGS.config_override, record)
-  return ",".join([*filter(None, [FLAGS.config_override]), *(
-      f"{name}={FLAGS[flag].value}"
-      for flag, name in _flags_of_settings(record).items()
-      if flag != "freeze" and name not in written)])
+def _overrides(config: configs.Settings) -> str:
+  """Returns --config_override, with what other flags set spelled out."""
+  names = [*configs.parse(FLAGS.config_override, type(config)), *(
+      name for flag, name in _flags_of_settings(type(config)).items()
+      if flag != "freeze")]
+  if "scale_batch" in FLAGS and FLAGS.scale_batch:
+    names.append("batch_size")
+  return ",".join(f"{name}={configs.as_text(getattr(config, name))}"
+                  for name in dict.fromkeys(names))
 
 
 def values(*names: str) -> dict[str, Any]:
@@ -188,19 +191,21 @@ def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
   Raises:
     WorkersError: a worker would train something else.
   """
-  description = {"model": name, "overrides": _overrides(type(config)),
+  description = {"model": name, "overrides": _overrides(config),
                  "settings": dataclasses.asdict(config), "seed": FLAGS.seed,
                  **content}
-  agreement.check(workers, {**description, "vocabulary": (
-      vocabulary and files.json_digest(vocabulary.words))})
+  agreement.check(
+      workers, {**description, "vocabulary": (
+          vocabulary and files.json_digest(vocabulary.words))},
+      resumes=bool(FLAGS.save_path) and os.path.exists(
+          os.path.join(FLAGS.save_path, "config.json")))
   if not FLAGS.save_path or not workers.is_chief:
     return None
   return TrainingRun(
       FLAGS.save_path, description, vocabulary, fresh=FLAGS.fresh,
       keep=FLAGS.keep,
       # A setting that affects the result changes only if it is named.
-      may_change=["model", "overrides", "rnn_mode", "data.path",
-                  "data.encoding", "data.*.file", *START_MAY_CHANGE,
+      may_change=["model", "overrides", *PLACE_MAY_CHANGE,
                   "settings.max_max_epoch",
                   *(f"settings.{name}" for name in settings
                     if name in config.schedule())],
@@ -255,11 +260,15 @@ class _StoppedError(UserError):
 
 
 @contextlib.contextmanager
-def stopping() -> Iterator[Callable[[], None]]:
+def stopping(workers: Workers = ALONE) -> Iterator[Callable[[], None]]:
   """A context in which signals wait until a step ends.
 
   It yields the function to call between steps, see `signals.on_signals`. A
   signal ends the context with an error that says how to resume.
+
+  Args:
+    workers: the workers that train. All need the command, even those without
+      --save_path.
   """
   try:
     with signals.on_signals() as check_stop:
@@ -270,4 +279,5 @@ def stopping() -> Iterator[Callable[[], None]]:
         arg for arg in sys.orig_argv if not re.match("--?(no)?fresh", arg))
     raise _StoppedError(stop, (
         f"everything is saved, resume with: {command}" if FLAGS.save_path else
-        "nothing is kept without --save_path")) from None
+        "nothing is kept without --save_path" if workers.is_chief else
+        f"if worker 0 has a --save_path, resume with: {command}")) from None

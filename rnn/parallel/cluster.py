@@ -44,7 +44,8 @@ class Cluster(Workers):
       rank: the index of this worker.
       devices: see `Workers`.
       start_secs, step_secs: seconds to wait until all workers have started, and
-        until they have done a step.
+        until they have done a step. The first step may take the longer of the
+        two, and so may all that comes before it.
 
     Raises:
       WorkersError: the address cannot be used, or a worker is lost.
@@ -57,7 +58,8 @@ class Cluster(Workers):
     self._collectives = Collectives(self.size)
     self._check_stop: Callable[[], None] = lambda: None
     self._agreed: int | None = None  # the signal that stops all workers
-    self._has_run: set[int] = set()  # the ids of fetches
+    self._has_joined = False  # all workers have started
+    self._windows: set[int] = set()  # the ids of fetches that process a window
     try:
       self._server = tf.train.Server(
           {_JOB: list(addresses)}, job_name=_JOB, task_index=rank,
@@ -70,6 +72,7 @@ class Cluster(Workers):
     self.target = self._server.target
     self._mail = self._make_mail()
     self.barrier()
+    self._has_joined = True
 
   def adjust(self, config: tf.ConfigProto) -> None:
     """See `Workers`."""
@@ -130,8 +133,7 @@ class Cluster(Workers):
           f"{self._others()} was started again, this one was not")) from None
     except (tf.errors.UnavailableError, tf.errors.AbortedError,
             tf.errors.CancelledError, tf.errors.InternalError) as error:
-      raise WorkersError(self._line(
-          f"the connection to {self._lost(error)} was lost")) from None
+      raise WorkersError(self._line(self._lost(error))) from None
     if isinstance(result, dict) and STOP in result:
       agreed = [signum for signum, requests in zip(
           _SIGNALS, result.pop(STOP), strict=True) if requests]
@@ -141,14 +143,18 @@ class Cluster(Workers):
   def _limit(self, fetches: Any) -> tuple[float, str]:
     """Returns the seconds to wait for others, and the flag that says so.
 
-    The first run of all waits until the others have started. Each later one
-    that is new is slow, too: TensorFlow prepares it, and other workers may
-    still read their texts.
+    Before the first window, other workers may still read their texts. The first
+    window of a pass is slow, too, because TensorFlow prepares it.
     """
-    limits = [(self._step_secs, "step_secs"), (self._start_secs, "start_secs")]
-    is_first, is_new = not self._has_run, id(fetches) not in self._has_run
-    self._has_run.add(id(fetches))
-    return limits[1] if is_first else max(limits) if is_new else limits[0]
+    step, start = (self._step_secs, "step_secs"), (self._start_secs,
+                                                   "start_secs")
+    if not self._has_joined:
+      return start
+    is_window, has_begun = isinstance(fetches, dict), bool(self._windows)
+    is_new = is_window and id(fetches) not in self._windows
+    if is_window:
+      self._windows.add(id(fetches))
+    return step if has_begun and not is_new else max(step, start)
 
   def broadcast(self, session: tf.Session,
                 variables: Sequence[tf.Variable]) -> None:
@@ -228,12 +234,14 @@ class Cluster(Workers):
     return self._name(1 - self.rank)
 
   def _lost(self, error: tf.errors.OpError) -> str:
-    """Returns the name of the worker that is lost."""
+    """Returns which worker is lost, in words."""
     # Errors travel from worker to worker. The first that is named is at their
     # source.
     source = re.search(rf"remote target /job:{_JOB}/replica:0/task:(\d+)",
                        str(error))
-    return self._name(int(source[1])) if source else self._others()
+    if source:
+      return f"the connection to {self._name(int(source[1]))} was lost"
+    return f"{self._others()} did not take part ({error_cause(error)})"
 
   def _name(self, rank: int) -> str:
     return f"worker {rank} ({self._addresses[rank]})"

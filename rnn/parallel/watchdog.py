@@ -1,7 +1,7 @@
 """Ends the process when something takes too long that nothing can interrupt.
 
 TensorFlow limits the time of a step, but not while it looks for a worker that
-never arrives, nor while it shuts down.
+never arrives.
 """
 
 import contextlib
@@ -34,16 +34,11 @@ class Watchdog:
     finally:
       self._deadline = None
 
-  def end_within(self, seconds: float) -> None:
-    """Ends the process silently, unless it ends by itself in time."""
-    self._deadline = time.monotonic() + seconds, ""
-
   def _watch(self) -> None:
     while True:
       deadline = self._deadline
       if deadline and time.monotonic() > deadline[0]:
         with contextlib.suppress(OSError):
-          if deadline[1]:
-            print(deadline[1], file=sys.stderr, flush=True)
+          print(deadline[1], file=sys.stderr, flush=True)
         os._exit(1)
       time.sleep(_TICK)

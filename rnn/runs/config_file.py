@@ -48,12 +48,12 @@ _NAMES = {int: "a whole number", str: "a string", dict: "an object",
 # How the user named the origin of a run; its digest tells which it is.
 START_MAY_CHANGE = ("init_from.path", "init_from.checkpoint",
                     "init_from.average_last")
+# What differs from machine to machine.
+PLACE_MAY_CHANGE = ("rnn_mode", "data.path", "data.encoding", "data.*.file",
+                    *START_MAY_CHANGE)
 # What a resumed run may change. A checkpoint from before the change differs in
 # it from config.json.
-CHANGEABLE = ("model", "overrides", "rnn_mode", "data.path", "data.encoding",
-              "data.*.file",
-              *START_MAY_CHANGE,
-              "settings.max_max_epoch",
+CHANGEABLE = ("model", "overrides", *PLACE_MAY_CHANGE, "settings.max_max_epoch",
               *(f"settings.{name}" for name in {
                   *configs.Config.schedule(), *configs.Word2Vec.schedule()}))
 

@@ -1,13 +1,17 @@
 """The flags of devices and workers: errors in one line."""
 
 import json
+import signal
 
 import pytest
 
 import configs
 import ptb_word_lm
-from rnn.cli import parallel_flags, stored_flags
+from rnn import signals
+from rnn.cli import parallel_flags, stored_flags, training_flags
+from rnn.errors import UserError
 from rnn.parallel import cluster
+from rnn.parallel.workers import STOP, Workers
 from tests.helpers.calls import assert_one_line, parse
 
 
@@ -53,6 +57,10 @@ def test_wrong_flags_get_one_line(
      "TF_CONFIG: has a job 'ps'; all jobs must be workers"),
     ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"index": 2}}',
      "TF_CONFIG: there is no worker 2"),
+    ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"index": -1}}',
+     "TF_CONFIG: there is no worker -1"),
+    ('{"cluster": {"worker": ["a:1"]}, "task": {"type": ["worker"]}}',
+     "TF_CONFIG: has a job .*; all jobs must be workers"),
 ])
 def test_a_wrong_tf_config_gets_one_line(
     corpus_folder, call_main, capsys, monkeypatch, content, message):
@@ -110,4 +118,39 @@ def test_the_lost_worker_is_the_one_at_the_source_of_the_error():
 
   worker = object.__new__(cluster.Cluster)
   worker.size, worker._addresses = 3, ["a:1", "b:2", "c:3"]
-  assert worker._lost(LostError()) == "worker 2 (c:3)"
+  assert worker._lost(LostError()) == (
+      "the connection to worker 2 (c:3) was lost")
+  assert worker._lost(ValueError("it failed\n\t [[{{node x}}]]")) == (
+      "another worker did not take part (it failed)")
+
+
+def test_other_workers_may_take_long_before_the_first_window():
+  worker = object.__new__(cluster.Cluster)
+  worker._step_secs, worker._start_secs = 9, 20
+  worker._has_joined, worker._windows = False, set()
+  mail, training, validation = object(), {STOP: 0}, {STOP: 1}
+  assert worker._limit(mail) == (20, "start_secs")
+  worker._has_joined = True
+  # They read texts; then TensorFlow prepares each pass.
+  assert worker._limit(mail) == (20, "start_secs")
+  assert worker._limit(mail) == (20, "start_secs")
+  assert worker._limit(training) == (20, "start_secs")
+  assert worker._limit(training) == (9, "step_secs")
+  assert worker._limit(validation) == (20, "start_secs")
+  assert worker._limit(validation) == (9, "step_secs")
+  assert worker._limit(mail) == (9, "step_secs")
+  worker._windows, worker._step_secs = set(), 30
+  assert worker._limit(mail) == (30, "step_secs")
+
+
+def test_a_stopped_worker_names_the_command_that_resumes():
+  other = Workers()
+  other.rank, other.size = 1, 2
+  for flag, workers, message in (
+      ("--save_path=x", Workers(), "everything is saved, resume with: "),
+      ("--seed=1", Workers(), "nothing is kept without --save_path$"),
+      ("--seed=1", other, "if worker 0 has a --save_path, resume with: ")):
+    parse(ptb_word_lm, flag)
+    with pytest.raises(UserError, match=f"stopped by SIGTERM; {message}"):
+      with training_flags.stopping(workers):
+        raise signals.Stopped(signal.SIGTERM)

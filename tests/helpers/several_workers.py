@@ -67,7 +67,7 @@ class Team:
     """Waits for the end of a worker: status, standard output and error."""
     process = self.processes[rank]
     try:
-      output = process.communicate(timeout=60)
+      output = process.communicate(timeout=120)
     finally:
       process.kill()
     return process.returncode, *output

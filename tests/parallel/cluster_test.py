@@ -138,7 +138,7 @@ def test_low_precision_stays_close(corpus_folder, tmp_path, alone, precision):
 def test_a_signal_to_one_worker_stops_all_and_a_resumed_run_has_the_same_bits(
     corpus_folder, tmp_path):
   """Another number of workers can resume it, too, within rounding."""
-  args = SHORT.replace("epoch_size=25", "epoch_size=800")
+  args = SHORT.replace("epoch_size=25", "epoch_size=200")
   undisturbed = train(2, corpus_folder, tmp_path / "undisturbed", args)
   run, other = tmp_path / "run", tmp_path / "other"
   team = Team(2, *flags(corpus_folder, run, args)).start_all()
@@ -189,6 +189,18 @@ def test_a_killed_worker_ends_all_and_the_same_commands_resume(
   assert len(figures(tmp_path / "run")[0]) == epoch
 
 
+def test_a_batch_of_each_worker_is_a_larger_batch(
+    corpus_folder, tmp_path, alone):
+  """A single process resumes it, by the folder alone."""
+  single = alone(SHORT)
+  run = train(2, corpus_folder, tmp_path / "run",
+              SHORT.replace("batch_size=8", "batch_size=4"), "--scale_batch")
+  assert_same_figures(run, single, 1e-6)
+  result = run_script(f"--save_path={run}", "--epochs=3")
+  assert result.returncode == 0, result.stderr
+  assert len(figures(run)[0]) == 3
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_stopped_worker_ends_the_others_after_the_limit(
     corpus_folder, tmp_path, rank):
@@ -205,6 +217,12 @@ def test_a_stopped_worker_ends_the_others_after_the_limit(
   assert (f"worker {1 - rank} of 2: no answer from worker {rank} "
           f"({team.addresses[rank]}) for 2 s (--step_secs); start the same "
           ) in last_line(error)
+  if rank == 1:
+    epoch, step, size = map(int, re.search(
+        r"; it resumes at epoch (\d+), step (\d+) of (\d+)$",
+        last_line(error)).groups())
+    newest = RunDirectory(str(tmp_path / "run")).checkpoints()[0]
+    assert newest.step == (epoch - 1) * size + step > 0
 
 
 @pytest.mark.parametrize("absent", [0, 1])
