@@ -34,6 +34,6 @@ def check(workers: Workers, description: Mapping[str, Any],
     raise WorkersError(
         "the workers differ as listed below; give all of them the same flags, "
         "text and versions" + (
-            f", with --model: worker {' and '.join(without)} has no copy of "
-            "the run in --save_path to take flags from" if without else ""),
+            "; without a copy of the run in --save_path, all flags of the run "
+            f"are needed at worker {' and '.join(without)}" if without else ""),
         details=differences)

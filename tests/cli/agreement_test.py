@@ -62,7 +62,7 @@ def test_each_difference_is_named():
 def test_a_worker_without_the_run_needs_its_flags():
   """If the chief resumes, the run stands in for its flags only."""
   summary, _ = refusal(({}, True), ({"seed": 3}, False), resumes=True)
-  assert summary.endswith("with --model: worker 2 has no copy of the run in "
-                          "--save_path to take flags from")
+  assert summary.endswith("; without a copy of the run in --save_path, all "
+                          "flags of the run are needed at worker 2")
   summary, _ = refusal(({}, True), ({"seed": 3}, True), resumes=True)
-  assert "--model" not in summary
+  assert "copy" not in summary
