@@ -72,6 +72,15 @@ class Checkpoint:
     with self._naming():
       return read_variables(self.variables, variables)
 
+  def check(self, variables: Iterable[tf.Variable]) -> None:
+    """Checks that it has the variables, and no other shapes of them.
+
+    Raises:
+      DamagedError, RunError: see `read_variables`.
+    """
+    with self._naming():
+      _find(_open(self.variables), variables)
+
   def load(self, session: tf.Session,
            variables: Iterable[tf.Variable]) -> None:
     """Loads the values of variables into a session; adds ops to its graph.

@@ -266,7 +266,7 @@ class RunDirectory:
       DamagedError: it cannot be read.
       RunError: it is of another model, or does not agree with config.json.
     """
-    return self._journal(checkpoint), checkpoint.read(variables)
+    return self._journal(checkpoint, variables), checkpoint.read(variables)
 
   def load(self, session: tf.Session, checkpoint: Checkpoint,
            variables: Iterable[tf.Variable]) -> dict:
@@ -275,13 +275,15 @@ class RunDirectory:
     Raises:
       DamagedError, RunError: as in `read`.
     """
-    journal = self._journal(checkpoint)
+    journal = self._journal(checkpoint, variables)
     checkpoint.load(session, variables)
     return journal
 
-  def _journal(self, checkpoint: Checkpoint) -> dict:
-    """Returns the journal of a checkpoint, which is of this run."""
+  def _journal(self, checkpoint: Checkpoint,
+               variables: Iterable[tf.Variable]) -> dict:
+    """Returns the journal of a checkpoint of this run and this model."""
     journal = checkpoint.journal()
+    checkpoint.check(variables)
     differences, _ = config_file.differences(
         journal["config"], self.config(), config_file.CHANGEABLE)
     if differences:

@@ -8,11 +8,11 @@ import pytest
 import configs
 import ptb_word_lm
 import reader
+from rnn import signals
 from rnn.options import Options
 from rnn.runs.directory import RunDirectory
 from rnn.text import indexing, sources, streams
 from rnn.text.vocabulary import Choice
-from rnn.training import signals
 from tests.helpers.run_folders import StopAfter, assert_same_run, training_run
 
 CONFIG = dataclasses.replace(

@@ -37,7 +37,9 @@ def test_warnings_of_tensorflow_are_shown(tmp_path):
   (stand_in / "v1.py").write_text(
       "import os\n"
       "from unittest import mock\n"
-      "config = logging = Session = mock.Mock()\n"
+      "config = logging = mock.Mock()\n"
+      "class Session: pass\n"
+      "class ConfigProto: pass\n"
       "os.write(2, b'I0000 00:00 all is well\\nW0000 00:00 mind this\\n'"
       "b'E0000 00:00 Unable to register cuDNN factory: Attempting\\n'"
       "b'W0000 00:00 computation placer already registered.\\n')\n"

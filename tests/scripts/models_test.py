@@ -97,7 +97,8 @@ def test_all_scripts_can_use_every_cell(
   assert call_main(
       "--model=test", f"--data_path={corpus_folder}", run,
       f"--config_override=cell={cell},optimizer=adam,hidden_sizes=9,6,"
-      "embedding_size=4,learning_rate=0.01,max_max_epoch=2") == 0
+      "embedding_size=4,learning_rate=0.01,max_max_epoch=2"
+      + ",projection_size=3" * (cell == "lstmp")) == 0
   (test,) = re.findall("Test Perplexity: ([0-9.]+)$", capsys.readouterr().out,
                        re.MULTILINE)
   assert call_main("--mode=eval", run) == 0
