@@ -32,9 +32,9 @@ SIZES = {
               ["fused", "block"]),
     "small with dropout": (
         dataclasses.replace(configs.SMALL, keep_prob=0.5, num_steps=5),
-        [name for name in lstm.LAYERS if name not in ("fused", "block")]),
+        ["basic"]),
     "medium": (dataclasses.replace(configs.MEDIUM, num_steps=5),
-               [name for name in lstm.LAYERS if name != "basic"]),
+               ["fused"]),
     "lm1b": (dataclasses.replace(
         configs.LM1B, num_steps=5, batch_size=20, hidden_size=8,
         projection_size=4, num_sampled=6), ["fused"]),

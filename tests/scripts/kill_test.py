@@ -1,6 +1,6 @@
 """SIGKILL at any moment: the resumed run ends in the same bits.
 
-Eight kills of one model; `make torture` sets KILLS for more, of several. There
+Six kills of one model; `make torture` sets KILLS for more, of several. There
 Python starts anew each time, so that a kill may come within its imports.
 """
 
@@ -17,7 +17,7 @@ from tests.helpers.calls import run_script, start_script, wait_for
 from tests.helpers.run_folders import assert_same_run
 
 TORTURE = "KILLS" in os.environ
-KILLS = int(os.environ.get("KILLS", 8))
+KILLS = int(os.environ.get("KILLS", 6))
 # The most seconds of training before a kill, and flags with enough epochs.
 CASES = {
     "test, fused": (1, "--config_override=hidden_size=24,keep_prob=0.6,"
