@@ -27,6 +27,7 @@ from absl import app, flags
 import configs
 import ptb_word_lm
 import reader
+from benchmarks.reading import memory
 from rnn.layers import halves
 from rnn.runs.training_run import TrainingRun
 from rnn.tf1 import repeatable_session, tf
@@ -37,13 +38,6 @@ FLAGS = flags.FLAGS
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _VALID = 1  # windows of validation
-
-
-def memory(name: str) -> int:
-  """Returns VmRSS or VmHWM of this process, in bytes."""
-  with open("/proc/self/status") as file:
-    return next(1024 * int(line.split()[1]) for line in file
-                if line.startswith(name))
 
 
 def zipf_ids(vocab_size: int, size: int) -> np.ndarray:

@@ -7,6 +7,7 @@ on all workers and in all runs; the bits depend on the number of workers.
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rnn.tf1 import on_host, tf
 
@@ -59,12 +60,11 @@ class Collectives:
 
   def sums(self, tensors: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """Returns the sum of each tensor over the workers, sent as one, float64."""
-    flat = [tf.reshape(tf.cast(x, tf.float64), [-1]) for x in tensors.values()]
-    parts = tf.split(self.reduce(tf.concat(flat, axis=0)),
-                     [x.shape[0] for x in flat])
-    return {name: tf.cast(tf.reshape(part, x.shape), x.dtype)
-            if not x.dtype.is_floating else tf.reshape(part, x.shape)
-            for (name, x), part in zip(tensors.items(), parts, strict=True)}
+    totals = self._reduce_together({
+        name: tf.cast(x, tf.float64) for name, x in tensors.items()})
+    return {name: total if tensors[name].dtype.is_floating
+            else tf.cast(total, tensors[name].dtype)
+            for name, total in totals.items()}
 
   def mean(self, gradients: Sequence[tf.Tensor | tf.IndexedSlices],
            low_precision: bool) -> list[tf.Tensor | tf.IndexedSlices]:
@@ -84,12 +84,17 @@ class Collectives:
         low = tf.cast(gradient, tf.bfloat16) if low_precision else gradient
         means[number] = tf.cast(self.reduce(low, "Div"), gradient.dtype)
     if small:
-      flat = [tf.reshape(gradient, [-1]) for gradient in small.values()]
-      parts = tf.split(self.reduce(tf.concat(flat, axis=0), "Div"),
-                       [x.shape[0] for x in flat])
-      for (number, gradient), part in zip(small.items(), parts, strict=True):
-        means[number] = tf.reshape(part, gradient.shape)
+      means.update(self._reduce_together(small, "Div"))
     return [means[number] for number in range(len(gradients))]
+
+  def _reduce_together(self, tensors: Mapping[Any, tf.Tensor],
+                       final: str = "Id") -> dict[Any, tf.Tensor]:
+    """Reduces each tensor, see `reduce`; they travel as one."""
+    flat = [tf.reshape(x, [-1]) for x in tensors.values()]
+    parts = tf.split(self.reduce(tf.concat(flat, axis=0), final),
+                     [x.shape[0] for x in flat])
+    return {key: tf.reshape(part, x.shape)
+            for (key, x), part in zip(tensors.items(), parts, strict=True)}
 
   def _mean_rows(self, gradient: tf.IndexedSlices,
                  low_precision: bool) -> tf.IndexedSlices:

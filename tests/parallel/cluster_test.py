@@ -80,8 +80,9 @@ def train(size, corpus, run, *args):
   return run
 
 
-# Flags of all workers, flags of several ones only, and by how much a parameter
-# may differ from that of a single process. Adaptive rates enlarge rounding.
+# The flags of every run; the flags of runs with several workers only; and the
+# largest difference of a parameter from the run of a single process. Adagrad
+# and Adam divide by small numbers, which makes rounding errors larger.
 CASES = {
     "small": ([SHORT], [], 4e-7),
     "replicas": ([SHORT], ["--num_replicas=2"], 4e-7),
