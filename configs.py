@@ -9,24 +9,28 @@ that are older than the setting resume with it.
 """
 
 import dataclasses
-from typing import Any, TypeVar
+from collections.abc import Iterable
 
-from rnn.settings import (
+from rnn.settings import (  # noqa: F401 (also for others)
   COUNT,
   COUNT_OR_0,
-  KINDS,
   LAYERS,
+  NOT_NEGATIVE,
   POSITIVE,
   SHARE,
+  SHARE_OR_0,
+  TRUTH,
   ConfigError,
   Settings,
+  as_text,
+  between,
   one_of,
+  override,
+  parse,
   setting,
 )
 
-_S = TypeVar("_S", bound=Settings)
-
-OPTIMIZER = one_of("sgd", "adagrad", "adam", "rmsprop")
+_RULES = ("sgd", "adagrad", "adam", "rmsprop")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +77,8 @@ class Config(Settings):
       COUNT_OR_0, "S, candidates that stand in for all words in the softmax of "
       "a training step; 0: all words", 0)
   optimizer: str = setting(
-      OPTIMIZER, "the update rule, see rnn/training/optimizers.py", "sgd")
+      one_of(*_RULES, "asgd"),
+      "the update rule, see rnn/training/optimizers.py", "sgd")
   epoch_size: int = setting(
       COUNT_OR_0, "windows per epoch; 0: all windows of the text", 0)
   early_stop: int = setting(
@@ -81,6 +86,60 @@ class Config(Settings):
       "validation; 0: never", 0, may_change=True)
   freeze: str = setting(one_of("nothing", "embedding"),
                         "parameters that stay as they start", "nothing")
+
+  # Beyond the paper; docs/beyond.md says what each one gains and costs.
+  # Press and Wolf 2017 (arXiv 1608.05859), Inan et al. 2017 (1611.01462):
+  tie_weights: bool = setting(
+      TRUTH, "the softmax weights are the embedding, transposed", False)
+  # Jozefowicz, Zaremba and Sutskever 2015:
+  forget_bias: float = setting(
+      between(-100, 100), "added to the initial bias of the forget gate", 0.0)
+  # Gal and Ghahramani 2016 (arXiv 1512.05287); `window` is also known as
+  # variational or locked dropout:
+  dropout_mask: str = setting(
+      one_of("word", "window"), "how long dropout keeps a mask: for one word, "
+      "or for all words of a window", "word", may_change=True)
+  keep_prob_input: float = setting(
+      SHARE_OR_0, "as keep_prob, for the embedding; 0: keep_prob", 0.0,
+      may_change=True)
+  keep_prob_hidden: float = setting(
+      SHARE_OR_0, "as keep_prob, between two layers; 0: keep_prob", 0.0,
+      may_change=True)
+  keep_prob_output: float = setting(
+      SHARE_OR_0, "as keep_prob, before the softmax; 0: keep_prob", 0.0,
+      may_change=True)
+  keep_prob_word: float = setting(
+      SHARE, "the share of the vocabulary whose vectors a window keeps; all "
+      "others are zero", 1.0, may_change=True)
+  # Merity, Keskar and Socher 2018 (arXiv 1708.02182), from here on:
+  keep_prob_recurrent: float = setting(
+      SHARE, "the share of the recurrent weights that a window keeps", 1.0,
+      may_change=True)
+  activation_penalty: float = setting(
+      NOT_NEGATIVE, "factor on the mean square of the last layer's outputs, "
+      "per word, in the cost", 0.0, may_change=True)
+  slowness_penalty: float = setting(
+      NOT_NEGATIVE, "factor on the mean square of their change from word to "
+      "word, per word, in the cost", 0.0, may_change=True)
+  weight_decay: float = setting(
+      between(0, 1), "a step multiplies the parameters by "
+      "1 - learning rate x weight_decay", 0.0, may_change=True)
+  window_jitter: float = setting(
+      NOT_NEGATIVE, "standard deviation of the length of windows, in words; "
+      "one window in 20 is half as long", 0.0)
+  asgd_patience: int = setting(
+      COUNT, "optimizer=asgd averages once validation is worse than it was "
+      "before so many epochs", 5, may_change=True)
+  # PyTorch's example word_language_model, and tf-lm (Verwimp et al. 2018):
+  lr_schedule: str = setting(
+      one_of("epochs", "plateau"), "when the learning rate is multiplied by "
+      "lr_decay: after each epoch from max_epoch on, or when validation has "
+      "not improved for plateau_epochs", "epochs", may_change=True)
+  plateau_epochs: int = setting(
+      COUNT, "see lr_schedule", 1, may_change=True)
+  reset_state: bool = setting(
+      TRUTH, "each sentence starts from a zero state, so that windows never "
+      "hold words of two sentences of a stream", False)
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -94,6 +153,29 @@ class Config(Settings):
           if self.projection_size else
           "projection_size=0: cell=lstmp has a projection; set its width, as "
           f"in projection_size={max(self.layer_sizes) // 4 or 1}")
+    if self.forget_bias and self.cell in ("gru", "rnn"):
+      raise ConfigError(f"forget_bias={self.forget_bias:g}: cell={self.cell} "
+                        "has no forget gate; set forget_bias=0")
+    if self.window_jitter and self.reset_state:
+      raise ConfigError(
+          f"window_jitter={self.window_jitter:g}: with reset_state=true, "
+          "windows end where sentences do; leave out one of the two")
+
+  @classmethod
+  def check_together(cls, names: Iterable[str]) -> None:
+    """Raises a ConfigError if settings give a size in two ways."""
+    if "hidden_sizes" in names and {"hidden_size", "num_layers"} & set(names):
+      raise ConfigError("hidden_sizes gives the size of every layer: leave out "
+                        "hidden_size and num_layers")
+
+  def without_regularization(self) -> "Config":
+    """Returns the config of a model whose cost is that of its words alone."""
+    defaults = self.defaults()
+    return dataclasses.replace(self, keep_prob=1.0, **{
+        name: defaults[name] for name in (
+            "keep_prob_input", "keep_prob_hidden", "keep_prob_output",
+            "keep_prob_word", "keep_prob_recurrent", "activation_penalty",
+            "slowness_penalty", "weight_decay")})
 
   @property
   def layer_sizes(self) -> tuple[int, ...]:
@@ -210,7 +292,7 @@ class Word2Vec(Settings):
       SHARE, "factor on the learning rate in each epoch after max_epoch",
       may_change=True)
   optimizer: str = setting(
-      OPTIMIZER, "the update rule, see rnn/training/optimizers.py")
+      one_of(*_RULES), "the update rule, see rnn/training/optimizers.py")
   epoch_size: int = setting(
       COUNT_OR_0, "steps per epoch; 0: as many as the text has", 0)
 
@@ -300,77 +382,3 @@ def published(model: str, config: Config) -> dict[
     str, tuple[float | None, float, float]]:
   """Returns the entry of PUBLISHED for a config, if it is as published."""
   return PUBLISHED.get(model, {}) if config == CONFIGS[model] else {}
-
-
-def parse(settings: str, record: type[Settings] = Config) -> dict[str, Any]:
-  """Parses settings into the types of their fields.
-
-  Args:
-    settings: "hidden_size=300,keep_prob=0.8". A list continues after a comma,
-      as in "hidden_sizes=256,128".
-    record: the class whose fields may be set.
-
-  Returns:
-    A dict, name -> value, for `override`.
-
-  Raises:
-    ConfigError: an unknown name, a name given twice, or a value of another
-      type.
-  """
-  texts: dict[str, list[str]] = {}
-  for part in filter(None, map(str.strip, settings.split(","))):
-    name, equals, text = (piece.strip() for piece in part.partition("="))
-    if not name:
-      raise ConfigError(f"{part}: has no name; write hidden_size=300")
-    if not equals and texts:
-      texts[next(reversed(texts))].append(name)
-    elif not equals:
-      raise ConfigError(f"{name}: has no value; write hidden_size=300")
-    elif name in texts:
-      raise ConfigError(f"{name}: set twice")
-    else:
-      texts[name] = [text]
-  return {name: _parse_value(name, text, record)
-          for name, text in texts.items()}
-
-
-def as_text(value: Any) -> str:
-  """Returns a value of a setting as the user writes it, for `parse`."""
-  return (",".join(map(str, value)) if isinstance(value, tuple)
-          else str(value))
-
-
-def override(config: _S, settings: dict[str, Any] | str) -> _S:
-  """Returns a config with some values replaced.
-
-  Args:
-    settings: a dict, name -> value, or the text that `parse` reads.
-
-  Raises:
-    ConfigError: as in `parse`; a value out of its range, or a size given in two
-      ways.
-  """
-  values = (parse(settings, type(config)) if isinstance(settings, str)
-            else settings)
-  if "hidden_sizes" in values and {"hidden_size", "num_layers"} & set(values):
-    raise ConfigError("hidden_sizes gives the size of every layer: leave out "
-                      "hidden_size and num_layers")
-  return dataclasses.replace(config, **values)
-
-
-def _parse_value(name: str, texts: list[str], record: type[Settings]) -> Any:
-  """Returns the value of a setting, in the type of its field."""
-  types: dict[str, Any] = {
-      field.name: field.type for field in dataclasses.fields(record)}
-  if name not in types:
-    raise ConfigError(f"{name}: no such setting; the settings are "
-                      + ", ".join(types))
-  type_ = types[name]
-  try:
-    if type_ is tuple:
-      return tuple(int(text) for text in texts)
-    (text,) = texts
-    return type_(text)
-  except ValueError:
-    raise ConfigError(
-        f"{name}={','.join(texts)}: must be {KINDS[type_]}") from None

@@ -11,7 +11,7 @@ _MODELS = ("small", "medium", "large", "lm1b")
 _TASKS = {"tasks.char_lm": configs.CHAR_LM,
           "tasks.sentiment": configs.SENTIMENT,
           "tasks.ocr": configs.OCR, "tasks.echo": configs.ECHO}
-_KINDS = {int: "whole number, ", float: "number, ", str: "",
+_KINDS = {int: "whole number, ", float: "number, ", str: "", bool: "",
           tuple: "whole numbers with commas between, "}
 
 

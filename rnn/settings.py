@@ -9,7 +9,7 @@
 
 import dataclasses
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from rnn.errors import UserError
@@ -36,7 +36,12 @@ COUNT = Range(lambda x: 1 <= x <= 10**6, "from 1 to 1,000,000")
 LAYERS = Range(lambda x: 1 <= x <= 100, "from 1 to 100")
 COUNT_OR_0 = Range(lambda x: 0 <= x <= 10**6, "from 0 to 1,000,000")
 POSITIVE = Range(lambda x: 1e-30 <= x <= 1e30, "above 0, from 1e-30 to 1e30")
+NOT_NEGATIVE = Range(lambda x: x == 0 or 1e-30 <= x <= 1e30,
+                     "0, or from 1e-30 to 1e30")
 SHARE = Range(lambda x: 1e-6 <= x <= 1, "above 0 (from 1e-6) and at most 1")
+SHARE_OR_0 = Range(lambda x: x == 0 or SHARE.contains(x),
+                   "0, or from 1e-6 to 1")
+TRUTH = Range(lambda x: True, "true or false")
 
 
 def one_of(*names: str) -> Range:
@@ -44,9 +49,16 @@ def one_of(*names: str) -> Range:
   return Range(lambda x: x in names, "one of " + ", ".join(names))
 
 
+def between(lowest: float, highest: float) -> Range:
+  """Returns the range of the numbers from `lowest` to `highest`."""
+  return Range(lambda x: lowest <= x <= highest,
+               f"from {lowest:g} to {highest:g}")
+
+
 # The types of fields, in words.
 KINDS: dict[Any, str] = {
     int: "a whole number", float: "a number", str: "one name",
+    bool: "true or false",
     tuple: "whole numbers, separated by commas"}
 
 _S = TypeVar("_S", bound="Settings")
@@ -110,6 +122,10 @@ class Settings:
     return cls(**values)
 
   @classmethod
+  def check_together(cls, names: Iterable[str]) -> None:
+    """Raises a ConfigError if these settings exclude each other."""
+
+  @classmethod
   def defaults(cls) -> dict[str, Any]:
     """Returns the values of older records that do not mention a setting."""
     return {field.name: field.default for field in dataclasses.fields(cls)
@@ -133,5 +149,83 @@ def _has_type(value: object, type_: Any) -> bool:
   if type_ is tuple:
     return isinstance(value, tuple) and all(
         _has_type(item, int) for item in value)
+  if type_ is bool:
+    return isinstance(value, bool)
   abstract = {int: numbers.Integral, float: numbers.Real, str: str}[type_]
   return isinstance(value, abstract) and not isinstance(value, bool)
+
+
+def parse(settings: str, record: type[Settings]) -> dict[str, Any]:
+  """Parses settings into the types of their fields.
+
+  Args:
+    settings: "hidden_size=300,keep_prob=0.8". A list continues after a comma,
+      as in "hidden_sizes=256,128".
+    record: the class whose fields may be set.
+
+  Returns:
+    A dict, name -> value, for `override`.
+
+  Raises:
+    ConfigError: an unknown name, a name given twice, or a value of another
+      type.
+  """
+  texts: dict[str, list[str]] = {}
+  for part in filter(None, map(str.strip, settings.split(","))):
+    name, equals, text = (piece.strip() for piece in part.partition("="))
+    if not name:
+      raise ConfigError(f"{part}: has no name; write hidden_size=300")
+    if not equals and texts:
+      texts[next(reversed(texts))].append(name)
+    elif not equals:
+      raise ConfigError(f"{name}: has no value; write hidden_size=300")
+    elif name in texts:
+      raise ConfigError(f"{name}: set twice")
+    else:
+      texts[name] = [text]
+  return {name: _parse_value(name, text, record)
+          for name, text in texts.items()}
+
+
+def as_text(value: Any) -> str:
+  """Returns a value of a setting as the user writes it, for `parse`."""
+  if isinstance(value, bool):
+    return str(value).lower()
+  return (",".join(map(str, value)) if isinstance(value, tuple)
+          else str(value))
+
+
+def override(config: _S, settings: dict[str, Any] | str) -> _S:
+  """Returns a config with some values replaced.
+
+  Args:
+    settings: a dict, name -> value, or the text that `parse` reads.
+
+  Raises:
+    ConfigError: as in `parse`; a value out of its range, or a size given in two
+      ways.
+  """
+  values = (parse(settings, type(config)) if isinstance(settings, str)
+            else settings)
+  config.check_together(values)
+  return dataclasses.replace(config, **values)
+
+
+def _parse_value(name: str, texts: list[str], record: type[Settings]) -> Any:
+  """Returns the value of a setting, in the type of its field."""
+  types: dict[str, Any] = {
+      field.name: field.type for field in dataclasses.fields(record)}
+  if name not in types:
+    raise ConfigError(f"{name}: no such setting; the settings are "
+                      + ", ".join(types))
+  type_ = types[name]
+  try:
+    if type_ is tuple:
+      return tuple(int(text) for text in texts)
+    (text,) = texts
+    if type_ is bool:
+      return {"true": True, "false": False}[text.lower()]
+    return type_(text)
+  except (KeyError, ValueError):
+    raise ConfigError(
+        f"{name}={','.join(texts)}: must be {KINDS[type_]}") from None

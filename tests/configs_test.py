@@ -70,6 +70,9 @@ def test_a_config_is_immutable():
 
 @pytest.mark.parametrize("settings, message", [
     ("keep_prob=0", r"keep_prob=0.0: must be above 0 .* and at most 1"),
+    ("tie_weights=yes", "tie_weights=yes: must be true or false"),
+    ("cell=gru,forget_bias=1", "forget_bias=1: cell=gru has no forget gate"),
+    ("window_jitter=5,reset_state=true", "window_jitter=5: with reset_state"),
     ("keep_prob=1.5", "keep_prob=1.5: must be above 0"),
     ("keep_prob=nan", "keep_prob=nan: must be above 0"),
     ("hidden_size=-3", "hidden_size=-3: must be from 1"),
@@ -145,11 +148,14 @@ SIZES = {"hidden_sizes": strategies.lists(
 
 
 def test_a_resumed_run_may_change_the_schedule_but_no_size():
-  names = ["learning_rate", "max_grad_norm", "max_epoch", "keep_prob",
-           "lr_decay", "early_stop"]
-  assert configs.Config.schedule() == names
+  schedule = configs.Config.schedule()
+  assert {"learning_rate", "max_grad_norm", "max_epoch", "keep_prob",
+          "lr_decay", "early_stop", "weight_decay"} <= {*schedule}
+  assert not {*schedule} & {
+      "hidden_size", "num_steps", "batch_size", "optimizer", "tie_weights",
+      "forget_bias", "window_jitter", "reset_state"}
   assert configs.Word2Vec.schedule() == [
-      name for name in names if name not in ("keep_prob", "early_stop")]
+      "learning_rate", "max_grad_norm", "max_epoch", "lr_decay"]
 
 
 def test_an_error_says_what_the_setting_means():
@@ -169,6 +175,6 @@ def test_settings_in_range_are_accepted_unchanged(values, comma, random):
   text = comma.join(
       f"{name}={','.join(map(str, value))}" if isinstance(value, tuple)
       else f"{name}={value!r}" for name in names for value in [values[name]])
-  assert configs.parse(text) == values
+  assert configs.parse(text, configs.Config) == values
   config = configs.override(configs.SMALL, text)
   assert {name: getattr(config, name) for name in values} == values

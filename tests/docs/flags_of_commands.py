@@ -62,7 +62,7 @@ def check_settings(args: list[str]) -> str:
     name, _, settings = arg.partition("=")
     if name == "--config_override":
       try:
-        configs.parse(settings)
+        configs.parse(settings, configs.Config)
       except configs.ConfigError as error:
         return str(error)
   return ""

@@ -147,7 +147,7 @@ def test_flags_in_the_prose_exist(name):
 def test_settings_in_the_prose_exist(name):
   for span in documents.code_spans(documents.read(name)):
     if re.fullmatch(r"[a-z_]+=[^\s`]+", span):
-      configs.parse(span)
+      configs.parse(span, configs.Config)
 
 
 # Commands
