@@ -115,8 +115,8 @@ class PTBModel(Trainable):
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
       embedding, layers = _add_layers(
           parameters, config, vocab_size, options.precision)
-      softmax = output.add_softmax(parameters, config, vocab_size, options,
-                                   targets, is_training, step)
+      embedding, softmax = output.add_softmax(
+          parameters, config, embedding, options, targets, is_training, step)
     masks = stack.dropout_masks(
         config, tf.shape(inputs), options.seed, step, options.workers
     ) if is_training and config.keep_prob < 1 else []
@@ -162,7 +162,8 @@ def _add_layers(
   for i, sizes in enumerate(config.sizes):
     with tf.variable_scope(f"RNN/multi_rnn_cell/cell_{i}"):
       layers.append(recurrent.cast(parameters.add_layer(
-          cells.CELLS[config.cell], width, *sizes), precision))
+          cells.CELLS[config.cell], width, *sizes, config.forget_bias),
+          precision))
     width = sizes[1]
   return embedding, layers
 
@@ -175,7 +176,7 @@ def model_variables(config: configs.Config,
     return PTBModel(config, vocab_size, word, word).variables
 
 
-def _look_up(embedding: tf.Variable, words: tf.Tensor) -> tf.Tensor:
+def _look_up(embedding: tf.Variable | tf.Tensor, words: tf.Tensor) -> tf.Tensor:
   """Returns the vectors of words: [T, B] -> [T, B, E]."""
   with tf.device(None):  # that of the embedding
     # Where a word is NO_TARGET any will do: its loss does not count.

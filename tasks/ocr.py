@@ -146,7 +146,8 @@ class OCRModel(Trainable):
       weights = []
       for direction in directions:
         with tf.variable_scope(f"RNN/{direction}"):
-          weights.append(parameters.add_layer(cell, letters.PIXELS, *sizes))
+          weights.append(parameters.add_layer(
+              cell, letters.PIXELS, *sizes, config.forget_bias))
       width = sizes[1] * len(directions)
       softmax_w = parameters.add("softmax_w", [width, len(letters.LETTERS)])
       softmax_b = parameters.add("softmax_b", [len(letters.LETTERS)])
@@ -311,7 +312,8 @@ def main(argv: Sequence[str]) -> None:
 def _train_as_flags_say() -> None:
   config, settings = training_flags.config(
       stored_flags.resume(TASK, configs.OCR), one_layer=True,
-      unused=("num_steps", "embedding_size", "freeze", "num_sampled"))
+      unused=("num_steps", "embedding_size", "freeze", "num_sampled",
+              "tie_weights"))
   data_path = training_flags.data_path(f"the words, {letters.URL}")
   options = training_flags.options(config, static=False)
   splits = read(data_path, FLAGS.split, config.batch_size, FLAGS.seed)

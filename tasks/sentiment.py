@@ -134,7 +134,8 @@ class SentimentModel(Trainable):
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
       embedding = parameters.add("embedding", [vocab_size, config.input_size])
       with tf.variable_scope("RNN"):
-        weights = parameters.add_layer(cell, config.input_size, *sizes)
+        weights = parameters.add_layer(
+            cell, config.input_size, *sizes, config.forget_bias)
       softmax_w = parameters.add("softmax_w", [sizes[1], num_labels])
       softmax_b = parameters.add("softmax_b", [num_labels])
     batch_size = tf.shape(words)[1]
@@ -315,7 +316,7 @@ def _train_as_flags_say() -> None:
   stored = stored_flags.fill_in(TASK)
   config, settings = training_flags.config(
       stored_flags.base(stored, configs.SENTIMENT), one_layer=True,
-      unused=("num_sampled",))
+      unused=("num_sampled", "tie_weights"))
   data_path = training_flags.data_path(
       "a folder with one folder per label, a table (CSV or TSV), or the archive"
       f" of {imdb.URL}")

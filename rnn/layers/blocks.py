@@ -8,28 +8,22 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from rnn.layers import recurrent
-from rnn.layers.softmax import Softmax
+from rnn.layers.softmax import SoftmaxOfRows
 from rnn.tf1 import tf
 
 # Logits that exist at a time, at least those of one word: 16 MB.
 NUMBERS = 1 << 22
 
 
-class BlockedSoftmax(Softmax):
-  """A softmax layer over V words with weights [V, H], one row per word."""
+class BlockedSoftmax(SoftmaxOfRows):
+  """A softmax layer whose cost takes the memory of a block of words.
+
+  Its weights [V, H] are float32 in any precision.
+  """
 
   def losses(self, hidden: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
     """Returns the cross entropy of each target, see `Softmax`."""
     return blocked_cross_entropy(hidden, self._weights, self._bias, columns)
-
-  def logits(self, outputs: tf.Tensor) -> tf.Tensor:
-    """Returns the logits of all words: [T, B, H] -> [T, B, V], float32."""
-    rows = tf.reshape(outputs, [-1, outputs.shape[-1]])  # (T*B, H)
-    logits = self._bias + tf.cast(tf.matmul(
-        rows, tf.cast(self._weights, outputs.dtype), transpose_b=True),
-        tf.float32)
-    return tf.reshape(logits, tf.concat(
-        [tf.shape(outputs)[:2], tf.shape(self._bias)], axis=0))
 
 
 class _Blocks(NamedTuple):

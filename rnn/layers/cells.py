@@ -20,6 +20,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 import configs
 from rnn.errors import SettingError
 from rnn.layers import gru, lstm, lstmp, recurrent
@@ -60,6 +62,8 @@ class Cell:
       start around 1, half open, as in the classic scripts. So does the forget
       gate with a projection, as in Jozefowicz et al. 2016 (arXiv 1602.02410).
     layers: a dict, rnn_mode -> implementation.
+    forget: the number of the part of the bias that is the forget gate's; None
+      if there is no such gate.
     static: the rnn_modes that need a static T.
     projects: whether a projection follows the H units of a layer.
   """
@@ -69,6 +73,7 @@ class Cell:
   columns: int
   biases: tuple[float, ...]
   layers: Mapping[str, Layer]
+  forget: int | None = 2
   static: tuple[str, ...] = ("basic",)
   projects: bool = False
 
@@ -86,6 +91,18 @@ class Cell:
     if self.projects:
       shapes["projection/kernel"] = [hidden_size, output_size]
     return shapes
+
+  def bias_centers(self, hidden_size: int,
+                   forget_bias: float = 0) -> np.ndarray:
+    """Returns the centers of the initial values of the bias, float32.
+
+    Args:
+      forget_bias: added to that of the forget gate.
+    """
+    centers = np.array(self.biases, np.float32)
+    if self.forget is not None:
+      centers[self.forget] += forget_bias
+    return np.repeat(centers, hidden_size)
 
   def widths(self, hidden_size: int, output_size: int | None = None
              ) -> dict[str, int]:
@@ -148,9 +165,10 @@ CELLS = {
         "lstm_cell", lstm.LSTMState, 4, (0, 0, 1, 0), lstmp.LAYERS,
         static=("basic", "fused"), projects=True),
     "gru": Cell(
-        "gru_cell", recurrent.HiddenState, 3, (1, 1, 0, 0), gru.LAYERS),
+        "gru_cell", recurrent.HiddenState, 3, (1, 1, 0, 0), gru.LAYERS,
+        forget=None),
     "rnn": Cell("basic_rnn_cell", recurrent.HiddenState, 1, (0,), {
         "basic": recurrent.unrolled(_rnn_cell),
         "dynamic": recurrent.looped(_rnn_cell),
-        "cudnn": _rnn_cudnn_layer}),
+        "cudnn": _rnn_cudnn_layer}, forget=None),
 }

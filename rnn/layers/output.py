@@ -1,40 +1,106 @@
 """The softmax layer that a config asks for."""
 
+from collections.abc import Callable
+
 import configs
 from rnn.layers import sampled, seeded
 from rnn.layers.blocks import BlockedSoftmax
-from rnn.layers.softmax import Softmax
+from rnn.layers.softmax import ProjectedSoftmax, Softmax, SoftmaxOfRows
 from rnn.options import Options
 from rnn.tf1 import read_in_place, tf
 
 
 def add_softmax(parameters: seeded.Parameters, config: configs.Config,
-                vocab_size: int, options: Options, targets: tf.Tensor,
-                is_training: bool, step: tf.Tensor | None) -> Softmax:
-  """Adds the parameters of the softmax, and returns the layer.
+                embedding: tf.Variable, options: Options, targets: tf.Tensor,
+                is_training: bool, step: tf.Tensor | None
+                ) -> tuple[tf.Variable | tf.Tensor, Softmax]:
+  """Adds the parameters of the softmax.
 
   The bias is float32 in any precision, because it is added to float32 logits.
 
   Args:
+    embedding: [V, E]. With `tie_weights` it is the weights of the softmax, too.
     targets: [T, B], of the window.
     step: scalar int64, which determines the candidates of a sampled softmax; by
       default the global step.
+
+  Returns:
+    table, softmax: what to look words up in, [V, E]; and the layer.
   """
-  width = config.output_sizes[-1]
-  if not config.num_sampled:
+  width, (vocab_size, embedded) = config.output_sizes[-1], embedding.shape
+  projection = None
+  if config.tie_weights:
+    weights = embedding
+    if width != embedded:
+      projection = parameters.add("softmax_projection", [width, embedded])
+  elif config.num_sampled:
+    # One row per word, so that the gradient can be sparse.
+    weights = parameters.add("softmax_rows", [vocab_size, width])
+  else:
     weights = parameters.add("softmax_w", [width, vocab_size])
-    bias = parameters.add("softmax_b", [vocab_size])
-    return Softmax(
-        tf.cast(weights.read_value(), options.precision), bias.read_value())
-  # One row per word, so that the gradient can be sparse.
-  weights = parameters.add("softmax_rows", [vocab_size, width])
   bias = parameters.add("softmax_b", [vocab_size])
-  if not is_training or options.full_softmax:
-    with tf.control_dependencies([read_in_place(weights)]):
-      return BlockedSoftmax(weights.read_value(), bias.read_value())
-  if step is None:
-    step = tf.train.get_or_create_global_step().read_value()
-  return sampled.SampledSoftmax(
-      weights, bias, options.precision, sampled.draw(
-          config.num_sampled, vocab_size, options.seed, step), targets,
-      pads=options.workers.size > 1)
+  table: tf.Variable | tf.Tensor = embedding
+  softmax: Softmax
+  if config.num_sampled and is_training and not options.full_softmax:
+    if step is None:
+      step = tf.train.get_or_create_global_step().read_value()
+    softmax = sampled.SampledSoftmax(
+        weights, bias, options.precision, sampled.draw(
+            config.num_sampled, vocab_size, options.seed, step), targets,
+        pads=options.workers.size > 1)
+  else:
+    value = _read(weights, rows_are_gathered=config.num_sampled > 0)
+    if config.tie_weights:
+      table, value = tied(value)
+    softmax = _full_softmax(config, value, bias, options.precision)
+  if projection is not None:
+    softmax = ProjectedSoftmax(
+        tf.cast(projection.read_value(), options.precision), softmax)
+  return table, softmax
+
+
+def _read(weights: tf.Variable, rows_are_gathered: bool) -> tf.Tensor:
+  """Returns the value of the weights.
+
+  Args:
+    rows_are_gathered: whether another step gathers or updates single rows, so
+      that TensorFlow would copy all of them here.
+  """
+  before = [read_in_place(weights)] if rows_are_gathered else []
+  with tf.control_dependencies(before):
+    return weights.read_value()
+
+
+def _full_softmax(config: configs.Config, weights: tf.Tensor,
+                  bias: tf.Variable, precision: str) -> Softmax:
+  """Returns the layer that compares each target with all words."""
+  if config.num_sampled:  # of so many words that their logits take gigabytes
+    return BlockedSoftmax(weights, bias.read_value())
+  weights = tf.cast(weights, precision)
+  if not config.tie_weights:
+    return Softmax(weights, bias.read_value())
+  # In float32, oneDNN's GEMM of the logits takes 1.3 to 2 times as long with
+  # rows. So they are transposed once for both halves of a window. In 16 bits
+  # rows are as fast.
+  columns = [tf.transpose(weights)] if precision == "float32" else []
+  return SoftmaxOfRows(weights, bias.read_value(), *columns)
+
+
+@tf.custom_gradient
+def tied(embedding: tf.Tensor
+         ) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable]:
+  """Returns the embedding twice: to look words up, and as softmax weights.
+
+  The gradient of the first is one row per position of the text, that of the
+  second is dense. TensorFlow would turn the dense one into V more rows, and sum
+  them by word. Here each position's row is added to the word's row of the dense
+  gradient, one after the other. So the bits do not vary.
+
+  Args:
+    embedding: [V, E].
+  """
+  def grad(d_table: tf.IndexedSlices, d_weights: tf.Tensor) -> tf.Tensor:
+    return tf.tensor_scatter_nd_add(
+        d_weights, d_table.indices[:, None], d_table.values)
+
+  return (tf.identity(embedding), tf.identity(embedding)), grad

@@ -21,7 +21,7 @@ from collections.abc import Callable
 import numpy as np
 
 from rnn.layers.blocks import BlockedSoftmax
-from rnn.layers.softmax import cost_and_residual
+from rnn.layers.softmax import cost_and_residual, gradients_of_rows
 from rnn.tf1 import on_host, tf
 
 # Keys of random numbers are pairs of the seed and a number. Those of dropout
@@ -148,12 +148,6 @@ def sampled_cross_entropy(
   cost, residual = cost_and_residual(logits, targets)
 
   def grad(d_cost):
-    d_cost = d_cost[:, None]  # (N, 1)
-    d_cost_low, residual_low = (
-        tf.cast(x, hidden.dtype) for x in (d_cost, residual))
-    return (d_cost_low * tf.matmul(residual_low, rows),
-            tf.matmul(residual_low, d_cost_low * hidden, transpose_a=True),
-            tf.matmul(d_cost, residual, transpose_a=True)[0],  # in float32
-            None, None)
+    return *gradients_of_rows(hidden, rows, residual, d_cost), None, None
 
   return cost, grad

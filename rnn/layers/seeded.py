@@ -46,17 +46,18 @@ class Parameters:
     return self.variables[-1]
 
   def add_layer(self, cell: Cell, input_size: int, hidden_size: int,
-                output_size: int | None = None) -> tuple[tf.Tensor, ...]:
+                output_size: int | None = None, forget_bias: float = 0
+                ) -> tuple[tf.Tensor, ...]:
     """Adds a recurrent layer, and returns the values of its parameters.
 
     Args:
       output_size: see `Cell.shapes`.
+      forget_bias: see `Cell.bias_centers`.
 
     Returns:
       kernel and bias, and the others of `Cell.shapes`.
     """
-    centers = {"bias": np.repeat(
-        np.array(cell.biases, np.float32), hidden_size)}
+    centers = {"bias": cell.bias_centers(hidden_size, forget_bias)}
     with tf.variable_scope(cell.scope):
       return tuple(
           self.add(name, shape, center=centers.get(name, 0)).read_value()

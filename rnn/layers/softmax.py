@@ -1,7 +1,8 @@
 """The softmax layer of a language model, and its cross entropy.
 
-`Softmax` has the weights [H, V] of the classic script. `blocks` and `sampled`
-have layers with the same methods for vocabularies of hundreds of thousands.
+`Softmax` has the weights [H, V] of the classic script, `SoftmaxOfRows` those of
+an embedding. `blocks` and `sampled` have layers with the same methods for
+vocabularies of hundreds of thousands.
 """
 
 from collections.abc import Callable
@@ -38,6 +39,62 @@ class Softmax:
     """Returns the logits of all words: [T, B, H] -> [T, B, V], float32."""
     return self._bias + tf.cast(
         tf.tensordot(outputs, self._weights, axes=1), tf.float32)
+
+
+class SoftmaxOfRows(Softmax):
+  """A softmax layer over V words with weights [V, H], one row per word."""
+
+  def __init__(self, weights: tf.Tensor, bias: tf.Tensor,
+               *columns: tf.Tensor) -> None:
+    """Adds nothing to the graph yet.
+
+    Args:
+      weights: [V, H], in the precision of the model.
+      bias: [V], float32.
+      columns: see `cross_entropy_of_rows`.
+    """
+    super().__init__(weights, bias)
+    self._columns = columns
+
+  def losses(self, hidden: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """Returns the cross entropy of each target, see `Softmax`."""
+    return cross_entropy_of_rows(
+        hidden, self._weights, self._bias, columns, *self._columns)
+
+  def logits(self, outputs: tf.Tensor) -> tf.Tensor:
+    """Returns the logits of all words: [T, B, H] -> [T, B, V], float32."""
+    rows = tf.reshape(outputs, [-1, outputs.shape[-1]])  # (T*B, H)
+    logits = self._bias + tf.cast(tf.matmul(
+        rows, tf.cast(self._weights, outputs.dtype), transpose_b=True),
+        tf.float32)
+    return tf.reshape(logits, tf.concat(
+        [tf.shape(outputs)[:2], tf.shape(self._bias)], axis=0))
+
+
+class ProjectedSoftmax(Softmax):
+  """A softmax layer that applies another one to projected hidden states."""
+
+  def __init__(self, projection: tf.Tensor, softmax: Softmax) -> None:
+    """Adds nothing to the graph yet.
+
+    Args:
+      projection: [H, E], in the precision of the model.
+      softmax: the layer over hidden states of the width E.
+    """
+    self._projection, self._softmax = projection, softmax
+
+  def columns(self, targets: tf.Tensor) -> tf.Tensor:
+    """Returns the columns of the other layer, see `Softmax`."""
+    return self._softmax.columns(targets)
+
+  def losses(self, hidden: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """Returns the cross entropy of each target, see `Softmax`."""
+    return self._softmax.losses(hidden @ self._projection, columns)
+
+  def logits(self, outputs: tf.Tensor) -> tf.Tensor:
+    """Returns the logits of all words: [T, B, H] -> [T, B, V], float32."""
+    return self._softmax.logits(
+        tf.tensordot(outputs, self._projection, axes=1))
 
 
 @tf.custom_gradient
@@ -82,6 +139,51 @@ def softmax_cross_entropy(
             None)
 
   return cost, grad
+
+
+@tf.custom_gradient
+def cross_entropy_of_rows(
+    hidden: tf.Tensor, rows: tf.Tensor, bias: tf.Tensor, targets: tf.Tensor,
+    *columns: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+  """Cross entropy of softmax(hidden rows^T + bias) at the targets.
+
+  It equals `softmax_cross_entropy` with the transpose of the rows.
+
+  Args:
+    hidden, bias, targets: see there.
+    rows: [V, H], weights.
+    columns: nothing, or the transpose of the rows, [H, V], to compute the
+      logits with. The gradient is always that of the rows.
+  """
+  product = (hidden @ columns[0] if columns
+             else tf.matmul(hidden, rows, transpose_b=True))
+  logits = tf.cast(product, tf.float32) + bias  # (N, V)
+  cost, residual = cost_and_residual(logits, targets)
+
+  def grad(d_cost):
+    return (*gradients_of_rows(hidden, rows, residual, d_cost),
+            None, *(None for _ in columns))
+
+  return cost, grad
+
+
+def gradients_of_rows(
+    hidden: tf.Tensor, rows: tf.Tensor, residual: tf.Tensor, d_cost: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+  """Returns the gradients of hidden, rows and bias.
+
+  Args:
+    hidden: [N, H].
+    rows: [V, H], weights.
+    residual: [N, V], the result of `cost_and_residual`.
+    d_cost: [N].
+  """
+  d_cost = d_cost[:, None]  # (N, 1)
+  d_cost_low, residual_low = (
+      tf.cast(x, hidden.dtype) for x in (d_cost, residual))
+  return (d_cost_low * tf.matmul(residual_low, rows),
+          tf.matmul(residual_low, d_cost_low * hidden, transpose_a=True),
+          tf.matmul(d_cost, residual, transpose_a=True)[0])  # in float32
 
 
 def cost_and_residual(logits: tf.Tensor, targets: tf.Tensor

@@ -24,7 +24,7 @@ WORD_AXES = {"Model/embedding": 0, "Model/softmax_w": 1, "Model/softmax_b": 0,
 # Settings that give the parameters their shapes and meaning. The others say how
 # to train them.
 SIZES = ("cell", "num_layers", "hidden_size", "hidden_sizes", "embedding_size",
-         "projection_size", "num_sampled")
+         "projection_size", "num_sampled", "tie_weights")
 
 MakeVariables = Callable[[configs.Config, int], Sequence[tf.Variable]]
 

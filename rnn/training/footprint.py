@@ -117,14 +117,8 @@ def check_language_model(
     others.append(Part(
         _STEP_BYTES[is_training] * steps * len(units),
         f"the ops of num_steps={steps:,}", "lower num_steps"))
-  softmax = vocab_size * (output_size + 1)
-  parameters = [
-      Parameters(
-          vocab_size * width + softmax, gradients, f"{vocab_size:,} words with "
-          f"vectors of {width:,} and {output_size:,} numbers",
-          "limit the vocabulary (data/prepare.py --vocab_size), or lower "
-          "hidden_size or embedding_size", fixed_embedding(config, vocab_size)),
-      layers(cell, width, config.sizes)]
+  parameters = [*_words(config, vocab_size, gradients),
+                layers(cell, width, config.sizes)]
   if not is_training:
     parameters = [p._replace(advice="use a machine with more memory")
                   for p in parameters]
@@ -143,6 +137,8 @@ def _softmax(config: configs.Config, vocab_size: int, half: int,
     half: positions of half a window.
   """
   width = config.output_sizes[-1] + 1
+  if config.tie_weights:
+    width = config.input_size * (config.freeze != "embedding") + 1
   if not config.num_sampled:
     return half * vocab_size, vocab_size * width
   if is_training and not options.full_softmax:
@@ -150,6 +146,30 @@ def _softmax(config: configs.Config, vocab_size: int, half: int,
     words = int(sampled.expected_distinct(config.num_sampled, vocab_size) / 2)
     return half * words, words * width
   return min(half * vocab_size, max(blocks.NUMBERS, half)), vocab_size * width
+
+
+def _words(config: configs.Config, vocab_size: int,
+           gradients: int) -> list[Parameters]:
+  """Returns the parameters of the embedding and of the softmax.
+
+  Args:
+    gradients: see `_softmax`.
+  """
+  width, output_size = config.input_size, config.output_sizes[-1]
+  tied = config.tie_weights
+  widths = [width] if tied else [width, output_size]
+  words = Parameters(
+      vocab_size * (sum(widths) + 1), gradients,
+      f"{vocab_size:,} words with vectors of "
+      f"{' and '.join(f'{width:,}' for width in widths)} numbers",
+      "limit the vocabulary (data/prepare.py --vocab_size), or lower "
+      "hidden_size or embedding_size", fixed_embedding(config, vocab_size))
+  if not tied or width == output_size:
+    return [words]
+  size = output_size * width
+  return [words, Parameters(
+      size, size, f"the projection of {output_size:,} to {width:,} numbers",
+      "lower hidden_size or embedding_size")]
 
 
 def fixed_embedding(config: configs.Config, vocab_size: int) -> int:

@@ -238,6 +238,9 @@ def sampled_cross_entropy(hidden, rows, bias, candidates, targets):
 class Model:
   """A language model with LSTM layers.
 
+  Without "Model/softmax_w", the weights of the softmax are the transpose of the
+  embedding, and "Model/softmax_projection" may come before it.
+
   Attributes:
     parameters: a dict, name in a checkpoint -> array.
   """
@@ -255,7 +258,7 @@ class Model:
     """Returns nats [T, B] and the final state.
 
     Args:
-      inputs, targets: [T, B].
+      inputs, targets: [T, B]; a negative target does not count.
       state: (c, h) of each layer.
       masks: L + 1 factors, for the embedding and for each layer's outputs.
     """
@@ -268,10 +271,22 @@ class Model:
       x = x * masks[i + 1]
       self.tapes.append(tape)
       final.append(after)
-    nats, self.d_logits = cross_entropy(
-        x @ p["Model/softmax_w"] + p["Model/softmax_b"], targets)
+    logits = x @ self.projection() @ self.softmax_w() + p["Model/softmax_b"]
+    nats, self.d_logits = cross_entropy(logits, targets)
+    counts = targets >= 0
+    self.d_logits *= counts[..., None]
     self.hidden, self.inputs, self.masks = x, inputs, masks
-    return nats, final
+    return nats * counts, final
+
+  def projection(self):
+    """Returns the factor between the outputs and the softmax, [H, E]."""
+    projection = self.parameters.get("Model/softmax_projection")
+    return np.eye(len(self.softmax_w())) if projection is None else projection
+
+  def softmax_w(self):
+    """Returns the weights of the softmax, [E, V]."""
+    weights = self.parameters.get("Model/softmax_w")
+    return self.parameters["Model/embedding"].T if weights is None else weights
 
   def gradients(self):
     """Returns the gradients of the cost: a dict like `parameters`.
@@ -280,9 +295,12 @@ class Model:
     """
     p, grads = self.parameters, {}
     d_logits = self.d_logits / self.inputs.shape[1]
-    grads["Model/softmax_w"] = np.einsum("tbh,tbv->hv", self.hidden, d_logits)
+    d_weights = np.einsum(
+        "tbe,tbv->ev", self.hidden @ self.projection(), d_logits)
     grads["Model/softmax_b"] = d_logits.sum(axis=(0, 1))
-    d = d_logits @ p["Model/softmax_w"].T
+    d = d_logits @ self.softmax_w().T
+    d_projection = np.einsum("tbh,tbe->he", self.hidden, d)
+    d = d @ self.projection().T
     for i in reversed(range(self.num_layers)):
       kernel, bias = self.layer(i)
       d, _, _, grads[kernel], grads[bias] = lstm_gradient(
@@ -290,6 +308,12 @@ class Model:
     self.d_embedded = d * self.masks[0]  # one row per position, not per word
     grads["Model/embedding"] = np.zeros_like(p["Model/embedding"])
     np.add.at(grads["Model/embedding"], self.inputs, self.d_embedded)
+    if "Model/softmax_w" in p:
+      grads["Model/softmax_w"] = d_weights
+    else:
+      grads["Model/embedding"] += d_weights.T
+    if "Model/softmax_projection" in p:
+      grads["Model/softmax_projection"] = d_projection
     return grads
 
   def step(self, learning_rate, max_grad_norm):

@@ -47,7 +47,12 @@ def cost_of(values, inputs, targets, state, candidates=None):
                             "kernel", "bias", "projection/kernel")))
   counts = targets != reader.NO_TARGET
   rows, words = x[counts], targets[counts]
-  weights, bias = values["Model/softmax_rows"], values["Model/softmax_b"]
+  if "Model/softmax_rows" in values:
+    weights = values["Model/softmax_rows"]
+  else:
+    weights = values["Model/embedding"]
+    rows = rows @ values["Model/softmax_projection"]
+  bias = values["Model/softmax_b"]
   if candidates is None:
     logits = rows @ weights.T + bias
     nats = np.log(np.exp(logits).sum(axis=1)) - logits[
@@ -57,12 +62,13 @@ def cost_of(values, inputs, targets, state, candidates=None):
   return nats.sum() / targets.shape[1]
 
 
-@pytest.mark.parametrize("optimizer", ["adagrad", "sgd"])
+@pytest.mark.parametrize("optimizer, tie_weights", [
+    ("adagrad", False), ("sgd", False), ("adagrad", True)])
 @pytest.mark.parametrize("full", [False, True])
-def test_training_step_equals_oracle(session, full, optimizer):
+def test_training_step_equals_oracle(session, full, optimizer, tie_weights):
   """The norm is that of the gradients whose rows are summed by word."""
   config = dataclasses.replace(
-      CONFIG, optimizer=optimizer, max_grad_norm=0.5)
+      CONFIG, optimizer=optimizer, max_grad_norm=0.5, tie_weights=tie_weights)
   inputs, targets, state, model = make_model(config, full_softmax=full)
   initialize(session)
   before = {k: v.astype("d") for k, v in parameters(session).items()}
@@ -87,8 +93,10 @@ def test_training_step_equals_oracle(session, full, optimizer):
                                atol=2e-6, err_msg=name)
 
 
-def test_evaluation_compares_all_words(session):
-  inputs, targets, state, model = make_model(is_training=False)
+@pytest.mark.parametrize("tie_weights", [False, True])
+def test_evaluation_compares_all_words(session, tie_weights):
+  inputs, targets, state, model = make_model(dataclasses.replace(
+      CONFIG, tie_weights=tie_weights), is_training=False)
   initialize(session)
   values = {k: v.astype("d") for k, v in parameters(session).items()}
   losses, cost, logits, words = session.run(
