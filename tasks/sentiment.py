@@ -170,13 +170,12 @@ class SentimentModel(Trainable):
 def _parameters(config: configs.Config,
                 vocab_size: int) -> list[footprint.Parameters]:
   """Returns the parameters of a SentimentModel, except for its softmax."""
-  return [
-      footprint.Parameters(
-          vocab_size * config.input_size, 0, f"{vocab_size:,} words with "
-          f"vectors of {config.input_size:,} numbers",
-          "lower --vocab_size or embedding_size",
-          footprint.fixed_embedding(config, vocab_size)), footprint.layers(
-              cells.CELLS[config.cell], config.input_size, config.sizes)]
+  return [footprint.Parameters(
+      vocab_size * config.input_size, 0, f"{vocab_size:,} words with vectors "
+      f"of {config.input_size:,} numbers",
+      "lower --vocab_size or embedding_size",
+      footprint.fixed_embedding(config, vocab_size)), footprint.layers(
+          cells.CELLS[config.cell], config.input_size, config.sizes)]
 
 
 # Passes

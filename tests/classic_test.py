@@ -245,6 +245,15 @@ def test_rnn_mode_chooses_the_layer_in_any_case(graph, rnn_mode, op):
   assert ("BlockLSTM" in ops) == (op == "BlockLSTM")
 
 
+def test_a_model_may_have_tied_weights(graph):
+  config = tiny_config(tie_weights=True, forget_bias=1.0)
+  with tf.variable_scope("Model"):
+    classic.PTBModel(True, config, input_of(0))
+  names = {variable.op.name for variable in tf.trainable_variables()}
+  assert {"Model/embedding", "Model/softmax_b"} <= names
+  assert "Model/softmax_w" not in names
+
+
 def test_bad_settings_are_refused():
   for name, value, message in [
       ("rnn_mode", "LSTM", "^rnn_mode=lstm: .* choose one of "),

@@ -155,6 +155,7 @@ def load(path: str, checkpoint: str = "last", average_last: int = 1,
   Raises:
     RunError: there is no model, or it cannot be used.
     SettingError: there is a model, but no such checkpoints.
+    ConfigError: the classic script has no models of this config.
   """
   run, chosen = selection.find(path, checkpoint, average_last)
   prefix = classic_checkpoint.find(path)
@@ -170,6 +171,9 @@ def load(path: str, checkpoint: str = "last", average_last: int = 1,
           setting, f"{path} holds a checkpoint of the classic script, not a "
           f"run; leave it out", value)
   config, vocabulary = classic
+  if config.tie_weights:
+    raise configs.ConfigError("tie_weights=true: the classic script has no "
+                              "such setting; leave it out")
   try:
     vocabulary = classic_checkpoint.pad_vocabulary(
         vocabulary, config.input_size, prefix)

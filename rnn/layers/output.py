@@ -51,7 +51,7 @@ def add_softmax(parameters: seeded.Parameters, config: configs.Config,
   else:
     value = _read(weights, rows_are_gathered=config.num_sampled > 0)
     if config.tie_weights:
-      table, value = tied(value)
+      table, value = tied(value) if is_training else (value, value)
     softmax = _full_softmax(config, value, bias, options.precision)
   if projection is not None:
     softmax = ProjectedSoftmax(

@@ -38,6 +38,9 @@ SIZES = {
     "lm1b": (dataclasses.replace(
         configs.LM1B, num_steps=5, batch_size=20, hidden_size=8,
         projection_size=4, num_sampled=6), ["fused"]),
+    "tied": (dataclasses.replace(
+        configs.TEST, tie_weights=True, forget_bias=1.0, hidden_size=8,
+        embedding_size=4, keep_prob=0.5, num_steps=5), ["fused"]),
 }
 
 

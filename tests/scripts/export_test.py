@@ -127,11 +127,12 @@ CELLS = {"lstm": "float32", "gru": "float32", "peephole": "bfloat16",
          "rnn": "float16"}
 
 
-def random_model(cell, precision="float32"):
+def random_model(cell, precision="float32", tie_weights=False):
   """Returns a model of characters with two layers, with random parameters."""
   vocabulary = Characters((EOS, UNK, *"abcdefg"))
   config = dataclasses.replace(
-      configs.TEST, cell=cell, hidden_sizes=(6, 5), embedding_size=4)
+      configs.TEST, cell=cell, hidden_sizes=(6, 5), embedding_size=4,
+      tie_weights=tie_weights)
   with tf.Graph().as_default():
     word = tf.zeros([1, 1], tf.int32)
     variables = PTBModel(config, len(vocabulary), word, word).variables
@@ -196,11 +197,11 @@ def test_each_cell_in_its_precision(tmp_path, cell):
     assert all(shape[0] == 1 and -1 not in shape for shape in shapes)
 
 
-@pytest.mark.parametrize("cell", [
-    "lstm", pytest.param("gru", marks=pytest.mark.slow)])
-def test_a_step_runs_in_tensorflow_lite(tmp_path, cell):
+@pytest.mark.parametrize("cell, tie_weights", [
+    ("lstm", True), pytest.param("gru", False, marks=pytest.mark.slow)])
+def test_a_step_runs_in_tensorflow_lite(tmp_path, cell, tie_weights):
   """With its built-in ops only: the converter refuses others by default."""
-  model = random_model(cell)
+  model = random_model(cell, tie_weights=tie_weights)
   export.export(model, str(tmp_path / "exported"))
   converter = tensorflow.lite.TFLiteConverter.from_saved_model(
       str(tmp_path / "exported" / "1"), signature_keys=["step"])

@@ -258,6 +258,8 @@ def test_stopped_anywhere_it_ends_in_the_same_bits(archive, tmp_path):
     (["--predict", "--save_path=x", "--characters"], "--characters: has no "),
     (["--data_path=/absent"], "/absent: "),
     (["--data_path=x", "--config_override=num_layers=2"], "num_layers: "),
+    (["--data_path=x", "--config_override=tie_weights=true"],
+     "tie_weights: this model has no such setting; leave it out"),
     (["--predict"], "--predict needs --save_path"),
     (["--predict", "--save_path=x", "--seed=2"], "--seed: has no effect"),
     (["--predict", "--save_path=x", "--vocab_size=9"], "--vocab_size: has no "),

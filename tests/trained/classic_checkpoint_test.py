@@ -1,5 +1,6 @@
 """Loading checkpoints of the classic script."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -99,6 +100,9 @@ def test_a_classic_checkpoint_is_no_run(model, tmp_path):
       ({"average_last": 2}, "average_last=2: .*; leave it out")):
     with pytest.raises(SettingError, match=message):
       load(str(tmp_path), classic=(CONFIG, model.vocabulary), **settings)
+  tied = dataclasses.replace(CONFIG, tie_weights=True)
+  with pytest.raises(configs.ConfigError, match="^tie_weights=true: .*leave "):
+    load(str(tmp_path), classic=(tied, model.vocabulary))
 
 
 @pytest.mark.slow

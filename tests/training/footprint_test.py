@@ -67,6 +67,27 @@ def test_all_parameters_and_slots_are_counted(needs, cell, optimizer):
   assert sum(need.values()) == 4 * (sum(numbers.values()) + dense)
 
 
+@pytest.mark.parametrize("freeze", ["nothing", "embedding"])
+@pytest.mark.parametrize("embedding_size", [300, 400])
+def test_tied_weights_are_counted_once(needs, embedding_size, freeze):
+  """With their projection, if there is one; all gradients are dense."""
+  config = dataclasses.replace(
+      TINY, hidden_sizes=(600, 300), embedding_size=embedding_size,
+      tie_weights=True, freeze=freeze, optimizer="adam", batch_size=1,
+      num_steps=1)
+  with tf.Graph().as_default():
+    ids = tf.zeros([1, 1], tf.int32)
+    model = ptb_word_lm.PTBModel(
+        config, VOCAB_SIZE, ids, ids, is_training=True)
+    total = sum(v.shape.num_elements() for v in tf.global_variables()
+                if v.shape.rank)
+    trained = sum(
+        v.shape.num_elements() for v in model.variables
+        if freeze == "nothing" or v.op.name != "Model/embedding")
+  (need,) = needs
+  assert sum(need.values()) == 4 * (total + trained)
+
+
 def test_a_window_is_counted_if_it_is_larger_than_the_gradients(needs):
   config = dataclasses.replace(TINY, num_steps=8, batch_size=100)
   check(config)
@@ -154,6 +175,9 @@ def test_a_million_words(monkeypatch):
       "words with vectors of 200 and 200 numbers take 1.60 GB; limit the "
       "vocabulary (data/prepare.py --vocab_size), or lower hidden_size or "
       "embedding_size")
+  with pytest.raises(UserError, match="words with vectors of 200 numbers take"):
+    check(dataclasses.replace(configs.SMALL, tie_weights=True, batch_size=1,
+                              num_steps=1), 3 * 10**6)
 
 
 @pytest.mark.parametrize("settings, message", [

@@ -1,0 +1,80 @@
+"""The initial bias of the forget gate, of all models with recurrent layers."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import configs
+from ptb_word_lm import PTBModel
+from rnn.layers import cells
+from rnn.tf1 import tf
+from tasks import letters, ocr, sentiment
+from tests.helpers.tiny_model import TINY, initialize, parameters
+
+H = 5
+ONE_LAYER = {"hidden_size": H, "num_layers": 1, "batch_size": 2, "num_steps": 3}
+
+
+def add_ptb(config):
+  words = tf.zeros([3, 2], tf.int32)
+  PTBModel(config, 11, words, words)
+
+
+def add_ocr(config):
+  ocr.OCRModel(config, tf.zeros([3, 2, letters.PIXELS]),
+               tf.zeros([3, 2], tf.int32), tf.constant([3, 1]), True)
+
+
+def add_sentiment(config):
+  sentiment.SentimentModel(
+      config, 11, tf.zeros([3, 2], tf.int32), tf.constant([3, 1]),
+      tf.constant([0, 1]))
+
+
+MODELS = {
+    add_ptb: dataclasses.replace(TINY, **ONE_LAYER | {"num_layers": 2}),
+    add_ocr: dataclasses.replace(configs.OCR, **ONE_LAYER),
+    add_sentiment: dataclasses.replace(configs.SENTIMENT, **ONE_LAYER)}
+
+
+def initial(add, config):
+  """Returns the initial values of a model: a dict, name -> array."""
+  with tf.Graph().as_default(), tf.Session() as session:
+    add(config)
+    initialize(session)
+    return parameters(session)
+
+
+@pytest.mark.parametrize("add, cell", [
+    (add_ptb, "lstm"), (add_ptb, "peephole"), (add_ptb, "lstmp"),
+    (add_ocr, "lstm"), (add_sentiment, "lstmp")])
+def test_it_is_added_to_the_forget_gate_and_to_nothing_else(add, cell):
+  config = dataclasses.replace(
+      MODELS[add], cell=cell, projection_size=4 * (cell == "lstmp"))
+  before = initial(add, config)
+  after = initial(add, dataclasses.replace(config, forget_bias=1.5))
+  assert before.keys() == after.keys()
+  changed = {name for name in before if (before[name] != after[name]).any()}
+  assert changed == {name for name in before if name.endswith("cell/bias")}
+  start = 1 if cell == "lstmp" else 0  # that of the cell itself
+  for name in changed:
+    parts = before[name].reshape(-1, H), after[name].reshape(-1, H)
+    for number, (old, new) in enumerate(zip(*parts, strict=True)):
+      if number == 2:  # of i, j, f, o
+        assert np.abs(new - start - 1.5).max() <= config.init_scale
+        np.testing.assert_allclose(new, old + 1.5, atol=1e-6)
+      else:
+        np.testing.assert_array_equal(new, old)
+
+
+def test_cells_without_a_forget_gate_say_so():
+  """As the settings do, which refuse a forget bias for them."""
+  for name, cell in cells.CELLS.items():
+    try:
+      dataclasses.replace(configs.TEST, cell=name, forget_bias=1,
+                          projection_size=int(name == "lstmp"))
+    except configs.ConfigError:
+      assert cell.forget is None
+    else:
+      assert cell.forget is not None
