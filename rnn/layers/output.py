@@ -32,9 +32,8 @@ def add_softmax(parameters: seeded.Parameters, config: configs.Config,
   if not is_training or options.full_softmax:
     with tf.control_dependencies([read_in_place(weights)]):
       return BlockedSoftmax(weights.read_value(), bias.read_value())
-  if step is None:
-    step = tf.train.get_or_create_global_step().read_value()
   return sampled.SampledSoftmax(
       weights, bias, options.precision, sampled.draw(
-          config.num_sampled, vocab_size, options.seed, step), targets,
+          config.num_sampled, vocab_size, options.seed,
+          seeded.step_or_global(step)), targets,
       pads=options.workers.size > 1)
