@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import configs
-from rnn.layers import dropout, seeded
+from rnn.layers import cells, dropout, seeded
 from rnn.options import Options
 from rnn.tf1 import tf
+from tests.helpers import oracle
 
 CONFIG = dataclasses.replace(
     configs.TEST, num_layers=2, num_steps=4, hidden_size=50, batch_size=3)
@@ -136,6 +137,48 @@ def test_shares_are_multiples_of_2_to_the_minus_16(monkeypatch, keep_prob,
   of_words = values(lambda: dropout.word_mask(
       2 ** 16, keep_prob, 1, tf.constant(0, tf.int64)))
   assert (of_words > 0).sum() == kept and of_words.mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("cell, rnn_mode", [
+    (name, rnn_mode) for name, cell in cells.CELLS.items()
+    for rnn_mode in cell.layers])
+def test_every_layer_runs_without_dropped_weights(cell, rnn_mode):
+  """As the oracle with a kernel that lacks them; and so does its gradient."""
+  rng, kind = np.random.default_rng(3), cells.CELLS[cell]
+  config = dataclasses.replace(
+      CONFIG, cell=cell, num_layers=1, hidden_size=4, keep_prob_recurrent=0.6,
+      projection_size=3 * kind.projects)
+  (sizes,) = config.sizes
+  weights = [rng.normal(0, 0.7, shape)
+             for shape in kind.shapes(2, *sizes).values()]
+  state = [rng.normal(0, 0.7, [3, width])
+           for width in kind.widths(*sizes).values()]
+  inputs, d_outputs = (
+      rng.normal(size=[3, 3, width]) for width in (2, sizes[1]))
+  with tf.Graph().as_default(), tf.Session() as session:
+    x, now, parameters = tf.nest.map_structure(
+        lambda value: tf.constant(value, tf.float32),
+        (inputs, kind.state(*state), weights))
+    step = tf.constant(5, tf.int64)
+    outputs, _ = kind.layer(rnn_mode)(
+        x, now, *dropout.drop_weights(config, 0, parameters, 7, step))
+    gradient = tf.gradients(
+        outputs, parameters[0], [tf.constant(d_outputs, tf.float32)])
+    outputs, (gradient,), mask = session.run([
+        outputs, gradient, dropout.kernel_mask(
+            config, 0, weights[0].shape[1], 7, step)])
+  whole_mask = np.ones_like(weights[0])
+  whole_mask[2:] = mask  # not the rows of the input
+
+  def run(kernel):
+    return oracle.layer(cell, inputs.astype(kernel.dtype), tuple(state),
+                        kernel * whole_mask, *weights[1:])[0]
+
+  np.testing.assert_allclose(outputs, run(weights[0]), atol=2e-6)
+  (expected,) = oracle.complex_step_gradients(
+      lambda kernel: (d_outputs * run(kernel)).sum(), weights[:1])
+  np.testing.assert_allclose(gradient, expected, atol=2e-5)
+  assert (gradient[whole_mask == 0] == 0).all() and (mask == 0).any()
 
 
 def test_keys_of_different_kinds_are_far_apart():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ptb_word_lm
-from rnn.layers import cells, dropout, lstm
+from rnn.layers import dropout, lstm
 from rnn.options import Options
 from rnn.tf1 import tf
 from tests.helpers import regularized
@@ -60,8 +60,8 @@ def masks(session, config, inputs):
       len(config.layer_sizes) + 1)], kernels
 
 
-@pytest.mark.parametrize("rnn_mode", ["fused", "dynamic"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case, rnn_mode", [
+    *((case, "fused") for case in CASES), ("everything", "dynamic")])
 def test_training_step_equals_oracle(session, case, rnn_mode):
   config = dataclasses.replace(TINY, init_scale=1, max_grad_norm=100,
                                learning_rate=0.5, **CASES[case])
@@ -106,40 +106,6 @@ def test_low_precision_stays_close(session, precision):
   cost, got_norm = session.run([model.cost, model.grad_norm])
   assert cost == pytest.approx(expected.cost(nats), rel=0.02)
   assert got_norm == pytest.approx(norm, rel=0.05)
-
-
-@pytest.mark.parametrize("cell, rnn_mode", [
-    (name, rnn_mode) for name, cell in cells.CELLS.items()
-    for rnn_mode in cell.layers])
-def test_every_layer_runs_with_dropped_weights(session, cell, rnn_mode):
-  """As a model whose parameters lack these weights; so are its gradients."""
-  config = dataclasses.replace(
-      TINY, cell=cell, projection_size=3 * (cell == "lstmp"), init_scale=1,
-      num_steps=3, keep_prob_recurrent=0.6)
-  words = tf.constant(np.random.default_rng(0).integers(
-      0, VOCAB_SIZE, [3, config.batch_size]))
-  dropped, plain = (ptb_word_lm.PTBModel(
-      each, VOCAB_SIZE, words, words, is_training=True,
-      step=tf.constant(STEP, tf.int64), options=Options(rnn_mode, SEED))
-                    for each in (config, config.without_regularization()))
-  initialize(session)
-  kernels = [v for v in dropped.variables if v.op.name.endswith("_cell/kernel")]
-  of_kernels = session.run([dropout.kernel_mask(
-      config, i, kernel.shape[1], SEED, tf.constant(STEP, tf.int64))
-                            for i, kernel in enumerate(kernels)])
-  cost, gradients = session.run(
-      [dropped.cost, tf.gradients(dropped.cost, kernels)])
-  whole_cost = session.run(plain.cost)
-  for kernel, mask in zip(kernels, of_kernels, strict=True):
-    value = session.run(kernel)
-    value[-len(mask):] *= mask
-    kernel.load(value, session)
-  expected_cost, expected = session.run(
-      [plain.cost, tf.gradients(plain.cost, kernels)])
-  assert cost == pytest.approx(expected_cost, rel=1e-6) != whole_cost
-  for got, gradient, mask in zip(gradients, expected, of_kernels, strict=True):
-    gradient[-len(mask):] *= mask
-    np.testing.assert_allclose(got, gradient, rtol=1e-5, atol=1e-6)
 
 
 def test_evaluation_is_as_without(session):
