@@ -41,7 +41,16 @@ from rnn.cli import (
     text_flags,
     training_flags,
 )
-from rnn.layers import cells, halves, output, recurrent, seeded, stack
+from rnn.layers import (
+    cells,
+    dropout,
+    halves,
+    output,
+    penalties,
+    recurrent,
+    seeded,
+    stack,
+)
 from rnn.layers.softmax import Softmax
 from rnn.options import Options
 from rnn.parallel import replicas
@@ -76,7 +85,7 @@ class PTBModel(Trainable):
     nats, num_targets: the sum of the losses, and the number of targets.
     counts: the two as a dict with the keys "nats" and "targets"; see
       `passes.Model`.
-    cost: nats / B, which training minimizes.
+    cost: nats / B, which training minimizes; there with the penalties.
     memory: the bytes that it needs at least, see `footprint`.
     logits: [T, B, V].
     output_words: [T, B], the most probable next word at each position.
@@ -100,41 +109,40 @@ class PTBModel(Trainable):
       inputs, targets: [T, B] word ids. T must be static, unless the layer is
         `dynamic`. B must be static if there is no `initial_state`.
       initial_state: as `final_state`; zero by default.
-      is_training: whether to apply dropout, and to make a `train_op`.
-      step: scalar int64, the step that determines the dropout masks; by default
-        the global step.
+      is_training: whether to regularize, and to make a `train_op`.
+      step: scalar int64, determines all masks; by default the global step.
       learning_rate: scalar; by default the config's.
       options: implementation of the layers, seed and precision.
     """
     self.memory = footprint.check_language_model(
         config, vocab_size, inputs.shape, is_training, options)
+    config = config if is_training else config.without_regularization()
     parameters = seeded.Parameters(config.init_scale, options.seed)
     self.initial_state = (
         cells.zero_state(config, inputs.shape[1])
         if initial_state is None else initial_state)
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
       embedding, layers = _add_layers(
-          parameters, config, vocab_size, options.precision)
+          parameters, config, vocab_size, step, options)
       embedding, softmax = output.add_softmax(
           parameters, config, embedding, options, targets, is_training, step)
-    masks = stack.dropout_masks(
-        config, tf.shape(inputs), options.seed, step, options.workers
-    ) if is_training and config.keep_prob < 1 else []
+    masks = dropout.masks(config, inputs, vocab_size, step, options)
     layer = cells.CELLS[config.cell].layer(options.rnn_mode)
 
-    def run(inputs: tf.Tensor, columns: tf.Tensor, masks: list[tf.Tensor],
-            state: Any) -> tuple[tf.Tensor, tf.Tensor, Any]:
-      """Runs [t, B] words: outputs [t, B, H], losses [t, B], next state."""
+    def run(inputs: tf.Tensor, columns: tf.Tensor, masks: dict[int, tf.Tensor],
+            state: Any) -> tuple[dict[str, tf.Tensor], Any]:
+      """Runs [t, B] words: results [t, B, ...], next state."""
       embedded = tf.cast(_look_up(embedding, inputs), options.precision)
-      outputs, state = stack.run(embedded, state, layers, masks, layer)
-      return outputs, _cross_entropy(outputs, columns, softmax), state
+      results, state = stack.run(config, embedded, state, layers, masks, layer)
+      results["losses"] = _cross_entropy(results["outputs"], columns, softmax)
+      return results, state
 
-    self.outputs, self.losses, state = replicas.run_on_devices(
+    results, state = replicas.run_on_devices(
         options.workers.devices, functools.partial(halves.run_in_halves, run),
         inputs, softmax.columns(targets), masks,
         recurrent.cast(self.initial_state, options.precision))
-    self.final_state = options.workers.gather(
-        recurrent.cast(state, tf.float32))
+    self.outputs, self.losses = results["outputs"], results["losses"]
+    self.final_state = options.workers.gather(recurrent.cast(state, tf.float32))
 
     # TensorFlow computes these only if they are fetched.
     self.logits = softmax.logits(self.outputs)
@@ -143,7 +151,8 @@ class PTBModel(Trainable):
     self.nats = tf.reduce_sum(self.losses)
     self.num_targets = tf.math.count_nonzero(
         tf.not_equal(targets, reader.NO_TARGET))
-    cost = self.nats / tf.cast(tf.shape(inputs)[1], tf.float32)
+    cost = penalties.add(self.nats / tf.cast(tf.shape(inputs)[1], tf.float32),
+                         config, results)
     super().__init__(  # adds the training step
         config, cost, {"nats": self.nats, "targets": self.num_targets},
         parameters.variables, is_training, learning_rate, options)
@@ -151,7 +160,7 @@ class PTBModel(Trainable):
 
 def _add_layers(
     parameters: seeded.Parameters, config: configs.Config, vocab_size: int,
-    precision: str) -> tuple[tf.Variable, list]:
+    step: tf.Tensor | None, options: Options) -> tuple[tf.Variable, list]:
   """Adds the parameters before the softmax: embedding, and of each layer.
 
   The embedding is returned as a variable, because its gradient is sparse. The
@@ -161,9 +170,10 @@ def _add_layers(
   layers, width = [], config.input_size
   for i, sizes in enumerate(config.sizes):
     with tf.variable_scope(f"RNN/multi_rnn_cell/cell_{i}"):
-      layers.append(recurrent.cast(parameters.add_layer(
-          cells.CELLS[config.cell], width, *sizes, config.forget_bias),
-          precision))
+      weights = parameters.add_layer(
+          cells.CELLS[config.cell], width, *sizes, config.forget_bias)
+      layers.append(recurrent.cast(dropout.drop_weights(
+          config, i, weights, options.seed, step), options.precision))
     width = sizes[1]
   return embedding, layers
 

@@ -52,7 +52,7 @@ import configs
 from rnn import files
 from rnn.cli import stored_flags, training_flags
 from rnn.errors import DataError, UserError
-from rnn.layers import cells, recurrent, seeded
+from rnn.layers import cells, dropout, recurrent, seeded
 from rnn.layers.softmax import softmax_cross_entropy
 from rnn.options import Options
 from rnn.runs.checkpoints import RunError
@@ -160,9 +160,10 @@ class OCRModel(Trainable):
           layer, images, states, weights, lengths)
     else:
       outputs, _ = layer(images, states[0], *weights[0], lengths=lengths)
-    if is_training and config.keep_prob < 1:
-      outputs *= seeded.dropout_masks(
-          shape, [width], config.keep_prob, options.seed, step)[0]
+    if is_training:
+      (mask,) = dropout.site_masks(
+          shape, [width], [config.keep_prob], options.seed, step)
+      outputs = dropout.apply(mask, outputs)
 
     live = recurrent.live_steps(labels, lengths)[..., 0]  # (T, B)
     rows = tf.reshape(outputs, [-1, width])  # (T*B, width)
@@ -312,8 +313,8 @@ def main(argv: Sequence[str]) -> None:
 def _train_as_flags_say() -> None:
   config, settings = training_flags.config(
       stored_flags.resume(TASK, configs.OCR), one_layer=True,
-      unused=("num_steps", "embedding_size", "freeze", "num_sampled",
-              "tie_weights"))
+      unused=("num_steps", "embedding_size", "freeze",
+              "keep_prob_input", "keep_prob_output", *configs.ONLY_PTB_MODEL))
   data_path = training_flags.data_path(f"the words, {letters.URL}")
   options = training_flags.options(config, static=False)
   splits = read(data_path, FLAGS.split, config.batch_size, FLAGS.seed)

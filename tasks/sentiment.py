@@ -61,7 +61,7 @@ import numpy as np
 
 import configs
 from rnn.cli import initial_flags, stored_flags, text_flags, training_flags
-from rnn.layers import cells, seeded
+from rnn.layers import cells, dropout, seeded
 from rnn.options import Options
 from rnn.runs import config_file
 from rnn.runs.checkpoints import RunError
@@ -139,17 +139,16 @@ class SentimentModel(Trainable):
       softmax_w = parameters.add("softmax_w", [sizes[1], num_labels])
       softmax_b = parameters.add("softmax_b", [num_labels])
     batch_size = tf.shape(words)[1]
-    masks = [1.0, 1.0]
-    if is_training and config.keep_prob < 1:
-      # [B, E] and [B, H]: all steps of a review share a mask.
-      masks = seeded.dropout_masks(
-          batch_size[None], (config.input_size, sizes[1]), config.keep_prob,
-          options.seed, step)
+    # [B, E] and [B, H]: all steps of a review share a mask.
+    masks = dropout.site_masks(
+        batch_size[None], (config.input_size, sizes[1]),
+        dropout.site_keep_probs(config), options.seed, step
+    ) if is_training else [None, None]
     layer = cell.layer(options.rnn_mode, static=False)
     _, state = layer(
-        tf.gather(embedding, words) * masks[0],  # (T, B, E)
+        dropout.apply(masks[0], tf.gather(embedding, words)),  # (T, B, E)
         cell.zero_state(batch_size, *sizes), *weights, lengths=lengths)
-    hidden = state.h * masks[1]  # (B, H), after the last word of each review
+    hidden = dropout.apply(masks[1], state.h)  # (B, H), after the last word
     self.logits = hidden @ softmax_w + softmax_b
     self.probs = tf.nn.softmax(self.logits)
     self.losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
@@ -315,7 +314,7 @@ def _train_as_flags_say() -> None:
   stored = stored_flags.fill_in(TASK)
   config, settings = training_flags.config(
       stored_flags.base(stored, configs.SENTIMENT), one_layer=True,
-      unused=("num_sampled", "tie_weights"))
+      unused=configs.ONLY_PTB_MODEL)
   data_path = training_flags.data_path(
       "a folder with one folder per label, a table (CSV or TSV), or the archive"
       f" of {imdb.URL}")

@@ -259,6 +259,9 @@ def test_bad_settings_are_refused():
       ("rnn_mode", "LSTM", "^rnn_mode=lstm: .* choose one of "),
       ("hidden_size", 0, "^hidden_size=0: must be from 1 to"),
       ("num_sampled", 9, "^num_sampled=9: the tutorial's model has no such "
-       "setting; use ptb_word_lm.PTBModel$")]:
+       "setting; use ptb_word_lm.PTBModel$"),
+      ("dropout_mask", "window", "^dropout_mask=window: the tutorial's model"),
+      ("keep_prob_output", 0.5, "^keep_prob_output=0.5: the tutorial's"),
+      ("slowness_penalty", 1, "^slowness_penalty=1: the tutorial's model")]:
     with pytest.raises(UserError, match=message):
       classic.PTBModel(False, tiny_config(**{name: value}), input_of(0))

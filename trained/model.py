@@ -76,8 +76,8 @@ class Windows:
     self.num_steps = num_steps
     # Steps are plain gradient descent, whatever optimizer trained the model:
     # the values of a trained model do not include an optimizer's averages.
-    config = dataclasses.replace(model.config, keep_prob=1.0, optimizer="sgd",
-                                 freeze="nothing")
+    config = dataclasses.replace(model.config.without_regularization(),
+                                 optimizer="sgd", freeze="nothing")
     with tf.Graph().as_default() as graph:
       self._inputs, self._targets = (
           tf.placeholder(tf.int32, [num_steps, None]) for _ in range(2))

@@ -1,17 +1,20 @@
 """Runs a window in two halves, which keeps two cores busy."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from configs import Config
 from rnn.layers import recurrent
 from rnn.tf1 import halve_threads_per_op, tf
 
+# A function of inputs [T, B], targets [T, B], masks (a dict, [T or 1, B, ...]
+# each) and state; returns a dict, [T, B, ...] each, and the next state.
+Run = Callable[..., tuple[dict[str, tf.Tensor], Any]]
 
-def run_in_halves(run: Callable[..., tuple[tf.Tensor, tf.Tensor, Any]],
-                  inputs: tf.Tensor, targets: tf.Tensor,
-                  masks: Sequence[tf.Tensor], state: Any
-                  ) -> tuple[tf.Tensor, tf.Tensor, Any]:
+
+def run_in_halves(run: Run, inputs: tf.Tensor, targets: tf.Tensor,
+                  masks: Mapping[int, tf.Tensor], state: Any
+                  ) -> tuple[dict[str, tf.Tensor], Any]:
   """Runs a window in two halves along T.
 
   While the first half is in the next layer or in the softmax, the second half
@@ -19,37 +22,37 @@ def run_in_halves(run: Callable[..., tuple[tf.Tensor, tf.Tensor, Any]],
   the last bits of some sums. A resumed run has the same bits only if the halves
   and the order of their ops stay as they are.
 
-  Args:
-    run: a function of inputs, targets, masks and state; returns outputs, losses
-      and the next state.
-    inputs, targets: [T, B].
-    masks: [T, B, ...] each.
-
-  Returns:
-    outputs [T, B, H], losses [T, B], and the state after the window.
+  Args and results are as those of `run`. A mask [1, B, ...] is for all steps.
   """
-  split = [_halves(x) for x in (inputs, targets, *masks)]
-  outputs, losses = [], []
-  for half in range(len(split[0])):
+  sizes = _sizes(inputs.shape[0])
+  split = [_split(x, sizes) for x in (inputs, targets, *masks.values())]
+  parts = []
+  for half in range(len(sizes)):
     half_inputs, half_targets, *half_masks = (x[half] for x in split)
-    half_outputs, half_losses, state = run(
-        half_inputs, half_targets, half_masks, state)
-    outputs.append(half_outputs)
-    losses.append(half_losses)
-  return tf.concat(outputs, axis=0), tf.concat(losses, axis=0), state
+    results, state = run(half_inputs, half_targets,
+                         dict(zip(masks, half_masks, strict=True)), state)
+    parts.append(results)
+  return {name: tf.concat([part[name] for part in parts], axis=0)
+          for name in parts[0]}, state
 
 
-def _halves(x: tf.Tensor) -> list[tf.Tensor]:
-  """Splits [T, ...] in two along T.
+def _sizes(num_steps: int | None) -> list[int | None]:
+  """Returns the steps of each part of a window.
 
   It stays whole if T is 1 or not static. It also stays whole on a GPU, whose
   single stream runs one op after the other.
   """
-  num_steps = x.shape[0]
   if num_steps is None or num_steps < 2 or recurrent.has_gpu():
-    return [x]
+    return [num_steps]
   # The first half is the longer one if T is odd.
-  return tf.split(x, [num_steps - num_steps // 2, num_steps // 2])
+  return [num_steps - num_steps // 2, num_steps // 2]
+
+
+def _split(x: tf.Tensor, sizes: Sequence[int | None]) -> Sequence[tf.Tensor]:
+  """Splits [T, ...] along T. Each part gets the whole of [1, ...]."""
+  if len(sizes) == 1 or x.shape[0] == 1:
+    return [x] * len(sizes)
+  return tf.split(x, sizes)
 
 
 def set_threads(config: Config) -> None:

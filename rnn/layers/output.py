@@ -42,11 +42,10 @@ def add_softmax(parameters: seeded.Parameters, config: configs.Config,
   table: tf.Variable | tf.Tensor = embedding
   softmax: Softmax
   if config.num_sampled and is_training and not options.full_softmax:
-    if step is None:
-      step = tf.train.get_or_create_global_step().read_value()
     softmax = sampled.SampledSoftmax(
         weights, bias, options.precision, sampled.draw(
-            config.num_sampled, vocab_size, options.seed, step), targets,
+            config.num_sampled, vocab_size, options.seed,
+            seeded.step_or_global(step)), targets,
         pads=options.workers.size > 1)
   else:
     value = _read(weights, rows_are_gathered=config.num_sampled > 0)

@@ -20,13 +20,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rnn.layers import seeded
 from rnn.layers.blocks import BlockedSoftmax
 from rnn.layers.softmax import cost_and_residual, gradients_of_rows
 from rnn.tf1 import on_host, tf
-
-# Keys of random numbers are pairs of the seed and a number. Those of dropout
-# masks are 0 or more, those of initial values -2^32 or more, see `seeded`.
-_FIRST_KEY = -2 ** 33
 
 
 def draw(num_sampled: int, vocab_size: int, seed: int,
@@ -39,7 +36,7 @@ def draw(num_sampled: int, vocab_size: int, seed: int,
     step: scalar int64.
   """
   with on_host():
-    key = tf.stack([tf.constant(seed, tf.int64), _FIRST_KEY - step])
+    key = tf.stack([tf.constant(seed, tf.int64), seeded.CANDIDATES - step])
     # In float32 many ids above 2^16 would never be drawn.
     u = tf.random.stateless_uniform([num_sampled], key, dtype=tf.float64)
     ids = tf.cast(tf.exp(u * math.log(vocab_size + 1)), tf.int64) - 1

@@ -2,6 +2,16 @@
 
 Every random number comes from a stateless op with an explicit key. So a resumed
 run draws the same numbers as one that was not interrupted.
+
+A key is a pair: the seed, and a number. Each kind of random tensor has a range
+of these numbers, so that no two tensors of a run share a key. With steps below
+2^53 the ranges do not meet:
+
+    from 0 up          masks of units: step, times sites, plus site
+    from 2^61 up       masks of words: step
+    from 2^62 up       masks of kernels: step, times layers, plus layer
+    -1 to -2^32        initial values, by the name of the variable
+    from -2^33 down    candidates of a sampled softmax: -step
 """
 
 import zlib
@@ -11,6 +21,8 @@ import numpy as np
 
 from rnn.layers.cells import Cell
 from rnn.tf1 import on_host, tf
+
+WORD_MASKS, KERNEL_MASKS, CANDIDATES = 2 ** 61, 2 ** 62, -2 ** 33
 
 
 class Parameters:
@@ -33,7 +45,6 @@ class Parameters:
     """
     full_name = f"{tf.get_variable_scope().name}/{name}"
     # A checksum, because Python's hash of a text differs between processes.
-    # It is negative: the keys of dropout masks count up from 0.
     key = [self._seed, -1 - zlib.crc32(full_name.encode())]
     # TensorFlow would compute what follows from constants before it runs the
     # graph, and keep the result next to the variable for good. This tensor
@@ -65,20 +76,21 @@ class Parameters:
               input_size, hidden_size, output_size).items())
 
 
-def dropout_masks(shape: tf.Tensor, sizes: Sequence[int], keep_prob: float,
-                  seed: int, step: tf.Tensor) -> list[tf.Tensor]:
-  """Returns the masks of a step, [*shape, size] of 0 and 1 / keep_prob.
+def key(seed: int, step: tf.Tensor, index: int = 0, count: int = 1,
+        first: int = 0) -> tf.Tensor:
+  """Returns the key of the index-th of `count` random tensors of a step.
 
   Args:
-    shape: the leading dimensions as a tensor, such as T and B.
-    sizes: the last dimension of each mask.
     step: scalar int64.
+    first: the key of the first tensor at step 0, see above.
   """
-  # The key is (seed, step, site). Ops take two numbers, so step and site are
-  # counted as one: no two masks of a run share a key.
   with on_host():
-    seeds = [tf.stack([tf.constant(seed, tf.int64), step * len(sizes) + site])
-             for site in range(len(sizes))]
-  return [tf.nn.experimental.stateless_dropout(
-      tf.ones(tf.concat([shape, [size]], axis=0)), rate=1 - keep_prob,
-      seed=seed) for size, seed in zip(sizes, seeds, strict=True)]
+    return tf.stack(
+        [tf.constant(seed, tf.int64), step * count + (first + index)])
+
+
+def step_or_global(step: tf.Tensor | None) -> tf.Tensor:
+  """Returns the step, a scalar int64; for None, the global step."""
+  if step is None:
+    return tf.train.get_or_create_global_step().read_value()
+  return step

@@ -1,49 +1,32 @@
 """Recurrent layers on top of each other, with dropout around them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import configs
-from rnn.layers import cells, seeded
-from rnn.parallel.workers import ALONE, Workers
+from rnn.layers import cells, dropout
 from rnn.tf1 import tf
 
 
-def dropout_masks(config: configs.Config, shape: tf.Tensor, seed: int,
-                  step: tf.Tensor | None, workers: Workers = ALONE
-                  ) -> list[tf.Tensor]:
-  """Returns L + 1 masks: for the embedding and for each layer's outputs.
-
-  They are [T, B, size], of 0 and 1 / keep_prob. Recurrent connections have no
-  dropout. The masks of several workers are parts of those that a single one
-  would have.
+def run(config: configs.Config, inputs: tf.Tensor, state: Any,
+        parameters: Sequence, masks: Mapping[int, tf.Tensor],
+        layer: cells.Layer) -> tuple[dict[str, tf.Tensor], tuple]:
+  """Applies dropout and all layers to [T, B, I].
 
   Args:
-    shape: T and B of this worker, as a tensor.
+    masks: see `dropout.masks`.
+
+  Returns:
+    A dict: "outputs" [T, B, H], of the last layer; if a penalty needs them,
+    "undropped", the same before dropout. And the final states.
   """
-  if step is None:
-    step = tf.train.get_or_create_global_step().read_value()
-  if workers.size > 1:
-    shape *= [1, workers.size]
-  return [workers.share(mask, axis=1) for mask in seeded.dropout_masks(
-      shape, (config.input_size, *config.output_sizes), config.keep_prob, seed,
-      step)]
-
-
-def run(inputs: tf.Tensor, state: Any, parameters: Sequence,
-        masks: Sequence[tf.Tensor], layer: cells.Layer
-        ) -> tuple[tf.Tensor, tuple]:
-  """Applies dropout and all layers: [T, B, I] -> [T, B, H], final states."""
-  def dropout(x: tf.Tensor, site: int) -> tf.Tensor:
-    if not masks:
-      return x
-    # In float32, because 16 bits would round 1 / keep_prob.
-    return tf.cast(tf.cast(x, tf.float32) * masks[site], x.dtype)
-
-  x, final_state = dropout(inputs, 0), []
+  x, final_state = dropout.apply(masks.get(0), inputs), []
   for i, (before, weights) in enumerate(
       zip(state, parameters, strict=True), 1):
-    outputs, after = layer(x, before, *weights)
+    undropped, after = layer(x, before, *weights)
     final_state.append(after)
-    x = dropout(outputs, i)
-  return x, tuple(final_state)
+    x = dropout.apply(masks.get(i), undropped)
+  results = {"outputs": x}
+  if config.slowness_penalty:
+    results["undropped"] = undropped
+  return results, tuple(final_state)

@@ -117,6 +117,12 @@ def check_language_model(
     others.append(Part(
         _STEP_BYTES[is_training] * steps * len(units),
         f"the ops of num_steps={steps:,}", "lower num_steps"))
+  if is_training and config.keep_prob_recurrent < 1:
+    kernels = sum(math.prod(shapes["kernel"])
+                  for shapes in _shapes(cell, width, config.sizes))
+    others.append(Part(  # kept for the gradient
+        (4 + item_size) * kernels, "the masks of the recurrent weights, and "
+        "the weights that they keep,", "set keep_prob_recurrent=1"))
   parameters = [*_words(config, vocab_size, gradients),
                 layers(cell, width, config.sizes)]
   if not is_training:
@@ -186,14 +192,21 @@ def layers(cell: cells.Cell, width: int, sizes: Sequence[tuple[int, int]],
     sizes: units and width of the outputs of each layer.
     times: how many of each there are.
   """
-  units, outputs = zip(*sizes, strict=True)
   number = times * sum(
-      math.prod(shape)
-      for inputs, of_layer in zip((width, *outputs), sizes, strict=False)
-      for shape in cell.shapes(inputs, *of_layer).values())
+      math.prod(shape) for shapes in _shapes(cell, width, sizes)
+      for shape in shapes.values())
+  units = max(units for units, _ in sizes)
   return Parameters(
-      number, number, f"layers of hidden_size={max(units):,}",
+      number, number, f"layers of hidden_size={units:,}",
       "lower hidden_size" + " or num_layers" * (len(sizes) > 1))
+
+
+def _shapes(cell: cells.Cell, width: int, sizes: Sequence[tuple[int, int]]
+            ) -> list[dict[str, list[int]]]:
+  """Returns the `Cell.shapes` of each layer, see `layers`."""
+  widths = width, *(output for _, output in sizes[:-1])
+  return [cell.shapes(inputs, *of_layer)
+          for inputs, of_layer in zip(widths, sizes, strict=True)]
 
 
 def batch(config: configs.Config, input_size: int, shape: tuple[int, int],

@@ -18,14 +18,17 @@ def test_the_second_half_starts_from_the_state_after_the_first(
 
   def run(inputs, targets, masks, state):
     lengths.append(tf.shape(inputs)[0])
-    return inputs + masks[0], targets * state, state + 1
+    return {"outputs": inputs + masks[0] + masks[3],
+            "losses": targets * state}, state + 1
 
   x = np.arange(num_steps * 2, dtype=np.int32).reshape(num_steps, 2)
   with tf.Graph().as_default(), tf.Session() as session:
     inputs = tf.placeholder_with_default(x, [num_steps if static else None, 2])
-    outputs, losses, state, lengths = session.run([*halves.run_in_halves(
-        run, inputs, 10 * inputs, [100 * inputs], tf.constant(1)), lengths])
+    masks = {0: 100 * inputs, 3: tf.constant([[3, 7]])}  # one for all steps
+    results, state, lengths = session.run([*halves.run_in_halves(
+        run, inputs, 10 * inputs, masks, tf.constant(1)), lengths])
   assert lengths == expected and state == 1 + len(expected)
-  assert (outputs == 101 * x).all()
+  assert list(results) == ["outputs", "losses"]
+  assert (results["outputs"] == 101 * x + [3, 7]).all()
   states = np.repeat(np.arange(1, state), lengths)
-  assert (losses == 10 * x * states[:, None]).all()
+  assert (results["losses"] == 10 * x * states[:, None]).all()

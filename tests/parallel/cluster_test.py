@@ -91,6 +91,9 @@ CASES = {
     "tied": ([SHORT + ",tie_weights=true,embedding_size=6"], [], 4e-7),
     "tied, sampled softmax": ([
         SHORT + ",tie_weights=true,embedding_size=6,num_sampled=6"], [], 4e-7),
+    "masks and penalties": ([
+        SHORT + ",dropout_mask=window,keep_prob_word=0.7,keep_prob_recurrent="
+        "0.6,activation_penalty=2,slowness_penalty=1"], [], 4e-7),
     "lstmp, sampled softmax": ([
         SHORT + ",cell=lstmp,projection_size=4,num_sampled=6,optimizer=adagrad",
         "--learning_rate=0.1"], [], 2e-5),
@@ -99,7 +102,7 @@ CASES = {
 
 @pytest.mark.parametrize("size, case", [
     (4, "replicas"), (2, "gru, adam"), (2, "lstmp, sampled softmax"),
-    (2, "tied"), (2, "tied, sampled softmax")])
+    (2, "tied"), (2, "tied, sampled softmax"), (2, "masks and penalties")])
 def test_workers_follow_a_single_process(
     corpus_folder, tmp_path, alone, size, case):
   args, more, tolerance = CASES[case]

@@ -16,16 +16,19 @@ CONFIG = dataclasses.replace(
     configs.TEST, hidden_size=6, num_layers=2, num_steps=4, batch_size=6,
     keep_prob=0.5)
 VOCAB_SIZE = 11
+REGULARIZED = dataclasses.replace(
+    CONFIG, dropout_mask="window", keep_prob_input=0.8, keep_prob_word=0.7,
+    keep_prob_recurrent=0.6, activation_penalty=2.0, slowness_penalty=1.0)
 
 
-def train(devices, num_steps, **options):
+def train(devices, num_steps, config=CONFIG, **options):
   """Returns the sums and the variables after some steps on devices."""
   workers = Workers([f"/CPU:{n}" for n in range(devices)]
                     if devices > 1 else [""])
   ids = np.random.default_rng(0).integers(VOCAB_SIZE, size=400)
   with tf.Graph().as_default() as graph:
     training = ptb_word_lm.stream_pass(
-        "Train", CONFIG, VOCAB_SIZE, ids, is_training=True,
+        "Train", config, VOCAB_SIZE, ids, is_training=True,
         options=Options(workers=workers, **options))
     with repeatable_session("", workers.adjust) as session:
       session.run(tf.global_variables_initializer())
@@ -42,16 +45,24 @@ def single(**options):
   return train(1, 10, **options)
 
 
-@pytest.mark.parametrize("devices", [2, 3])
-@pytest.mark.parametrize("rnn_mode", ["fused", "basic", "block"])
-def test_devices_follow_a_single_one(devices, rnn_mode):
-  expected_sums, expected, _ = single(rnn_mode=rnn_mode)
-  sums, values, _ = train(devices, 10, rnn_mode=rnn_mode)
+def assert_devices_follow_a_single_one(devices, **options):
+  expected_sums, expected, _ = single(**options)
+  sums, values, _ = train(devices, 10, **options)
   assert sums == pytest.approx(expected_sums, rel=1e-6)
   assert values.keys() == expected.keys()
   for name, value in values.items():
     np.testing.assert_allclose(
         value, expected[name], rtol=1e-6, atol=4e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+@pytest.mark.parametrize("rnn_mode", ["fused", "basic", "block"])
+def test_devices_follow_a_single_one(devices, rnn_mode):
+  assert_devices_follow_a_single_one(devices, rnn_mode=rnn_mode)
+
+
+def test_devices_share_masks_and_penalties():
+  assert_devices_follow_a_single_one(3, config=REGULARIZED)
 
 
 def test_each_device_computes_its_part_of_the_gradient():

@@ -33,6 +33,11 @@ SIZES = {
     "small with dropout": (
         dataclasses.replace(configs.SMALL, keep_prob=0.5, num_steps=5),
         ["basic"]),
+    "masks and penalties": (
+        dataclasses.replace(
+            configs.TEST, num_steps=5, dropout_mask="window", keep_prob=0.7,
+            keep_prob_word=0.8, keep_prob_recurrent=0.5,
+            activation_penalty=2.0, slowness_penalty=1.0), ["fused"]),
     "medium": (dataclasses.replace(configs.MEDIUM, num_steps=5),
                ["fused"]),
     "lm1b": (dataclasses.replace(

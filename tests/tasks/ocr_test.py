@@ -289,6 +289,10 @@ def test_epoch_size_sets_the_epochs_and_their_learning_rates(path, tmp_path):
     (["--data_path=x", "--config_override=num_steps=9"], "num_steps: this "),
     (["--data_path=x", "--config_override=tie_weights=true"],
      "tie_weights: this model has no such setting; leave it out"),
+    (["--data_path=x", "--config_override=keep_prob_output=0.5"],
+     "keep_prob_output: this model has no such setting; leave it out"),
+    (["--data_path=x", "--config_override=dropout_mask=window"],
+     "dropout_mask: this model has no such setting"),
     (["--data_path=x", "--rnn_mode=block"], "--rnn_mode=block: gru_cell has "),
     (["--data_path=x", "--config_override=cell=lstm", "--rnn_mode=fused"],
      "--rnn_mode=fused: .* if the number of steps varies; choose one of dyn")])

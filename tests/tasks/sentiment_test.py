@@ -65,14 +65,17 @@ def train(archive, folder, config=TINY, seed=1, check_stop=lambda: None):
       config.max_max_epoch, sentiment.ERROR, run, check_stop=check_stop)
 
 
-@pytest.mark.parametrize("is_training", [False, True])
-def test_the_loss_equals_the_oracle_on_a_batch_with_padding(is_training):
+@pytest.mark.parametrize("is_training, shares", [
+    (False, {"keep_prob": 0.4}), (True, {"keep_prob": 0.4}),
+    (True, {"keep_prob_input": 0.4, "keep_prob_output": 0.4})])
+def test_the_loss_equals_the_oracle_on_a_batch_with_padding(
+    is_training, shares):
   """In training with dropout: all steps of a review share a mask."""
   words = np.random.default_rng(1).integers(0, 9, [7, 3]).astype("int32")
   lengths, labels = np.array([7, 1, 4]), np.array([1, 0, 1])
   with tf.Graph().as_default(), tf.Session() as session:
     model = sentiment.SentimentModel(
-        dataclasses.replace(TINY, keep_prob=0.4), 9,
+        dataclasses.replace(TINY, **shares), 9,
         *(tf.constant(x, tf.int32) for x in (words, lengths, labels)),
         is_training, tf.constant(np.int64(5)), 0.1, Options(seed=3))
     session.run(tf.global_variables_initializer())
@@ -260,6 +263,8 @@ def test_stopped_anywhere_it_ends_in_the_same_bits(archive, tmp_path):
     (["--data_path=x", "--config_override=num_layers=2"], "num_layers: "),
     (["--data_path=x", "--config_override=tie_weights=true"],
      "tie_weights: this model has no such setting; leave it out"),
+    (["--data_path=x", "--config_override=keep_prob_word=0.5"],
+     "keep_prob_word: this model has no such setting; leave it out"),
     (["--predict"], "--predict needs --save_path"),
     (["--predict", "--save_path=x", "--seed=2"], "--seed: has no effect"),
     (["--predict", "--save_path=x", "--vocab_size=9"], "--vocab_size: has no "),

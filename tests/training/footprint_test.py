@@ -100,6 +100,19 @@ def test_a_window_is_counted_if_it_is_larger_than_the_gradients(needs):
                      logits + 2 * gates + 2 * 400 * 5, logits + 4 * 400 * 5]
 
 
+@pytest.mark.parametrize("cell, kernels", [
+    ("lstm", (2 + 6) * 24 + (6 + 3) * 12), ("lstmp", (2 + 4) * 24 + 8 * 12)])
+def test_masks_of_recurrent_weights_count_in_training(needs, cell, kernels):
+  config = dataclasses.replace(
+      TINY, cell=cell, hidden_sizes=(6, 3), embedding_size=2, batch_size=100,
+      projection_size=4 * (cell == "lstmp"), keep_prob_recurrent=0.5)
+  check(config)
+  check(config, precision="bfloat16")
+  check(config, is_training=False)
+  assert [need.get("set keep_prob_recurrent=1") for need in needs] == [
+      (4 + 4) * kernels, (4 + 2) * kernels, None]
+
+
 def test_a_sampled_softmax_has_the_logits_and_gradients_of_candidates(needs):
   """In training; evaluation has a block of logits, however many words."""
   config = dataclasses.replace(
