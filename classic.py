@@ -176,7 +176,8 @@ def _settings(config: Any) -> configs.Config:
   names = (field.name for field in dataclasses.fields(configs.Config))
   settings = dataclasses.replace(configs.SMALL, **{
       name: getattr(config, name) for name in names if hasattr(config, name)})
-  for name in "projection_size", "num_sampled":
+  for name in ("projection_size", "num_sampled", "window_jitter",
+               "reset_state"):
     if value := getattr(settings, name):
       raise configs.ConfigError(
           f"{name}={value}: the tutorial's model has no such setting; use "

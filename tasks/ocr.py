@@ -311,7 +311,8 @@ def main(argv: Sequence[str]) -> None:
 def _train_as_flags_say() -> None:
   config, settings = training_flags.config(
       stored_flags.resume(TASK, configs.OCR), one_layer=True,
-      unused=("num_steps", "embedding_size", "freeze", "num_sampled"))
+      unused=("num_steps", "embedding_size", "freeze", "num_sampled",
+              "window_jitter", "reset_state"))
   data_path = training_flags.data_path(f"the words, {letters.URL}")
   options = training_flags.options(config, static=False)
   splits = read(data_path, FLAGS.split, config.batch_size, FLAGS.seed)

@@ -315,7 +315,7 @@ def _train_as_flags_say() -> None:
   stored = stored_flags.fill_in(TASK)
   config, settings = training_flags.config(
       stored_flags.base(stored, configs.SENTIMENT), one_layer=True,
-      unused=("num_sampled",))
+      unused=("num_sampled", "window_jitter", "reset_state"))
   data_path = training_flags.data_path(
       "a folder with one folder per label, a table (CSV or TSV), or the archive"
       f" of {imdb.URL}")

@@ -31,9 +31,13 @@ def dropout_masks(config: configs.Config, shape: tf.Tensor, seed: int,
 
 
 def run(inputs: tf.Tensor, state: Any, parameters: Sequence,
-        masks: Sequence[tf.Tensor], layer: cells.Layer
-        ) -> tuple[tf.Tensor, tuple]:
-  """Applies dropout and all layers: [T, B, I] -> [T, B, H], final states."""
+        masks: Sequence[tf.Tensor], layer: cells.Layer,
+        lengths: tf.Tensor | None = None) -> tuple[tf.Tensor, tuple]:
+  """Applies dropout and all layers: [T, B, I] -> [T, B, H], final states.
+
+  Args:
+    lengths: [B], the steps of each row, see `cells`; by default T.
+  """
   def dropout(x: tf.Tensor, site: int) -> tf.Tensor:
     if not masks:
       return x
@@ -43,7 +47,7 @@ def run(inputs: tf.Tensor, state: Any, parameters: Sequence,
   x, final_state = dropout(inputs, 0), []
   for i, (before, weights) in enumerate(
       zip(state, parameters, strict=True), 1):
-    outputs, after = layer(x, before, *weights)
+    outputs, after = layer(x, before, *weights, lengths=lengths)
     final_state.append(after)
     x = dropout(outputs, i)
   return x, tuple(final_state)
