@@ -130,7 +130,7 @@ class PTBModel(Trainable):
       return outputs, _cross_entropy(outputs, columns, softmax, ends), state
 
     self.outputs, self.losses, state = replicas.run_on_devices(
-        options.workers.devices, functools.partial(halves.run_in_halves, run),
+        options.workers.devices, window_lengths.halve(config, is_training, run),
         inputs, softmax.columns(targets), masks,
         recurrent.cast(self.initial_state, options.precision))
     self.final_state = options.workers.gather(recurrent.cast(state, tf.float32))

@@ -10,7 +10,8 @@ from rnn.tf1 import halve_threads_per_op, tf
 
 def run_in_halves(run: Callable[..., tuple[tf.Tensor, tf.Tensor, Any]],
                   inputs: tf.Tensor, targets: tf.Tensor,
-                  masks: Sequence[tf.Tensor], state: Any
+                  masks: Sequence[tf.Tensor], state: Any,
+                  usual: int | None = None
                   ) -> tuple[tf.Tensor, tf.Tensor, Any]:
   """Runs a window in two halves along T.
 
@@ -24,11 +25,13 @@ def run_in_halves(run: Callable[..., tuple[tf.Tensor, tf.Tensor, Any]],
       and the next state.
     inputs, targets: [T, B].
     masks: [T, B, ...] each.
+    usual: the number of steps in the middle of which windows are split, if most
+      of them do not reach T.
 
   Returns:
     outputs [T, B, H], losses [T, B], and the state after the window.
   """
-  split = [_halves(x) for x in (inputs, targets, *masks)]
+  split = [_halves(x, usual) for x in (inputs, targets, *masks)]
   outputs, losses = [], []
   for half in range(len(split[0])):
     half_inputs, half_targets, *half_masks = (x[half] for x in split)
@@ -39,8 +42,8 @@ def run_in_halves(run: Callable[..., tuple[tf.Tensor, tf.Tensor, Any]],
   return tf.concat(outputs, axis=0), tf.concat(losses, axis=0), state
 
 
-def _halves(x: tf.Tensor) -> list[tf.Tensor]:
-  """Splits [T, ...] in two along T.
+def _halves(x: tf.Tensor, usual: int | None) -> list[tf.Tensor]:
+  """Splits [T, ...] in two along T, in the middle of the usual steps.
 
   It stays whole if T is 1 or not static. It also stays whole on a GPU, whose
   single stream runs one op after the other.
@@ -48,8 +51,10 @@ def _halves(x: tf.Tensor) -> list[tf.Tensor]:
   num_steps = x.shape[0]
   if num_steps is None or num_steps < 2 or recurrent.has_gpu():
     return [x]
+  usual = min(usual or num_steps, num_steps)
   # The first half is the longer one if T is odd.
-  return tf.split(x, [num_steps - num_steps // 2, num_steps // 2])
+  first = usual - usual // 2
+  return tf.split(x, [first, num_steps - first])
 
 
 def set_threads(config: Config) -> None:

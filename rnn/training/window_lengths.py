@@ -5,8 +5,12 @@ up the targets of a shorter one, see `rnn.text.jitter`. There, layers keep their
 state, and nothing has a cost.
 """
 
+import functools
+from collections.abc import Callable
+
 import configs
 import reader
+from rnn.layers import halves
 from rnn.tf1 import tf
 
 
@@ -23,6 +27,13 @@ def lengths(config: configs.Config, is_training: bool,
     return None
   return tf.math.count_nonzero(
       tf.not_equal(targets, reader.NO_TARGET), axis=0, dtype=tf.int32)
+
+
+def halve(config: configs.Config, is_training: bool,
+          run: Callable) -> Callable:
+  """Returns `halves.run_in_halves` of a function, for any lengths."""
+  usual = config.num_steps if config.window_jitter and is_training else None
+  return functools.partial(halves.run_in_halves, run, usual=usual)
 
 
 def max_grad_norm(config: configs.Config,
