@@ -131,8 +131,9 @@ class Config(Settings):
       between(0, 1), "a step multiplies the parameters by "
       "1 - learning rate x weight_decay", 0.0, may_change=True)
   window_jitter: float = setting(
-      NOT_NEGATIVE, "standard deviation of the length of windows, in words; "
-      "one window in 20 is half as long", 0.0)
+      NOT_NEGATIVE, "standard deviation of the length of training windows, in "
+      "words, around num_steps, or its half in one window of 20; the norm "
+      "max_grad_norm is for windows of num_steps, others in proportion", 0.0)
   asgd_patience: int = setting(
       COUNT, "optimizer=asgd averages once validation is worse than it was "
       "before so many epochs", 5, may_change=True)
@@ -144,8 +145,8 @@ class Config(Settings):
   plateau_epochs: int = setting(
       COUNT, "see lr_schedule", 1, may_change=True)
   reset_state: bool = setting(
-      TRUTH, "each sentence starts from a zero state, so that windows never "
-      "hold words of two sentences of a stream", False)
+      TRUTH, "each sentence starts from a zero state, in training and in "
+      "evaluation; a window has words of one sentence per stream", False)
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -175,13 +176,13 @@ class Config(Settings):
                         "hidden_size and num_layers")
 
   def without_regularization(self) -> "Config":
-    """Returns the config of a model whose cost is that of its words alone."""
+    """Returns the config of a model that is used, or adapts, as it is."""
     defaults = self.defaults()
     return dataclasses.replace(self, keep_prob=1.0, **{
         name: defaults[name] for name in (
             "keep_prob_input", "keep_prob_hidden", "keep_prob_output",
             "keep_prob_word", "keep_prob_recurrent", "activation_penalty",
-            "slowness_penalty", "weight_decay")})
+            "slowness_penalty", "weight_decay", "window_jitter")})
 
   @property
   def layer_sizes(self) -> tuple[int, ...]:

@@ -35,21 +35,21 @@ import numpy as np
 import configs
 import reader
 from rnn.cli import (
-    initial_flags,
-    parallel_flags,
-    stored_flags,
-    text_flags,
-    training_flags,
+  initial_flags,
+  parallel_flags,
+  stored_flags,
+  text_flags,
+  training_flags,
 )
 from rnn.layers import (
-    cells,
-    dropout,
-    halves,
-    output,
-    penalties,
-    recurrent,
-    seeded,
-    stack,
+  cells,
+  dropout,
+  halves,
+  output,
+  penalties,
+  recurrent,
+  seeded,
+  stack,
 )
 from rnn.layers.softmax import Softmax
 from rnn.options import Options
@@ -60,9 +60,9 @@ from rnn.runs.checkpoints import Checkpoint, RunError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text import corpora
-from rnn.text.vocabulary import Characters, Vocabulary
+from rnn.text.vocabulary import EOS, Characters, Vocabulary
 from rnn.tf1 import integer_shapes, tf
-from rnn.training import evaluation, footprint, loop, progress
+from rnn.training import evaluation, footprint, loop, progress, window_lengths
 from rnn.training.known_words import KnownWords
 from rnn.training.metrics import PERPLEXITY, Metric
 from rnn.training.passes import StreamPass
@@ -105,7 +105,7 @@ class PTBModel(Trainable):
     """Adds the model to the default graph, or reuses its variables there.
 
     Args:
-      config: its batch_size and num_steps do not matter here.
+      config: batch_size and, without window_jitter, num_steps do not matter.
       inputs, targets: [T, B] word ids. T must be static, unless the layer is
         `dynamic`. B must be static if there is no `initial_state`.
       initial_state: as `final_state`; zero by default.
@@ -118,9 +118,8 @@ class PTBModel(Trainable):
         config, vocab_size, inputs.shape, is_training, options)
     config = config if is_training else config.without_regularization()
     parameters = seeded.Parameters(config.init_scale, options.seed)
-    self.initial_state = (
-        cells.zero_state(config, inputs.shape[1])
-        if initial_state is None else initial_state)
+    self.initial_state = initial_state or cells.zero_state(
+        config, inputs.shape[1])
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
       embedding, layers = _add_layers(
           parameters, config, vocab_size, step, options)
@@ -133,12 +132,15 @@ class PTBModel(Trainable):
             state: Any) -> tuple[dict[str, tf.Tensor], Any]:
       """Runs [t, B] words: results [t, B, ...], next state."""
       embedded = tf.cast(_look_up(embedding, inputs), options.precision)
-      results, state = stack.run(config, embedded, state, layers, masks, layer)
-      results["losses"] = _cross_entropy(results["outputs"], columns, softmax)
+      ends = window_lengths.lengths(config, columns)
+      results, state = stack.run(
+          config, embedded, state, layers, masks, layer, ends)
+      results["losses"] = _cross_entropy(
+          results["outputs"], columns, softmax, ends)
       return results, state
 
     results, state = replicas.run_on_devices(
-        options.workers.devices, functools.partial(halves.run_in_halves, run),
+        options.workers.devices, window_lengths.halve(config, run),
         inputs, softmax.columns(targets), masks,
         recurrent.cast(self.initial_state, options.precision))
     self.outputs, self.losses = results["outputs"], results["losses"]
@@ -152,10 +154,11 @@ class PTBModel(Trainable):
     self.num_targets = tf.math.count_nonzero(
         tf.not_equal(targets, reader.NO_TARGET))
     cost = penalties.add(self.nats / tf.cast(tf.shape(inputs)[1], tf.float32),
-                         config, results)
+                         config, results, targets)
     super().__init__(  # adds the training step
         config, cost, {"nats": self.nats, "targets": self.num_targets},
-        parameters.variables, is_training, learning_rate, options)
+        parameters.variables, is_training, learning_rate, options,
+        window_lengths.max_grad_norm(config, targets))
 
 
 def _add_layers(
@@ -193,9 +196,17 @@ def _look_up(embedding: tf.Variable | tf.Tensor, words: tf.Tensor) -> tf.Tensor:
     return tf.gather(embedding, tf.maximum(words, 0))
 
 
-def _cross_entropy(outputs: tf.Tensor, columns: tf.Tensor,
-                   softmax: Softmax) -> tf.Tensor:
-  """Returns the loss of each target in nats: [T, B, H], [T, B] -> [T, B]."""
+def _cross_entropy(outputs: tf.Tensor, columns: tf.Tensor, softmax: Softmax,
+                   lengths: tf.Tensor | None = None) -> tf.Tensor:
+  """Returns the loss of each target in nats: [T, B, H], [T, B] -> [T, B].
+
+  Args:
+    lengths: [B], of the rows, if they may be shorter than T.
+  """
+  if lengths is not None:  # the softmax is spared what no row reaches
+    end = tf.reduce_max(lengths)
+    losses = _cross_entropy(outputs[:end], columns[:end], softmax)
+    return tf.pad(losses, [[0, tf.shape(columns)[0] - end], [0, 0]])
   losses = softmax.losses(
       tf.reshape(outputs, [-1, outputs.shape[-1]]),
       tf.reshape(tf.maximum(columns, 0), [-1]))  # (T*B,)
@@ -207,22 +218,32 @@ def _cross_entropy(outputs: tf.Tensor, columns: tf.Tensor,
 def stream_pass(name: str, config: configs.Config, vocab_size: int,
                 ids: reader.Ids, is_training: bool = False,
                 options: Options = Options(),
-                initial_values: Mapping[str, np.ndarray] | None = None
-                ) -> StreamPass:
+                initial_values: Mapping[str, np.ndarray] | None = None,
+                eos: int | None = None) -> StreamPass:
   """Adds a pass of the PTBModel over a text to the default graph.
 
   Callers other than `train` and `evaluate` may call `halves.set_threads` first.
 
   Args:
     config, vocab_size, options: see `PTBModel`.
-    name, ids, is_training, initial_values: see `passes.StreamPass`.
+    name, ids, is_training, initial_values, eos: see `passes.StreamPass`.
 
   Raises:
     DataError: the split is too short.
   """
   make_model = functools.partial(PTBModel, config, vocab_size, options=options)
   return StreamPass(name, config, ids, make_model, is_training, initial_values,
-                    options.seed, options.workers)
+                    options.seed, options.workers, eos)
+
+
+def _test_config(config: configs.Config) -> configs.Config:
+  """Returns the config with which the test split is read: as one stream.
+
+  With reset_state any number of streams gives the same result, so the test has
+  those of the config.
+  """
+  return config if config.reset_state else dataclasses.replace(
+      config, batch_size=1)
 
 
 def train(config: configs.Config, corpus: reader.RawData,
@@ -234,7 +255,8 @@ def train(config: configs.Config, corpus: reader.RawData,
           ) -> tuple[list[loop.Row], dict[int, float]]:
   """Trains a model, validates it after each epoch, and tests it at the end.
 
-  Validation reads the config's batch_size streams. The test reads one stream.
+  Validation reads the config's batch_size streams. The test reads one stream;
+  see `_test_config`.
 
   Args:
     config: the hyperparameters.
@@ -253,8 +275,9 @@ def train(config: configs.Config, corpus: reader.RawData,
   """
   train_ids, valid_ids, test_ids, vocabulary = corpus
   make_pass = functools.partial(
-      stream_pass, vocab_size=len(vocabulary), options=options)
-  one_stream = dataclasses.replace(config, batch_size=1)
+      stream_pass, vocab_size=len(vocabulary), options=options,
+      eos=vocabulary.ids.get(EOS))
+  test_config = _test_config(config)
   alone = dataclasses.replace(options, workers=ALONE)
   halves.set_threads(config)
 
@@ -262,12 +285,12 @@ def train(config: configs.Config, corpus: reader.RawData,
     if known:
       known.add_passes(
           functools.partial(PTBModel, config, len(vocabulary), options=alone),
-          {"valid": (config, valid_ids), "test": (one_stream, test_ids)})
+          {"valid": (config, valid_ids), "test": (test_config, test_ids)})
     return [
         make_pass("Train", config, ids=train_ids, is_training=True,
                   initial_values=initial_values),
         make_pass("Valid", config, ids=valid_ids),
-        make_pass("Test", one_stream, ids=test_ids, options=alone)]
+        make_pass("Test", test_config, ids=test_ids, options=alone)]
 
   return loop.run_training(
       make_passes, config.max_max_epoch, metric.among(len(vocabulary)), run,
@@ -283,7 +306,7 @@ def evaluate(run: RunDirectory, texts: Mapping[str, reader.Ids],
   Args:
     run: the run directory.
     texts: a dict, name -> word ids. "valid" is read in the config's batch_size
-      streams, as in training; any other text as one stream.
+      streams, as in training; any other text as `train` reads the test.
     rnn_mode: see `options.Options`.
     metric: see `evaluation.evaluate`.
 
@@ -294,16 +317,16 @@ def evaluate(run: RunDirectory, texts: Mapping[str, reader.Ids],
     DataError: a text is too short.
     RunError: the folder is not a run, or no checkpoint is readable.
   """
-  settings, vocab_size = run.settings(), len(run.vocabulary())
+  settings, vocabulary = run.settings(), run.vocabulary()
   config = settings.config
-  one_stream = dataclasses.replace(config, batch_size=1)
   options = Options(rnn_mode, precision=settings.precision)
   halves.set_threads(config)
 
   def make_passes() -> dict[str, StreamPass]:
     return {name: stream_pass(
-        name.capitalize(), config if name == "valid" else one_stream,
-        vocab_size, ids, options=options) for name, ids in texts.items()}
+        name.capitalize(), config if name == "valid" else _test_config(config),
+        len(vocabulary), ids, options=options, eos=vocabulary.ids.get(EOS))
+            for name, ids in texts.items()}
 
   return evaluation.evaluate(run, make_passes, metric)
 

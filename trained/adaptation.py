@@ -47,8 +47,12 @@ def list_methods(dynamic: float | None = None,
 class Stream(contextlib.ExitStack):
   """A model that reads a text from its first word on; a context.
 
+  With reset_state, it reads a text as in training: each sentence has windows of
+  its own, and the text follows an `<eos>`.
+
   Attributes:
     methods: see `list_methods`.
+    num_unscored: the words at the beginning of a text which get no score.
   """
 
   def __init__(self, model: TrainedModel, dynamic: float | None = None,
@@ -62,9 +66,11 @@ class Stream(contextlib.ExitStack):
     """
     super().__init__()
     self._num_steps = model.config.num_steps
+    self._eos = model.vocabulary.eos if model.config.reset_state else None
     # Words that were not run yet. The first one is only read; the others are
     # also scored.
-    self._ids = np.zeros(0, np.int32)
+    self._ids = np.array([] if self._eos is None else [self._eos], np.int32)
+    self.num_unscored = 1 - len(self._ids)
     self._scorers = []
     self.methods = list_methods(dynamic, cache)
     for rate in [None] if dynamic is None else [None, dynamic]:
@@ -82,18 +88,25 @@ class Stream(contextlib.ExitStack):
     Returns:
       [methods, N], natural logarithms of the probabilities of the next N words.
       A word is scored once its window is full or the text has ended. The first
-      word of the text is never scored.
+      `num_unscored` words of the text are never scored.
     """
     self._ids = np.append(self._ids, () if ids is None else ids).astype(
         np.int32)
     log_probs = [np.zeros([len(self.methods), 0])]
-    while len(self._ids) > (self._num_steps if ids is not None else 1):
+    while size := self._window_size(has_ended=ids is None):
       # A window's last target is the first input of the next window.
-      window = self._ids[:self._num_steps + 1]
-      self._ids = self._ids[self._num_steps:]
+      window, self._ids = self._ids[:size + 1], self._ids[size:]
       log_probs.append(np.concatenate(
           [scorer.score(window) for scorer in self._scorers]))
     return np.concatenate(log_probs, axis=1)
+
+  def _window_size(self, has_ended: bool) -> int:
+    """Returns the targets of the next window; 0 if it is not complete."""
+    targets = self._ids[1:self._num_steps + 1]
+    if self._eos is not None and self._eos in targets:
+      return 1 + int(np.argmax(targets == self._eos))
+    is_complete = has_ended or len(targets) == self._num_steps
+    return len(targets) if is_complete else 0
 
 
 class _WindowScorer:
@@ -115,7 +128,8 @@ class _WindowScorer:
     words = np.full([self._num_steps + 1, 1], reader.NO_TARGET, np.int32)
     words[:len(ids), 0] = ids
     result = self._windows.run(
-        self._names, words[:-1], words[1:], self._state)
+        self._names, words[:-1], words[1:],
+        self._windows.reset(self._state, words))
     self._state = result["final_state"]
     log_probs = -result["losses"][:size, 0].astype(np.float64)
     if not self._cache:

@@ -232,8 +232,9 @@ class LanguageModel:
     ids = [self.vocabulary.eos, *self.vocabulary.encode(words)]
     outputs, state = [], None
     for id_ in ids:
-      result = self._windows().run(
-          ["outputs", "final_state"], np.full([1, 1], id_), state=state)
+      windows, word = self._windows(), np.full([1, 1], id_)
+      result = windows.run(["outputs", "final_state"], word,
+                           state=windows.reset(state, word))
       state = result["final_state"]
       outputs.append(result["outputs"][0, 0].astype(np.float32))
     return np.array(outputs)[1:]

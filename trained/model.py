@@ -74,6 +74,7 @@ class Windows:
         training; there is no dropout.
     """
     self.num_steps = num_steps
+    self._eos = model.vocabulary.eos if model.config.reset_state else None
     # Steps are plain gradient descent, whatever optimizer trained the model:
     # the values of a trained model do not include an optimizer's averages.
     config = dataclasses.replace(model.config.without_regularization(),
@@ -104,7 +105,8 @@ class Windows:
     Args:
       names: attributes of PTBModel, such as "losses". Some need `targets`.
       inputs, targets: [T, B] word ids.
-      state: the "final_state" of the window before; zero by default.
+      state: the "final_state" of the window before, perhaps after `reset`;
+        zero by default.
 
     Returns:
       A dict, name -> NumPy value.
@@ -118,6 +120,20 @@ class Windows:
       feed[self._targets] = targets
     return self._session.run(
         {name: getattr(self._model, name) for name in names}, feed)
+
+  def reset(self, state: Any, inputs: np.ndarray) -> Any:
+    """Returns a state with zeros where a window begins a sentence.
+
+    Nothing changes if the model was trained without reset_state.
+
+    Args:
+      state: the "final_state" of the window before, or None.
+      inputs: [T, B] word ids. The models never saw `<eos>` at a later step.
+    """
+    if state is None or self._eos is None:
+      return state
+    return tf.nest.map_structure(
+        lambda part: part * (inputs[0] != self._eos)[:, None], state)
 
   def close(self) -> None:
     """Frees the session."""

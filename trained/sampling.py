@@ -143,5 +143,6 @@ class Writer:
   def _step(self, ids: np.ndarray) -> None:
     """Feeds one word per sample."""
     result = self._windows.run(
-        ["logits", "final_state"], ids[None], state=self._state)
+        ["logits", "final_state"], ids[None],
+        state=self._windows.reset(self._state, ids[None]))
     self._logits, self._state = result["logits"][0], result["final_state"]

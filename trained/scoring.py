@@ -201,7 +201,8 @@ def score_stream(models: Sequence[TrainedModel], lines: Iterable[Line],
   """Scores the lines as one stream, the state carried from line to line.
 
   The first word of the text is read, but not scored, as in the test at the end
-  of training.
+  of training. Models with reset_state score it, and carry the state only within
+  a line.
 
   Args:
     models: models with the same words.
@@ -209,14 +210,15 @@ def score_stream(models: Sequence[TrainedModel], lines: Iterable[Line],
     dynamic, cache: see `adaptation.Stream`; they add estimates.
 
   Yields:
-    line, log_probs: as `score_sentences`; NaN for the first word of the text.
+    line, log_probs: as `score_sentences`; NaN for a word without a score.
   """
   with contextlib.ExitStack() as stack:
     streams = [stack.enter_context(adaptation.Stream(model, dynamic, cache))
                for model in models]
     # Scores of words whose lines are unfinished, one [methods, N] per model.
     # The models may have windows of different lengths, and so different N.
-    scored = [np.full([len(streams[0].methods), 1], math.nan)] * len(streams)
+    scored = [np.full([len(stream.methods), stream.num_unscored], math.nan)
+              for stream in streams]
     unfinished: collections.deque[Line] = collections.deque()
     for line in itertools.chain(lines, [None]):
       if line:

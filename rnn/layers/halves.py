@@ -13,8 +13,8 @@ Run = Callable[..., tuple[dict[str, tf.Tensor], Any]]
 
 
 def run_in_halves(run: Run, inputs: tf.Tensor, targets: tf.Tensor,
-                  masks: Mapping[int, tf.Tensor], state: Any
-                  ) -> tuple[dict[str, tf.Tensor], Any]:
+                  masks: Mapping[int, tf.Tensor], state: Any,
+                  usual: int | None = None) -> tuple[dict[str, tf.Tensor], Any]:
   """Runs a window in two halves along T.
 
   While the first half is in the next layer or in the softmax, the second half
@@ -23,8 +23,12 @@ def run_in_halves(run: Run, inputs: tf.Tensor, targets: tf.Tensor,
   and the order of their ops stay as they are.
 
   Args and results are as those of `run`. A mask [1, B, ...] is for all steps.
+
+  Args:
+    usual: the number of steps in the middle of which windows are split, if most
+      of them do not reach T.
   """
-  sizes = _sizes(inputs.shape[0])
+  sizes = _sizes(inputs.shape[0], usual)
   split = [_split(x, sizes) for x in (inputs, targets, *masks.values())]
   parts = []
   for half in range(len(sizes)):
@@ -36,16 +40,18 @@ def run_in_halves(run: Run, inputs: tf.Tensor, targets: tf.Tensor,
           for name in parts[0]}, state
 
 
-def _sizes(num_steps: int | None) -> list[int | None]:
-  """Returns the steps of each part of a window.
+def _sizes(num_steps: int | None, usual: int | None) -> list[int | None]:
+  """Returns the steps of each part of a window, halves of the usual steps.
 
   It stays whole if T is 1 or not static. It also stays whole on a GPU, whose
   single stream runs one op after the other.
   """
   if num_steps is None or num_steps < 2 or recurrent.has_gpu():
     return [num_steps]
+  usual = min(usual or num_steps, num_steps)
   # The first half is the longer one if T is odd.
-  return [num_steps - num_steps // 2, num_steps // 2]
+  first = usual - usual // 2
+  return [first, num_steps - first]
 
 
 def _split(x: tf.Tensor, sizes: Sequence[int | None]) -> Sequence[tf.Tensor]:

@@ -186,10 +186,11 @@ def _fused(inputs: tf.Tensor, c_0: tf.Tensor, h_0: tf.Tensor,
       d_gates_t, d_c = gate_gradients(
           d_h_t, d_c, *activations[t], c[t], c[t + 1], *shapes)
       d_gates[t] = to_compute_dtype(d_gates_t)
-      d_h_before = d_gates[t] @ weights_t
+      d_h_before = recurrent.product(
+          d_gates[t], weights_t, live_by_step[t])
       d_h = where(live_by_step[t], d_h_before, to_compute_dtype(d_h))
     d_inputs, d_kernel, d_bias = weight_gradients(
-        inputs, h[:-1], kernel, d_gates)
+        inputs, h[:-1], kernel, d_gates, live)
     return d_inputs, to_compute_dtype(d_c), d_h, d_kernel, d_bias
 
   return (outputs, to_compute_dtype(c[-1]), h[-1]), grad
@@ -201,8 +202,8 @@ def from_input(inputs: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor,
 
   Where `live` [T, B, 1] is false, i becomes 0 and f becomes 1, so that c stays.
   """
-  gates = tf.cast(
-      recurrent.flatten_steps(inputs) @ kernel[:inputs.shape[2]] + bias,
+  gates = tf.cast(recurrent.product(
+      recurrent.flatten_steps(inputs), kernel[:inputs.shape[2]], live) + bias,
       tf.float32)
   gates = tf.reshape(gates, [inputs.shape[0], -1, bias.shape[0]])
   if live is None:
@@ -219,24 +220,30 @@ def by_step(live: tf.Tensor | None, num_steps: int) -> list[tf.Tensor | None]:
 
 def weight_gradients(
     inputs: tf.Tensor, h_before: Sequence[tf.Tensor], kernel: tf.Tensor,
-    d_gates: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    d_gates: Any, live: tf.Tensor | None
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
   """Returns the gradients of inputs, kernel and bias, by GEMMs over T*B rows.
 
   Args:
     inputs: [T, B, I].
     h_before: h before each step.
     d_gates: the gradients of the gates, a list of T tensors [B, 4H].
+    live: [T, B, 1], or None.
   """
-  d_gates = tf.concat(d_gates, axis=0)  # (T*B, 4H)
+  d_all = tf.concat(d_gates, axis=0)  # (T*B, 4H)
+  d_gates = recurrent.live_rows(d_all, live)
   d_inputs = tf.matmul(
       d_gates, kernel[:inputs.shape[2]], transpose_b=True)
+  if live is not None:
+    d_inputs = recurrent.pad_rows(d_inputs, d_all)
   x_and_h = tf.concat([inputs, tf.stack(h_before)], axis=2)
   # ones^T d_gates is the sum over all rows. As a GEMM it is faster than
   # TensorFlow's sum over the first axis.
-  ones = tf.ones_like(d_gates[:, :1])  # (T*B, 1)
+  ones = tf.ones_like(d_gates[:, :1])
   return (tf.reshape(d_inputs, tf.shape(inputs)),
-          tf.matmul(recurrent.flatten_steps(x_and_h), d_gates,
-                    transpose_a=True),
+          tf.matmul(
+              recurrent.live_rows(recurrent.flatten_steps(x_and_h), live),
+              d_gates, transpose_a=True),
           tf.matmul(ones, d_gates, transpose_a=True)[0])
 
 
@@ -259,7 +266,8 @@ def _forward(from_input: tf.Tensor, live_by_step: Sequence[tf.Tensor | None],
   c, h = [to_float32(c_0)], [h_0]
   activations = []
   for gates, live in zip(tf.unstack(from_input), live_by_step, strict=True):
-    after, of_step = gates_forward(gates + to_float32(h[-1] @ weights), c[-1])
+    from_h = recurrent.product(h[-1], weights, live)
+    after, of_step = gates_forward(gates + to_float32(from_h), c[-1])
     _, _, _, o, tanh_c = of_step
     c.append(after)
     h.append(where(live, to_compute_dtype(o * tanh_c), h[-1]))

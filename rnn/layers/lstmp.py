@@ -94,16 +94,17 @@ def _fused(inputs: tf.Tensor, state: LSTMState, kernel: tf.Tensor,
     d_gates, d_hs = [None] * num_steps, [None] * num_steps
     for t in reversed(range(num_steps)):
       d_h = to_float32(d_h) + to_float32(d_outputs[t])
+      is_live = live_by_step[t]
       d_hs[t] = to_compute_dtype(
-          lstm.where(live_by_step[t], d_h, tf.zeros_like(d_h)))
+          lstm.where(is_live, d_h, tf.zeros_like(d_h)))
       d_gates_t, d_c = lstm.gate_gradients(
-          to_float32(d_hs[t] @ projection_t), d_c, *activations[t], c[t],
-          c[t + 1], *shapes)
+          to_float32(recurrent.product(d_hs[t], projection_t, is_live)), d_c,
+          *activations[t], c[t], c[t + 1], *shapes)
       d_gates[t] = to_compute_dtype(d_gates_t)
-      d_h = lstm.where(
-          live_by_step[t], d_gates[t] @ weights_t, to_compute_dtype(d_h))
+      d_h_before = recurrent.product(d_gates[t], weights_t, is_live)
+      d_h = lstm.where(is_live, d_h_before, to_compute_dtype(d_h))
     d_inputs, d_kernel, d_bias = lstm.weight_gradients(
-        inputs, h[:-1], kernel, d_gates)
+        inputs, h[:-1], kernel, d_gates, live)
     return (d_inputs, to_compute_dtype(d_c), d_h, d_kernel, d_bias,
             tf.matmul(tf.concat(m, axis=0), tf.concat(d_hs, axis=0),
                       transpose_a=True))
@@ -131,11 +132,12 @@ def _forward(from_input: tf.Tensor, live_by_step: Sequence[tf.Tensor | None],
   for gates, is_live in zip(
       tf.unstack(from_input), live_by_step, strict=True):
     after, of_step = lstm.gates_forward(
-        gates + to_float32(h[-1] @ weights), c[-1])
+        gates + to_float32(recurrent.product(h[-1], weights, is_live)), c[-1])
     _, _, _, o, tanh_c = of_step
     c.append(after)
     m.append(to_compute_dtype(o * tanh_c))
-    h.append(lstm.where(is_live, m[-1] @ projection, h[-1]))
+    h.append(lstm.where(
+        is_live, recurrent.product(m[-1], projection, is_live), h[-1]))
     activations.append(of_step)
   return c, h, m, activations
 

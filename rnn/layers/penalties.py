@@ -7,38 +7,45 @@ dropout and d_t after it, and means over all words, streams and units:
     T slowness_penalty mean((h_t - h_{t-1})^2)
 
 The differences are the T - 1 ones within the window. "Temporal activation
-regularization" is the name of the second penalty in the paper.
+regularization" is the name of the second penalty in the paper. Positions
+without a target do not count; then T is the mean of the streams' lengths.
 """
 
 from collections.abc import Mapping
 
 import configs
+from rnn.text.streams import NO_TARGET
 from rnn.tf1 import tf
 
 
 def add(cost: tf.Tensor, config: configs.Config,
-        results: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        results: Mapping[str, tf.Tensor], targets: tf.Tensor) -> tf.Tensor:
   """Returns a cost with the penalties of a config.
 
   Args:
     results: of a window, see `stack.run`.
+    targets: [T, B], of the window.
   """
-  penalties = []
+  if not (config.activation_penalty or config.slowness_penalty):
+    return cost
+  live = tf.cast(tf.not_equal(targets, NO_TARGET), tf.float32)
+  num_steps = tf.reduce_sum(live) / tf.cast(tf.shape(live)[1], tf.float32)
   if config.activation_penalty:
-    penalties.append(config.activation_penalty * _mean_square(
-        tf.cast(results["outputs"], tf.float32)))
+    d = tf.cast(results["outputs"], tf.float32)
+    cost += num_steps * config.activation_penalty * _mean_square(d, live)
   if config.slowness_penalty:
     h = tf.cast(results["undropped"], tf.float32)
-    penalties.append(
-        config.slowness_penalty * _mean_square(h[1:] - h[:-1]))
-  num_steps = tf.shape(results["outputs"])[0] if penalties else 0
-  for penalty in penalties:
-    cost += tf.cast(num_steps, tf.float32) * penalty
+    # A position has no target if the one before has none.
+    cost += num_steps * config.slowness_penalty * _mean_square(
+        h[1:] - h[:-1], live[1:])
   return cost
 
 
-def _mean_square(x: tf.Tensor) -> tf.Tensor:
-  """Returns the mean of the squares of [T, B, H]; 0 if T is 0."""
-  positions = tf.reduce_mean(tf.square(x), axis=2)  # (T, B)
-  return tf.reduce_sum(positions) / tf.cast(
-      tf.maximum(tf.size(positions), 1), tf.float32)
+def _mean_square(x: tf.Tensor, live: tf.Tensor) -> tf.Tensor:
+  """Returns the mean of the squares of [T, B, H]; 0 if nothing is live.
+
+  Args:
+    live: [T, B], 0 where a position does not count, and otherwise 1.
+  """
+  squares = tf.reduce_mean(tf.square(x), axis=2)  # (T, B)
+  return tf.reduce_sum(squares * live) / tf.maximum(tf.reduce_sum(live), 1)

@@ -64,6 +64,37 @@ def zero_out_padding(live: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
   return tf.where_v2(live, x, tf.zeros_like(x))
 
 
+def product(x: tf.Tensor, weights: tf.Tensor,
+            live: tf.Tensor | None) -> tf.Tensor:
+  """Returns x weights, [N, n] [n, m] -> [N, m], zeros past the last live row.
+
+  So it costs nothing at the steps of a window that no row reaches.
+
+  Args:
+    live: N booleans of any shape, or None if all rows are live.
+  """
+  if live is None:
+    return x @ weights
+  return pad_rows(live_rows(x, live) @ weights, x)
+
+
+def live_rows(x: tf.Tensor, live: tf.Tensor | None) -> tf.Tensor:
+  """Returns the rows of x [N, n] up to the last live one; see `product`."""
+  if live is None:
+    return x
+  numbers = tf.range(1, tf.size(live) + 1)
+  return x[:tf.reduce_max(
+      tf.where_v2(tf.reshape(live, [-1]), numbers, tf.zeros_like(numbers)))]
+
+
+def pad_rows(rows: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+  """Returns rows with as many more, of zeros, as another matrix has."""
+  more = tf.shape(like)[0] - tf.shape(rows)[0]
+  padded = tf.pad(rows, [[0, more], [0, 0]])
+  padded.set_shape([like.shape[0], rows.shape[1]])
+  return padded
+
+
 def unrolled(cell: StepFunction) -> Layer:
   """Returns a layer that applies a cell step by step.
 

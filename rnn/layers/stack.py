@@ -10,11 +10,13 @@ from rnn.tf1 import tf
 
 def run(config: configs.Config, inputs: tf.Tensor, state: Any,
         parameters: Sequence, masks: Mapping[int, tf.Tensor],
-        layer: cells.Layer) -> tuple[dict[str, tf.Tensor], tuple]:
+        layer: cells.Layer, lengths: tf.Tensor | None = None
+        ) -> tuple[dict[str, tf.Tensor], tuple]:
   """Applies dropout and all layers to [T, B, I].
 
   Args:
     masks: see `dropout.masks`.
+    lengths: [B], the steps of each row, see `cells`; by default T.
 
   Returns:
     A dict: "outputs" [T, B, H], of the last layer; if a penalty needs them,
@@ -23,7 +25,7 @@ def run(config: configs.Config, inputs: tf.Tensor, state: Any,
   x, final_state = dropout.apply(masks.get(0), inputs), []
   for i, (before, weights) in enumerate(
       zip(state, parameters, strict=True), 1):
-    undropped, after = layer(x, before, *weights)
+    undropped, after = layer(x, before, *weights, lengths=lengths)
     final_state.append(after)
     x = dropout.apply(masks.get(i), undropped)
   results = {"outputs": x}

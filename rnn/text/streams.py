@@ -3,7 +3,8 @@
 A text is a sequence of ids: an array, or the shards of a text that does not fit
 in memory. It is cut into B streams, the columns of a matrix [rows, B], which
 nobody holds as a whole. Window w reads the rows from w * T to (w + 1) * T, and
-predicts the rows one further on.
+predicts the rows one further on. In `ragged_streams`, each window has T + 1
+rows of its own instead.
 """
 
 import concurrent.futures
@@ -28,20 +29,25 @@ class Streams:
   Attributes:
     windows: the number of windows in a pass over the text.
     part: the number of windows that are read at a time.
+    num_steps: T, the targets of a window in one stream.
+    stride: the distance of one window from the next, in rows.
   """
 
   def __init__(self, ids: Ids, batch_size: int, num_steps: int,
-               length: int, windows: int, shuffles: bool = False) -> None:
+               length: int, windows: int, shuffles: bool = False,
+               stride: int | None = None) -> None:
     """Reads nothing yet.
 
     Args:
       length: the distance of one stream from the next, in ids.
       shuffles: whether each epoch has an order of its own.
+      stride: by default num_steps.
     """
     self._shuffles = shuffles
     self._ids = ids if isinstance(ids, ShardIds) else np.asarray(ids, np.int32)
-    self._batch_size, self._num_steps = batch_size, num_steps
+    self._batch_size, self.num_steps = batch_size, num_steps
     self._length, self.windows = length, windows
+    self.stride = stride or num_steps
     self.part = min(_WINDOWS, max(1, _TOKENS // (batch_size * num_steps))
                     ) if isinstance(ids, ShardIds) else _WINDOWS
 
@@ -59,19 +65,24 @@ class Streams:
       DataError: a shard is gone or damaged.
     """
     ids = self._order(epoch)
-    end = self.windows * self._num_steps + 1
+    end = self._end(self.windows)
     stop = end if stop is None else min(stop, end)
     return np.stack([
-        self._stream(ids, column * self._length, start, stop)
+        self._column(ids, epoch, column, start, stop)
         for column in range(self._batch_size)[columns]], axis=1)
+
+  def _end(self, window: int) -> int:
+    """Returns the row after the last one of the windows before a window."""
+    return (window - 1) * self.stride + self.num_steps + 1
 
   def _order(self, epoch: int) -> np.ndarray | ShardIds:
     """Returns the text as an epoch reads it."""
     return self._ids
 
-  def _stream(self, ids: np.ndarray | ShardIds, first: int, start: int,
-              stop: int) -> np.ndarray:
-    """Returns some rows of the stream that begins at an id."""
+  def _column(self, ids: np.ndarray | ShardIds, epoch: int, column: int,
+              start: int, stop: int) -> np.ndarray:
+    """Returns some rows of a stream; `ids` are in the order of the epoch."""
+    first = column * self._length
     return ids[first + start:first + stop]
 
   def place(self, step: int) -> tuple[int, int]:
@@ -83,8 +94,8 @@ class Streams:
            columns: slice = slice(None)) -> np.ndarray:
     """Returns the rows of a part."""
     epoch, window = place
-    return self.rows(window * self._num_steps,
-                     (window + self.part) * self._num_steps + 1, epoch, columns)
+    return self.rows(window * self.stride, self._end(window + self.part),
+                     epoch, columns)
 
 
 class TrainingStreams(Streams):
@@ -145,8 +156,9 @@ class EvaluationStreams(Streams):
     super().__init__(
         ids, batch_size, num_steps, length, -(-length // num_steps))
 
-  def _stream(self, ids: np.ndarray | ShardIds, first: int, start: int,
-              stop: int) -> np.ndarray:
+  def _column(self, ids: np.ndarray | ShardIds, epoch: int, column: int,
+              start: int, stop: int) -> np.ndarray:
+    first = column * self._length
     rows = np.full(stop - start, NO_TARGET, np.int32)
     end = min(self._length + 1, len(ids) - first)  # of the stream
     if end > 1:  # otherwise it has no target

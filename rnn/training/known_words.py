@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import reader
-from rnn.text.vocabulary import Words
+from rnn.text.vocabulary import EOS, Words
 from rnn.tf1 import tf
 from rnn.training import passes
 from rnn.training.metrics import PERPLEXITY, Metric
@@ -49,6 +49,7 @@ class KnownWords:
     self.figures: dict[str, float | None] = {}
     self._is_needed = bool(reader.unlearned(texts, vocabulary))
     self._unk, self._metric = vocabulary.ids[reader.UNK], metric
+    self._eos = vocabulary.ids.get(EOS)
     self._passes: dict[str, StreamPass] = {}
 
   def add_passes(self, make_model: Callable[..., Any],
@@ -64,7 +65,8 @@ class KnownWords:
           make_model(inputs, targets, **kwargs), targets, self._unk)
 
     self._passes = {
-        name: StreamPass(f"Known{name.capitalize()}", config, ids, make)
+        name: StreamPass(f"Known{name.capitalize()}", config, ids, make,
+                         eos=self._eos)
         for name, (config, ids) in splits.items() if self._is_needed}
 
   def measure(self, session: tf.Session, _: Any) -> None:

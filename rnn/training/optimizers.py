@@ -49,7 +49,7 @@ OPTIMIZERS = {
 
 def step(cost: tf.Tensor, before: Sequence[tf.Tensor],
          variables: Sequence[tf.Variable], learning_rate: tf.Tensor,
-         max_grad_norm: float, optimizer: str = "sgd",
+         max_grad_norm: tf.Tensor | float, optimizer: str = "sgd",
          options: Options = Options()) -> tuple[tf.Tensor, tf.Operation]:
   """Adds a training step to the graph.
 
@@ -57,7 +57,7 @@ def step(cost: tf.Tensor, before: Sequence[tf.Tensor],
     cost: a scalar.
     before: other tensors of the window, such as its counts. The step waits for
       them, so that they are computed with the parameters before the step.
-    learning_rate: a scalar.
+    learning_rate, max_grad_norm: scalars.
     optimizer: one of OPTIMIZERS.
     options: the precision of the model, and the workers, whose mean gradient
       is applied.

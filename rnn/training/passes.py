@@ -20,7 +20,7 @@ from rnn import memory
 from rnn.layers import cells
 from rnn.parallel.workers import ALONE, STOP, Workers
 from rnn.runs import checkpoints
-from rnn.text import streams
+from rnn.text import cutting, streams
 from rnn.tf1 import on_host, tf
 from rnn.training.metrics import PERPLEXITY
 
@@ -168,19 +168,27 @@ def _zero_if(condition: tf.Tensor, variables: Any) -> Any:
   return tf.nest.map_structure(read, variables)
 
 
+def _zero_rows(condition: tf.Tensor, state: Any) -> Any:
+  """Returns a state [B, ...] with zeros in the rows of a condition [B]."""
+  return tf.nest.map_structure(lambda value: tf.where_v2(
+      condition[:, None], tf.zeros_like(value), value), state)
+
+
 class StreamPass(SplitPass):
   """A pass over a text in parallel streams. It needs no feed."""
 
   def __init__(self, name: str, config: Any, ids: streams.Ids,
                make_model: Callable[..., Any], is_training: bool = False,
                initial_values: Mapping[str, np.ndarray] | None = None,
-               seed: int = 0, workers: Workers = ALONE) -> None:
+               seed: int = 0, workers: Workers = ALONE,
+               eos: int | None = None) -> None:
     """Adds the pass to the default graph; `load` prepares a session for it.
 
     Args:
       config: a `configs.Config`; its batch_size is that of all workers.
       ids: 1-D, the words of the split; or its shards.
-      seed: determines the order of shards in training.
+      seed: determines the order of shards in training, and window_jitter.
+      eos: the id of `<eos>`, for reset_state.
       make_model: a function of inputs, targets ([T, B] each), initial_state,
         is_training, step and learning_rate; returns a `Model`.
       name, initial_values, workers: see `SplitPass`.
@@ -189,20 +197,18 @@ class StreamPass(SplitPass):
       DataError: the split is too short.
       UserError: a window needs more memory than is available.
     """
-    # A short text fills up the rows of one window.
-    memory.check([memory.Part(
-        4 * (config.num_steps + 1) * config.batch_size,
-        f"windows of batch_size={config.batch_size:,} x "
-        f"num_steps={config.num_steps:,}", "lower batch_size or num_steps")])
-    sizes = config.batch_size, config.num_steps
     try:
-      cut = (streams.TrainingStreams(ids, *sizes, seed) if is_training
-             else streams.EvaluationStreams(ids, *sizes))
+      cut = cutting.cut(config, ids, is_training, seed, eos)
     except reader.DataError as error:
       raise reader.DataError(f"{name.lower()}: {error}") from None
+    # A short text fills up the rows of one window.
+    memory.check([memory.Part(
+        4 * (cut.num_steps + 1) * config.batch_size,
+        f"windows of batch_size={config.batch_size:,} x "
+        f"num_steps={cut.num_steps:,}", "lower batch_size or num_steps"
+        + " or window_jitter" * bool(config.window_jitter))])
     columns = range(config.batch_size)[workers.part(config.batch_size)]
-    self._num_steps, self._batch_size = config.num_steps, len(columns)
-    self._cut = cut
+    self._cut, self._batch_size = cut, len(columns)
     self._parts = streams.Parts(cut, workers.part(config.batch_size),
                                 ahead=isinstance(ids, streams.ShardIds))
     self._place: tuple[int, int] | None = None  # of the part in the session
@@ -218,6 +224,8 @@ class StreamPass(SplitPass):
       with on_host():
         rate = learning_rate(config, 1 + step // size)
       inputs, targets = self._read_window(step % windows)
+      if config.reset_state:  # only a sentence's first window begins with <eos>
+        state = _zero_rows(tf.equal(inputs[0], eos), state)
       return make_model(inputs, targets, initial_state=state,
                         is_training=is_training, step=step, learning_rate=rate)
 
@@ -243,8 +251,8 @@ class StreamPass(SplitPass):
   def _read_window(self, window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the words of a window, and the words that follow them: [T, B]."""
     with on_host():
-      begin = tf.stack([window % self._cut.part * self._num_steps, 0])
-      size = tf.constant([self._num_steps + 1, self._batch_size], tf.int64)
+      begin = tf.stack([window % self._cut.part * self._cut.stride, 0])
+      size = tf.constant([self._cut.num_steps + 1, self._batch_size], tf.int64)
     rows = tf.slice(self._streams, begin, size)
     return rows[:-1], rows[1:]
 

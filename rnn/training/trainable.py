@@ -31,7 +31,8 @@ class Trainable:
                counts: dict[str, tf.Tensor], variables: list[tf.Variable],
                is_training: bool = False,
                learning_rate: tf.Tensor | float | None = None,
-               options: Options = Options()) -> None:
+               options: Options = Options(),
+               max_grad_norm: tf.Tensor | float | None = None) -> None:
     """Adds the training step to the default graph, in training.
 
     Args:
@@ -40,6 +41,7 @@ class Trainable:
         variable that stays fixed.
       learning_rate: scalar; by default the config's.
       options: the precision of the model, and the workers.
+      max_grad_norm: scalar; by default the config's.
     """
     self.cost, self.variables = cost, variables
     self.counts = options.workers.total(counts)
@@ -47,10 +49,11 @@ class Trainable:
       self.lr = tf.convert_to_tensor(
           config.learning_rate if learning_rate is None else learning_rate,
           tf.float32)
-      self.max_grad_norm = config.max_grad_norm
+      self.max_grad_norm = (
+          config.max_grad_norm if max_grad_norm is None else max_grad_norm)
       # The gradient of a frozen parameter is not computed.
       frozen = getattr(config, "freeze", "nothing")
       self.grad_norm, self.train_op = optimizers.step(
           cost, [*self.counts.values(), *tf.nest.flatten(self.final_state)],
           [v for v in variables if os.path.basename(v.op.name) != frozen],
-          self.lr, config.max_grad_norm, config.optimizer, options)
+          self.lr, self.max_grad_norm, config.optimizer, options)

@@ -1,9 +1,10 @@
 """A tiny PTBModel: its config, its parameters and its dropout masks."""
 
 import dataclasses
+import itertools
 
 import configs
-from rnn.tf1 import tf
+from rnn.tf1 import repeatable_session, tf
 
 TINY = dataclasses.replace(
     configs.TEST, num_layers=2, num_steps=4, hidden_size=5, batch_size=3,
@@ -37,3 +38,23 @@ def masks_of_shapes(session, shapes, keep_prob, seed, step):
   return [session.run(tf.nn.experimental.stateless_dropout(
       tf.ones(shape), 1 - keep_prob, seed=[seed, step * len(shapes) + site]))
           for site, shape in enumerate(shapes)]
+
+
+def bits_after(training, *stops):
+  """Returns the bits of all variables after some steps of a training pass.
+
+  Args:
+    stops: the steps before which the variables move to a new session; the last
+      one is the number of steps.
+  """
+  values = []
+  for start, stop in itertools.pairwise([0, *stops]):
+    with repeatable_session() as session:
+      initialize(session, training)
+      for variable, value in zip(  # the first session has none
+          tf.global_variables(), values, strict=False):
+        variable.load(value, session)
+      for step in range(start, stop):
+        training.run(session, step)
+      values = session.run(tf.global_variables())
+  return [value.tobytes() for value in values]

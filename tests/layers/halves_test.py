@@ -7,12 +7,14 @@ from rnn.layers import halves, recurrent
 from rnn.tf1 import tf
 
 
-@pytest.mark.parametrize("num_steps, static, has_gpu, expected", [
-    (6, True, False, [3, 3]), (5, True, False, [3, 2]),
-    (2, True, False, [1, 1]), (1, True, False, [1]), (6, True, True, [6]),
-    (6, False, False, [6])])
+@pytest.mark.parametrize("num_steps, static, has_gpu, usual, expected", [
+    (6, True, False, None, [3, 3]), (5, True, False, None, [3, 2]),
+    (2, True, False, None, [1, 1]), (1, True, False, None, [1]),
+    (6, True, True, None, [6]), (6, False, False, None, [6]),
+    (6, True, False, 3, [2, 4]), (6, True, False, 1, [1, 5]),
+    (6, True, False, 35, [3, 3])])
 def test_the_second_half_starts_from_the_state_after_the_first(
-    monkeypatch, num_steps, static, has_gpu, expected):
+    monkeypatch, num_steps, static, has_gpu, usual, expected):
   monkeypatch.setattr(recurrent, "has_gpu", lambda: has_gpu)
   lengths = []
 
@@ -26,7 +28,7 @@ def test_the_second_half_starts_from_the_state_after_the_first(
     inputs = tf.placeholder_with_default(x, [num_steps if static else None, 2])
     masks = {0: 100 * inputs, 3: tf.constant([[3, 7]])}  # one for all steps
     results, state, lengths = session.run([*halves.run_in_halves(
-        run, inputs, 10 * inputs, masks, tf.constant(1)), lengths])
+        run, inputs, 10 * inputs, masks, tf.constant(1), usual), lengths])
   assert lengths == expected and state == 1 + len(expected)
   assert list(results) == ["outputs", "losses"]
   assert (results["outputs"] == 101 * x + [3, 7]).all()
