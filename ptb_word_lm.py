@@ -51,7 +51,6 @@ from rnn.layers import (
   seeded,
   stack,
 )
-from rnn.layers.softmax import Softmax
 from rnn.options import Options
 from rnn.parallel import replicas
 from rnn.parallel.workers import ALONE
@@ -135,7 +134,7 @@ class PTBModel(Trainable):
       ends = window_lengths.lengths(config, columns)
       results, state = stack.run(
           config, embedded, state, layers, masks, layer, ends)
-      results["losses"] = _cross_entropy(
+      results["losses"] = output.cross_entropy(
           results["outputs"], columns, softmax, ends)
       return results, state
 
@@ -194,25 +193,6 @@ def _look_up(embedding: tf.Variable | tf.Tensor, words: tf.Tensor) -> tf.Tensor:
   with tf.device(None):  # that of the embedding
     # Where a word is NO_TARGET any will do: its loss does not count.
     return tf.gather(embedding, tf.maximum(words, 0))
-
-
-def _cross_entropy(outputs: tf.Tensor, columns: tf.Tensor, softmax: Softmax,
-                   lengths: tf.Tensor | None = None) -> tf.Tensor:
-  """Returns the loss of each target in nats: [T, B, H], [T, B] -> [T, B].
-
-  Args:
-    lengths: [B], of the rows, if they may be shorter than T.
-  """
-  if lengths is not None:  # the softmax is spared what no row reaches
-    end = tf.reduce_max(lengths)
-    losses = _cross_entropy(outputs[:end], columns[:end], softmax)
-    return tf.pad(losses, [[0, tf.shape(columns)[0] - end], [0, 0]])
-  losses = softmax.losses(
-      tf.reshape(outputs, [-1, outputs.shape[-1]]),
-      tf.reshape(tf.maximum(columns, 0), [-1]))  # (T*B,)
-  losses = tf.reshape(losses, tf.shape(columns))
-  return tf.where(tf.equal(columns, reader.NO_TARGET),
-                  tf.zeros_like(losses), losses)
 
 
 def stream_pass(name: str, config: configs.Config, vocab_size: int,

@@ -1,4 +1,4 @@
-"""The softmax layer that a config asks for."""
+"""The softmax layer that a config asks for, and the losses of a window."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ from rnn.layers import sampled, seeded
 from rnn.layers.blocks import BlockedSoftmax
 from rnn.layers.softmax import ProjectedSoftmax, Softmax, SoftmaxOfRows
 from rnn.options import Options
+from rnn.text.streams import NO_TARGET
 from rnn.tf1 import read_in_place, tf
 
 
@@ -56,6 +57,25 @@ def add_softmax(parameters: seeded.Parameters, config: configs.Config,
     softmax = ProjectedSoftmax(
         tf.cast(projection.read_value(), options.precision), softmax)
   return table, softmax
+
+
+def cross_entropy(outputs: tf.Tensor, columns: tf.Tensor, softmax: Softmax,
+                   lengths: tf.Tensor | None = None) -> tf.Tensor:
+  """Returns the loss of each target in nats: [T, B, H], [T, B] -> [T, B].
+
+  Args:
+    lengths: [B], of the rows, if they may be shorter than T.
+  """
+  if lengths is not None:  # the softmax is spared what no row reaches
+    end = tf.reduce_max(lengths)
+    losses = cross_entropy(outputs[:end], columns[:end], softmax)
+    return tf.pad(losses, [[0, tf.shape(columns)[0] - end], [0, 0]])
+  losses = softmax.losses(
+      tf.reshape(outputs, [-1, outputs.shape[-1]]),
+      tf.reshape(tf.maximum(columns, 0), [-1]))  # (T*B,)
+  losses = tf.reshape(losses, tf.shape(columns))
+  return tf.where(tf.equal(columns, NO_TARGET),
+                  tf.zeros_like(losses), losses)
 
 
 def _read(weights: tf.Variable, rows_are_gathered: bool) -> tf.Tensor:
