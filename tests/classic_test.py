@@ -250,6 +250,8 @@ def test_bad_settings_are_refused():
       ("rnn_mode", "LSTM", "^rnn_mode=lstm: .* choose one of "),
       ("hidden_size", 0, "^hidden_size=0: must be from 1 to"),
       ("num_sampled", 9, "^num_sampled=9: the tutorial's model has no such "
-       "setting; use ptb_word_lm.PTBModel$")]:
+       "setting; use ptb_word_lm.PTBModel$"),
+      ("lr_schedule", "plateau", "^lr_schedule=plateau: .* no such setting"),
+      ("optimizer", "asgd", "^optimizer=asgd: averages depend on ")]:
     with pytest.raises(UserError, match=message):
       classic.PTBModel(False, tiny_config(**{name: value}), input_of(0))

@@ -71,13 +71,14 @@ class Windows:
       num_steps: T of a window. B may vary.
       learning_rate: if given, fetching "train_op" takes a step of gradient
         descent on the sum of the window's losses. The gradient is clipped as in
-        training; there is no dropout.
+        training; there is no regularization.
     """
     self.num_steps = num_steps
     # Steps are plain gradient descent, whatever optimizer trained the model:
     # the values of a trained model do not include an optimizer's averages.
-    config = dataclasses.replace(model.config, keep_prob=1.0, optimizer="sgd",
-                                 freeze="nothing")
+    config = dataclasses.replace(
+        model.config.without_regularization(), optimizer="sgd",
+        freeze="nothing")
     with tf.Graph().as_default() as graph:
       self._inputs, self._targets = (
           tf.placeholder(tf.int32, [num_steps, None]) for _ in range(2))

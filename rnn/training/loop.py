@@ -96,6 +96,7 @@ class Trainer:
     self._training, self._validation = training, validation
     self._save_secs = save_secs
     self._check_stop = workers.agree_to_stop(check_stop)
+    self._averages = training.model.averages
     self._saver = tf.train.Saver(max_to_keep=0)
     with tf.control_dependencies(map(read_in_place, tf.global_variables())):
       self._finite = tf.reduce_all([
@@ -219,7 +220,8 @@ class Trainer:
         f"{self._metric.unit}_per_second": result.per_second,
         "seconds": now - self._times["epoch"]})
     self._times["epoch"] = now
-    self._training.schedule.follow(self._session, self._valid_figures())
+    for part in self._training.schedule, self._averages:
+      part.follow(self._session, self._valid_figures())
     if self._run:
       self._run.log(self.step, {
           f"epochs/{name}": figure for name, figure in self.rows[-1].items()})
@@ -245,7 +247,7 @@ class Trainer:
     self._last = _LastStep(rate, self._last.grad_norm, sums, curves)
     with Progress(f"Epoch {number}", size, first, lines=True,
                   metric=self._metric, more=(self._total - number) * size
-                  ) as progress:
+                  ) as progress, self._averages.swapped(self._session):
       def report(window: int, sums: Sums, per_second: float) -> None:
         progress.report(window, sums, per_second)
         self._expect(number, window, progress)
@@ -315,7 +317,8 @@ class Trainer:
       self._last.curves.add(step, window + 1, sums, per_second)
     seconds = time.perf_counter() - self._times["save"]
     if self._run and seconds >= self._save_secs:
-      self.save()
+      with self._averages.swapped(self._session):
+        self.save()
     self._check_stop()
 
   def _diverged(self, what: str, norm: float | None = None) -> DivergedError:

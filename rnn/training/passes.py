@@ -39,7 +39,7 @@ class Model(Protocol):
     variables: the parameters.
 
   A model of streams has a `final_state` too. In training a model has `lr`,
-  `grad_norm`, `max_grad_norm` and `train_op`; see
+  `grad_norm`, `max_grad_norm`, `train_op` and `averages`; see
   `trainable.Trainable`.
   """
 

@@ -16,7 +16,8 @@ from trained.model import TrainedModel
 WORDS = ("<eos>", "<unk>", "a", "b", "c", "d", "e")
 CONFIG = dataclasses.replace(
     configs.TEST, num_layers=2, num_steps=4, hidden_size=5, max_grad_norm=0.9,
-    keep_prob=0.5)  # only training has dropout
+    # Only training has these.
+    keep_prob=0.5, optimizer="asgd", weight_decay=0.5)
 
 
 @pytest.fixture(scope="module")

@@ -176,6 +176,24 @@ def test_a_pass_can_run_in_several_sessions(session):
   assert results[0].perplexity == results[1].perplexity
 
 
+def test_a_step_decays_all_but_frozen_parameters():
+  config = dataclasses.replace(TINY, learning_rate=0.5, freeze="embedding")
+  results = {}
+  for decay in 0.0, 0.1:
+    with tf.Graph().as_default(), tf.Session() as session:
+      training = ptb_word_lm.stream_pass(
+          "Train", dataclasses.replace(config, weight_decay=decay), VOCAB_SIZE,
+          np.arange(33) % VOCAB_SIZE, is_training=True)
+      initialize(session, training)
+      before = parameters(session)
+      session.run(training.advance)
+      results[decay] = parameters(session)
+  for name, value in before.items():
+    lost = 0 if name == "Model/embedding" else 0.5 * 0.1 * value
+    np.testing.assert_allclose(
+        results[0.1][name], results[0.0][name] - lost, atol=1e-7)
+
+
 class Numbers:
   """Batches of numbers."""
 
