@@ -176,13 +176,18 @@ def _settings(config: Any) -> configs.Config:
   names = (field.name for field in dataclasses.fields(configs.Config))
   settings = dataclasses.replace(configs.SMALL, **{
       name: getattr(config, name) for name in names if hasattr(config, name)})
-  defaults = configs.Config.defaults()
-  for name in ("projection_size", "keep_prob_input",
-               "keep_prob_output", *configs.ONLY_PTB_MODEL):
+  defaults = settings.defaults()
+  for name in ("projection_size", "keep_prob_input", "keep_prob_output",
+               "asgd_patience", "lr_schedule", "plateau_epochs",
+               *configs.ONLY_PTB_MODEL):
     if (value := getattr(settings, name)) != defaults[name]:
       raise configs.ConfigError(
           f"{name}={value}: the tutorial's model has no such setting; use "
           "ptb_word_lm.PTBModel")
+  if settings.optimizer == "asgd":
+    raise configs.ConfigError(
+        "optimizer=asgd: averages depend on validation, which the tutorial's "
+        "model does not see; use ptb_word_lm.train")
   return settings
 
 

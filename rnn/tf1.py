@@ -9,7 +9,7 @@ import faulthandler
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 # oneDNN has the faster GEMMs. Only the newest processors use it by default.
@@ -121,6 +121,35 @@ def read_in_place(variable: Any) -> Any:
   updated. The next gather or update ends this.
   """
   return tf.raw_ops.DisableCopyOnRead(resource=variable.handle)
+
+
+def in_turn(make: Callable[..., Any], *variables: Sequence[Any]) -> Any:
+  """Returns an op that changes variables, one after the other.
+
+  So the memory that it takes for a moment is that of one variable. Reading a
+  variable makes no copy, see `read_in_place`.
+
+  Args:
+    make: called with a variable from each list; returns an op.
+    variables: lists of the same length.
+  """
+  last: list[Any] = []
+  for together in zip(*variables, strict=True):
+    with tf.control_dependencies(last):
+      in_place = [read_in_place(variable) for variable in together]
+    with tf.control_dependencies(in_place):
+      last = [make(*together)]
+  return tf.group(*last)
+
+
+def filled(shape: Any, number: float) -> Any:
+  """Returns a tensor of a static shape, with the same number everywhere.
+
+  A constant of this size would stay in the session for good, next to the
+  variable that starts from it.
+  """
+  # It could be fed, so it counts as no constant.
+  return tf.fill(shape, tf.placeholder_with_default(number, []))
 
 
 @contextlib.contextmanager

@@ -262,6 +262,8 @@ def test_bad_settings_are_refused():
        "setting; use ptb_word_lm.PTBModel$"),
       ("dropout_mask", "window", "^dropout_mask=window: the tutorial's model"),
       ("keep_prob_output", 0.5, "^keep_prob_output=0.5: the tutorial's"),
-      ("slowness_penalty", 1, "^slowness_penalty=1: the tutorial's model")]:
+      ("slowness_penalty", 1, "^slowness_penalty=1: the tutorial's model"),
+      ("lr_schedule", "plateau", "^lr_schedule=plateau: .* no such setting"),
+      ("optimizer", "asgd", "^optimizer=asgd: averages depend on ")]:
     with pytest.raises(UserError, match=message):
       classic.PTBModel(False, tiny_config(**{name: value}), input_of(0))

@@ -71,7 +71,7 @@ class Windows:
       num_steps: T of a window. B may vary.
       learning_rate: if given, fetching "train_op" takes a step of gradient
         descent on the sum of the window's losses. The gradient is clipped as in
-        training; there is no dropout.
+        training; there is no regularization.
     """
     self.num_steps = num_steps
     self._eos = model.vocabulary.eos if model.config.reset_state else None

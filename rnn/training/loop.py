@@ -17,11 +17,12 @@ from typing import Any
 
 from rnn.parallel.workers import ALONE, Workers, WorkersError
 from rnn.runs.checkpoints import RunError
-from rnn.runs.rows import epochs_since_best
+from rnn.runs.rows import epochs_since_best, valid_figures
 from rnn.runs.training_run import TrainingRun
 from rnn.signals import Stopped
 from rnn.tf1 import read_in_place, repeatable_session, tf
-from rnn.training import divergence, evaluation, footprint
+from rnn.training import divergence, evaluation, footprint, schedule
+from rnn.training.curves import StepCurves, difference
 from rnn.training.divergence import DivergedError
 from rnn.training.metrics import PERPLEXITY, Metric, perplexity
 from rnn.training.passes import PassResult, SplitPass, Sums, run_pass
@@ -48,13 +49,13 @@ class _LastStep:
     learning_rate: of the current epoch.
     grad_norm: of the last step.
     sums: of the training pass after the last step.
-    logged: windows done at the last point for TensorBoard, and the sums there.
+    curves: of the epoch; None without a run.
   """
 
   learning_rate: float = math.nan
   grad_norm: float = math.nan
   sums: Sums = dataclasses.field(default_factory=dict)
-  logged: tuple[int, Sums] = (0, {})
+  curves: StepCurves | None = None
 
 
 class Trainer:
@@ -95,6 +96,7 @@ class Trainer:
     self._training, self._validation = training, validation
     self._save_secs = save_secs
     self._check_stop = workers.agree_to_stop(check_stop)
+    self._averages = training.model.averages
     self._saver = tf.train.Saver(max_to_keep=0)
     with tf.control_dependencies(map(read_in_place, tf.global_variables())):
       self._finite = tf.reduce_all([
@@ -115,6 +117,7 @@ class Trainer:
     # The epochs in total, the seconds per step, and whether it is printed how
     # long they will take.
     self._total, self._seconds, self._has_expected = 0, 0.0, False
+    training.schedule.follow(session, self._valid_figures())
 
   @property
   def step(self) -> int:
@@ -126,6 +129,9 @@ class Trainer:
     size = self._training.size
     done = self.step - len(self.rows) * size
     return f"epoch {len(self.rows) + 1}, step {done} of {size}"
+
+  def _valid_figures(self) -> list[float]:
+    return list(valid_figures(self.rows, self._metric.name).values())
 
   def train_to_epoch(self, last: int) -> None:
     """Trains to the end of an epoch; does nothing if the run is there already.
@@ -191,7 +197,7 @@ class Trainer:
     number, size = len(self.rows) + 1, self._training.size
     rate = self._session.run(self._training.model.lr,
                              {self._training.step: (number - 1) * size})
-    print(f"Epoch: {number} Learning rate: {rate:{_rate_format(rate)}}",
+    print(f"Epoch: {number} Learning rate: {schedule.as_text(rate)}",
           flush=True)
     result = self._run_steps(number, rate)
     grad_norm = result.sums["grad_norm"] / size
@@ -214,6 +220,8 @@ class Trainer:
         f"{self._metric.unit}_per_second": result.per_second,
         "seconds": now - self._times["epoch"]})
     self._times["epoch"] = now
+    for part in self._training.schedule, self._averages:
+      part.follow(self._session, self._valid_figures())
     if self._run:
       self._run.log(self.step, {
           f"epochs/{name}": figure for name, figure in self.rows[-1].items()})
@@ -233,11 +241,13 @@ class Trainer:
     sums = self._session.run(self._training.sums)
     if first == 0:
       sums = dict.fromkeys(sums, 0)  # the variables still hold the last epoch's
-    self._last = _LastStep(rate, self._last.grad_norm, sums, (first, sums))
     size = self._training.size
+    curves = StepCurves(self._run, self._metric, rate, size, first, sums
+                        ) if self._run else None
+    self._last = _LastStep(rate, self._last.grad_norm, sums, curves)
     with Progress(f"Epoch {number}", size, first, lines=True,
                   metric=self._metric, more=(self._total - number) * size
-                  ) as progress:
+                  ) as progress, self._averages.swapped(self._session):
       def report(window: int, sums: Sums, per_second: float) -> None:
         progress.report(window, sums, per_second)
         self._expect(number, window, progress)
@@ -293,7 +303,7 @@ class Trainer:
 
   def _after_step(self, window: int, sums: Sums, per_second: float) -> None:
     """Checks for divergence; logs and saves when due; checks for a stop."""
-    new = _difference(sums, self._last.sums)
+    new = difference(sums, self._last.sums)
     loss, norm = new["nats"] / max(new["targets"], 1), new["grad_norm"]
     if not math.isfinite(math.fsum([perplexity(loss, 1), norm])):
       if self._run:  # the parameters of one step ago caused this loss
@@ -302,43 +312,20 @@ class Trainer:
           f"the loss is {loss:g} nats per "
           f"{self._metric.unit.removesuffix('s')}", norm)
     self._last.sums, self._last.grad_norm = sums, norm
-    if self._run:
-      self._log(self._run, window + 1, sums, per_second)
-      if time.perf_counter() - self._times["save"] >= self._save_secs:
+    if self._last.curves:
+      step = len(self.rows) * self._training.size + window + 1
+      self._last.curves.add(step, window + 1, sums, per_second)
+    seconds = time.perf_counter() - self._times["save"]
+    if self._run and seconds >= self._save_secs:
+      with self._averages.swapped(self._session):
         self.save()
     self._check_stop()
-
-  def _log(self, run: TrainingRun, done: int, sums: Sums,
-           per_second: float) -> None:
-    """Adds points to TensorBoard's curves, a hundred times per epoch."""
-    logged, logged_sums = self._last.logged
-    steps = done - logged
-    if steps < max(self._training.size // 100, 1):
-      return
-    new = _difference(sums, logged_sums)
-    run.log(self.step, {
-        f"steps/train_{self._metric.name}": self._metric.compute(new),
-        "steps/learning_rate": self._last.learning_rate,
-        "steps/grad_norm": new["grad_norm"] / steps,
-        "steps/clip_rate": new["clipped"] / steps,
-        f"steps/{self._metric.unit}_per_second": per_second})
-    self._last.logged = done, sums
 
   def _diverged(self, what: str, norm: float | None = None) -> DivergedError:
     """Returns the error to raise; see `divergence.error` for the norm."""
     return divergence.error(
         self.position(), what, self._last.learning_rate, self._last.grad_norm,
         norm, self._run)
-
-
-def _difference(sums: Sums, before: Sums) -> dict[str, Any]:
-  """Returns what was added to the sums since an earlier point."""
-  return {name: sums[name] - value for name, value in before.items()}
-
-
-def _rate_format(rate: float) -> str:
-  """Returns three decimals, as in the classic script; more for small rates."""
-  return ".3f" if rate >= 0.1 or rate == 0 else ".3g"
 
 
 def run_training(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rnn.options import Options
-from rnn.tf1 import tf
+from rnn.tf1 import filled, in_turn, tf
 from rnn.training import mixed_precision
 
 
@@ -32,25 +32,26 @@ class _Adagrad(tf.train.AdagradOptimizer):
   def _create_slots(self, var_list: Sequence[tf.Variable]) -> None:
     """Adds the slots; a method that TensorFlow lets optimizers replace."""
     for variable in var_list:
-      # It could be fed, so it counts as no constant.
-      start = tf.placeholder_with_default(self._START, [])
-      self._get_or_make_slot(variable, tf.fill(variable.shape, start),
+      self._get_or_make_slot(variable, filled(variable.shape, self._START),
                              "accumulator", self._name)
 
 
-# As in the classic scripts. "sgd" is plain gradient descent.
+# As in the classic scripts. "sgd" is plain gradient descent. So is "asgd";
+# `averaging` adds its slots.
 OPTIMIZERS = {
     "sgd": Optimizer(tf.train.GradientDescentOptimizer, 0),
     "adagrad": Optimizer(_Adagrad, 1),
     "adam": Optimizer(tf.train.AdamOptimizer, 2),
     "rmsprop": Optimizer(tf.train.RMSPropOptimizer, 2),
+    "asgd": Optimizer(tf.train.GradientDescentOptimizer, 1),
 }
 
 
 def step(cost: tf.Tensor, before: Sequence[tf.Tensor],
          variables: Sequence[tf.Variable], learning_rate: tf.Tensor,
          max_grad_norm: tf.Tensor | float, optimizer: str = "sgd",
-         options: Options = Options()) -> tuple[tf.Tensor, tf.Operation]:
+         options: Options = Options(), weight_decay: float = 0.0
+         ) -> tuple[tf.Tensor, tf.Operation]:
   """Adds a training step to the graph.
 
   Args:
@@ -61,6 +62,10 @@ def step(cost: tf.Tensor, before: Sequence[tf.Tensor],
     optimizer: one of OPTIMIZERS.
     options: the precision of the model, and the workers, whose mean gradient
       is applied.
+    weight_decay: each step also multiplies the variables by 1 - learning_rate *
+      weight_decay, whatever the gradient and its norm. With gradient descent
+      that is the L2 penalty of PyTorch's SGD; with Adam it is decoupled from
+      the gradient, as in AdamW (Loshchilov and Hutter 2019).
 
   Returns:
     The global norm of the gradients before clipping, and the op that takes the
@@ -76,9 +81,12 @@ def step(cost: tf.Tensor, before: Sequence[tf.Tensor],
   else:
     gradients = differentiate(cost)
   norm = tf.global_norm(gradients)
+  if weight_decay:
+    with tf.control_dependencies([norm]):  # the gradients of the old values
+      factor = tf.identity(1 - learning_rate * weight_decay)
   # Clips the gradient by its global norm.
   scale = tf.minimum(1.0, max_grad_norm / norm)
-  if optimizer == "sgd":
+  if OPTIMIZERS[optimizer].make is tf.train.GradientDescentOptimizer:
     # The update is rate * gradient, so the rate can be scaled instead. That
     # saves a pass over all gradients.
     learning_rate *= scale
@@ -87,8 +95,11 @@ def step(cost: tf.Tensor, before: Sequence[tf.Tensor],
   global_step = tf.train.get_or_create_global_step()
 
   def apply() -> tf.Operation:
-    return tf.group(OPTIMIZERS[optimizer].make(learning_rate).apply_gradients(
-        zip(gradients, variables, strict=True), global_step=global_step))
+    decay = [in_turn(lambda v: v.assign(v.read_value() * factor).op, variables)
+             ] if weight_decay else []
+    with tf.control_dependencies(decay):
+      return tf.group(OPTIMIZERS[optimizer].make(learning_rate).apply_gradients(
+          zip(gradients, variables, strict=True), global_step=global_step))
 
   with tf.control_dependencies(before):
     # A skipped step must not apply gradients of zero instead: an optimizer with

@@ -22,7 +22,9 @@ from rnn.parallel.workers import ALONE, STOP, Workers
 from rnn.runs import checkpoints
 from rnn.text import cutting, streams
 from rnn.tf1 import on_host, tf
+from rnn.training import schedule
 from rnn.training.metrics import PERPLEXITY
+from rnn.training.schedule import Schedule
 
 Sums = Mapping[str, Any]  # name -> number or array
 Report = Callable[[int, Sums, float], None]  # window, sums, targets per second
@@ -37,7 +39,8 @@ class Model(Protocol):
     variables: the parameters.
 
   A model of streams has a `final_state` too. In training a model has `lr`,
-  `grad_norm`, `max_grad_norm` and `train_op`; see `ptb_word_lm.PTBModel`.
+  `grad_norm`, `max_grad_norm`, `train_op` and `averages`; see
+  `trainable.Trainable`.
   """
 
   counts: dict[str, tf.Tensor]
@@ -51,6 +54,7 @@ class SplitPass:
   are global variables, which checkpoints hold.
 
   Attributes:
+    schedule: the learning rate.
     model: the model, as `build` returned it.
     size: windows per epoch.
     feed: a function, step -> the feed of `advance` at that step.
@@ -64,7 +68,7 @@ class SplitPass:
   """
 
   def __init__(self, name: str, size: int,
-               build: Callable[[tf.Tensor, Any], Any],
+               build: Callable[[tf.Tensor, Any], Any], rates: Schedule,
                is_training: bool = False, state: Any = (),
                feed: Callable[[int], dict] = lambda step: {},
                period: int | None = None,
@@ -75,6 +79,7 @@ class SplitPass:
     Args:
       name: the split's name, which becomes the scope of the variables.
       build: a function, (step, state) -> `Model`.
+      rates: the learning rate of the model.
       state: zeros, with the structure of the state carried between windows, of
         the streams of all workers. `build` gets the rows of this one.
       period: windows until the state becomes zero again; by default `size`.
@@ -83,6 +88,7 @@ class SplitPass:
       workers: the workers that share each window.
     """
     self.size, self.feed, self._workers = size, feed, workers
+    self.schedule = rates
     self._initial_values = initial_values or {}
     self._collection = (tf.GraphKeys.GLOBAL_VARIABLES if is_training
                         else tf.GraphKeys.LOCAL_VARIABLES)
@@ -214,6 +220,7 @@ class StreamPass(SplitPass):
     self._place: tuple[int, int] | None = None  # of the part in the session
     windows = cut.windows
     size = is_training and config.epoch_size or windows
+    rates = schedule.add(config, size)
 
     def build(step: tf.Tensor, state: Any) -> Any:
       # Fed part by part, so neither the graph nor a device holds the whole.
@@ -222,7 +229,7 @@ class StreamPass(SplitPass):
           tf.cast(self._feed, tf.int64), trainable=False, name="streams",
           use_resource=True, collections=[])
       with on_host():
-        rate = learning_rate(config, 1 + step // size)
+        rate = rates.rate(step)
       inputs, targets = self._read_window(step % windows)
       if config.reset_state:  # only a sentence's first window begins with <eos>
         state = _zero_rows(tf.equal(inputs[0], eos), state)
@@ -230,7 +237,7 @@ class StreamPass(SplitPass):
                         is_training=is_training, step=step, learning_rate=rate)
 
     super().__init__(
-        name, size, build, is_training,
+        name, size, build, rates, is_training,
         cells.zero_state(config, config.batch_size), period=windows,
         initial_values=initial_values, workers=workers)
 
@@ -288,14 +295,15 @@ class BatchPass(SplitPass):
     """
     inputs = [tf.placeholder(*spec) for spec in batches.inputs]
     size = is_training and config.epoch_size or batches.size
+    rates = schedule.add(config, size)
 
     def build(step: tf.Tensor, _: Any) -> Any:
       return make_model(
           *inputs, is_training=is_training, step=step,
-          learning_rate=learning_rate(config, 1 + step // size))
+          learning_rate=rates.rate(step))
 
     super().__init__(
-        name, size, build, is_training, initial_values=initial_values,
+        name, size, build, rates, is_training, initial_values=initial_values,
         feed=lambda step: dict(zip(inputs, batches(step), strict=True)))
 
 
@@ -314,17 +322,6 @@ def batch_passes(
       BatchPass(name.capitalize(), config, split, make_model, name == "train",
                 initial_values if name == "train" else None)
       for name, split in splits.items()]
-
-
-def learning_rate(config: Any, epoch: tf.Tensor) -> tf.Tensor:
-  """Returns lr * lr_decay ** max(epoch - max_epoch, 0), float32.
-
-  Args:
-    epoch: scalar, counted from 1.
-  """
-  decays = tf.cast(tf.maximum(epoch - config.max_epoch, 0), tf.float64)
-  return tf.cast(
-      config.learning_rate * config.lr_decay ** decays, tf.float32)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from rnn.options import Options
 from rnn.tf1 import tf
-from rnn.training import optimizers
+from rnn.training import averaging, optimizers
 
 
 class Trainable:
@@ -20,9 +20,10 @@ class Trainable:
     final_state: the state after the window, of the streams of all workers; ()
       if the model carries none.
     variables: the parameters.
-    lr, grad_norm, max_grad_norm, train_op: only in training. The learning rate,
-      the global norm of the gradient before clipping, the norm that it is
-      clipped to, and the op that takes a step and increments the global step.
+    lr, grad_norm, max_grad_norm, train_op, averages: only in training. The
+      learning rate, the global norm of the gradient before clipping, the norm
+      that it is clipped to, the op that takes a step and increments the global
+      step, and the `averaging.NoAverages` of the parameters.
   """
 
   final_state: Any = ()
@@ -37,8 +38,8 @@ class Trainable:
 
     Args:
       config: the `configs.Settings` with learning_rate, max_grad_norm and
-        optimizer; perhaps with `freeze`, the last part of the name of the
-        variable that stays fixed.
+        optimizer; perhaps with weight_decay, and with `freeze`, the last part
+        of the name of the variable that stays fixed.
       learning_rate: scalar; by default the config's.
       options: the precision of the model, and the workers.
       max_grad_norm: scalar; by default the config's.
@@ -53,7 +54,10 @@ class Trainable:
           config.max_grad_norm if max_grad_norm is None else max_grad_norm)
       # The gradient of a frozen parameter is not computed.
       frozen = getattr(config, "freeze", "nothing")
-      self.grad_norm, self.train_op = optimizers.step(
+      trained = [v for v in variables if os.path.basename(v.op.name) != frozen]
+      self.averages = averaging.add(config, trained)
+      self.grad_norm, step = optimizers.step(
           cost, [*self.counts.values(), *tf.nest.flatten(self.final_state)],
-          [v for v in variables if os.path.basename(v.op.name) != frozen],
-          self.lr, self.max_grad_norm, config.optimizer, options)
+          trained, self.lr, self.max_grad_norm, config.optimizer, options,
+          getattr(config, "weight_decay", 0.0))
+      self.train_op = self.averages.after(step)

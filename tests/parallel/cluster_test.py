@@ -97,12 +97,17 @@ CASES = {
     "lstmp, sampled softmax": ([
         SHORT + ",cell=lstmp,projection_size=4,num_sampled=6,optimizer=adagrad",
         "--learning_rate=0.1"], [], 2e-5),
+    # The rate decays in epochs 3 and 6, and averaging begins after epoch 5.
+    "asgd": ([f"--config_override={SIZES},epoch_size=5,max_max_epoch=7,"
+              "optimizer=asgd,asgd_patience=1,weight_decay=0.001,"
+              "lr_schedule=plateau,lr_decay=0.9"], [], 4e-7),
 }
 
 
 @pytest.mark.parametrize("size, case", [
     (4, "replicas"), (2, "gru, adam"), (2, "lstmp, sampled softmax"),
-    (2, "tied"), (2, "tied, sampled softmax"), (2, "masks and penalties")])
+    (2, "tied"), (2, "tied, sampled softmax"), (2, "masks and penalties"),
+    (2, "asgd")])
 def test_workers_follow_a_single_process(
     corpus_folder, tmp_path, alone, size, case):
   args, more, tolerance = CASES[case]
@@ -110,8 +115,9 @@ def test_workers_follow_a_single_process(
   run = train(size, corpus_folder, tmp_path / "run", *args, *more)
   assert_same_figures(run, single, 10 * tolerance)
   values = variables(single)
+  assert values.get("asgd/start", 25) == 25
   for name, value in variables(run).items():
-    if name.startswith("Model/"):
+    if name.startswith(("Model/", "asgd/")):
       np.testing.assert_allclose(
           value, values[name], rtol=0, atol=tolerance, err_msg=name)
 

@@ -16,8 +16,10 @@ from trained.model import TrainedModel
 WORDS = ("<eos>", "<unk>", "a", "b", "c", "d", "e")
 CONFIG = dataclasses.replace(
     configs.TEST, num_layers=2, num_steps=4, hidden_size=5, max_grad_norm=0.9,
+    # Only training has these.
     keep_prob=0.5, keep_prob_word=0.5, keep_prob_recurrent=0.5,
-    activation_penalty=2.0, slowness_penalty=2.0)  # only for training
+    activation_penalty=2.0, slowness_penalty=2.0, optimizer="asgd",
+    weight_decay=0.5)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import math
 import os
 import socket
 import types
@@ -14,50 +13,10 @@ from rnn import signals
 from rnn.errors import UserError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
-from rnn.tf1 import tf
-from rnn.training import loop, passes
+from rnn.training import loop
 from rnn.training.divergence import DivergedError
-from rnn.training.metrics import Metric
-from rnn.training.trainable import Trainable
+from tests.helpers.number_model import DISTANCE, make_passes
 from tests.helpers.run_folders import StopAfter, variables_of
-
-DISTANCE = Metric("distance", lambda sums: sums["distance"], "numbers")
-
-
-class Number:
-  """A split whose batches are all the same number."""
-
-  inputs = [("float32", [])]
-
-  def __init__(self, number, size=1):
-    self._number, self.size = number, size
-
-  def __call__(self, step):
-    return [self._number]
-
-
-def make_passes(size=1, limit=99):
-  """Each step adds 1 to the parameter. The metric is its distance to a number.
-
-  Args:
-    size: steps per epoch.
-    limit: the parameter at which the loss is infinite.
-  """
-  config = types.SimpleNamespace(
-      learning_rate=0.1, lr_decay=1.0, max_epoch=9, epoch_size=0,
-      max_grad_norm=99.0, optimizer="sgd")
-
-  def make_model(number, is_training, step, learning_rate):
-    with tf.variable_scope("model", reuse=tf.AUTO_REUSE):
-      variable = tf.get_variable("v", initializer=0.0, use_resource=True)
-    counts = {"distance": abs(number - variable), "targets": tf.constant(1),
-              "nats": tf.where_v2(variable < limit, 1.0, math.inf)}
-    return Trainable(config, -10 * variable, counts, [variable], is_training,
-                     learning_rate)
-
-  return passes.batch_passes(config, {
-      "train": Number(0, size), "valid": Number(2.25), "test": Number(10)},
-      make_model)
 
 
 @pytest.mark.parametrize("resumes", [False, True])
@@ -108,6 +67,36 @@ def test_a_resumed_run_stops_at_the_same_epoch_and_goes_on_if_told(
   assert train(9, 2)[0] == 4
   assert train(9, 0)[0] == 9
   assert "a larger max_max_epoch goes on" in train(9, 0)[1]
+
+
+PLATEAU = {"lr_schedule": "plateau", "plateau_epochs": 1, "lr_decay": 0.5,
+           "max_epoch": 0}
+
+
+@pytest.mark.parametrize("before, changes, rates", [
+    (0, {}, [0.1, 0.1, 0.1, 0.05, 0.025]),
+    (3, {}, [0.1, 0.1, 0.1, 0.05, 0.025]),
+    (3, {"plateau_epochs": 2}, [0.1, 0.1, 0.1, 0.1, 0.05]),
+    (4, {"lr_decay": 0.1}, [0.1, 0.1, 0.1, 0.05, 0.001]),
+    (3, {"lr_schedule": "epochs", "max_epoch": 2},
+     [0.1, 0.1, 0.1, 0.025, 0.0125])])
+def test_the_rate_follows_from_all_epochs_and_the_present_settings(
+    tmp_path, capsys, before, changes, rates):
+  """The distances are 1.25, 0.25, 0.75, and at least 1; the last 3 are worse.
+
+  Args:
+    before: the epochs of an earlier process, without the changes.
+  """
+  for epochs, settings in ((before, {}), (5, changes)):
+    if epochs:
+      run = TrainingRun(str(tmp_path / "run"), {}, metric="distance")
+      rows, _ = loop.run_training(functools.partial(
+          make_passes, **(PLATEAU | settings)), epochs, DISTANCE, run)
+  assert [row["learning_rate"] for row in rows] == rates
+  curves = event_accumulator.EventAccumulator(run.path).Reload()
+  assert [point.value for point in curves.Scalars("steps/learning_rate")
+          ] == pytest.approx(rates)
+  assert f"Epoch: 5 Learning rate: {rates[-1]:.3g}\n" in capsys.readouterr().out
 
 
 def test_a_run_stopped_early_within_a_later_epoch_is_named(tmp_path):

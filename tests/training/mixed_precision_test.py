@@ -41,7 +41,7 @@ def training_pass(precision, config=TINY):
 def float16(request):
   """A session, a training pass, and the variables "scale" and "steps"."""
   config = dataclasses.replace(
-      TINY, optimizer=request.param,
+      TINY, optimizer=request.param, weight_decay=0.01,
       learning_rate=1 if request.param == "sgd" else 0.01)
   with training_pass("float16", config) as (session, training):
     scale, steps = (v for v in tf.global_variables()

@@ -9,7 +9,7 @@ from rnn.options import Options
 from rnn.tf1 import tf
 from rnn.training import optimizers
 
-RATE = 0.1
+RATE, DECAY = 0.1, 0.3
 BATCHES = [[0, 1, 1], [2, 1], [0, 0, 3], [5]]  # rows of the embedding
 
 
@@ -34,7 +34,7 @@ def apply(name, value, gradient, moments, step, rows):
     rows: the rows of the value that have a gradient.
   """
   mean, square = moments
-  if name == "sgd":
+  if name in ("sgd", "asgd"):
     value -= RATE * gradient
   elif name == "adagrad":  # Duchi et al. 2011
     square += gradient ** 2
@@ -49,9 +49,11 @@ def apply(name, value, gradient, moments, step, rows):
     value[rows] -= RATE * gradient[rows] / np.sqrt(square[rows] + 1e-10)
 
 
-@pytest.mark.parametrize("max_grad_norm", [1e9, 0.3])
+@pytest.mark.parametrize("max_grad_norm, weight_decay", [
+    (1e9, 0.0), (0.3, 0.0), (0.3, DECAY)])
 @pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
-def test_steps_equal_the_formula(name, max_grad_norm):
+def test_steps_equal_the_formula(name, max_grad_norm, weight_decay):
+  """Weights decay in all rows, whatever the norm of the gradient."""
   rng = np.random.default_rng(0)
   values = [rng.normal(size=shape) for shape in ([6, 3], [3, 2])]
   start = {"adagrad": 0.1, "rmsprop": 1.0}.get(name, 0.0)
@@ -64,7 +66,7 @@ def test_steps_equal_the_formula(name, max_grad_norm):
     outputs = tf.gather(variables[0], rows) @ variables[1].read_value()
     norm, step = optimizers.step(
         tf.reduce_sum(tf.square(outputs - 1)), [], variables,
-        tf.constant(RATE), max_grad_norm, name)
+        tf.constant(RATE), max_grad_norm, name, weight_decay=weight_decay)
     session.run(tf.global_variables_initializer())
     for number, batch in enumerate(BATCHES, 1):
       norm_before, _ = session.run([norm, step], {rows: batch})
@@ -74,6 +76,7 @@ def test_steps_equal_the_formula(name, max_grad_norm):
       for value, gradient, moment, touched in zip(
           values, expected, moments, (np.unique(batch), slice(None)),
           strict=True):
+        value *= 1 - RATE * weight_decay
         apply(name, value, scale * gradient, moment, number, touched)
     assert session.run(tf.train.get_global_step()) == len(BATCHES)
     for value, result in zip(values, session.run(variables), strict=True):

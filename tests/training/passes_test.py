@@ -95,6 +95,19 @@ def test_learning_rate_of_each_epoch(session, name):
           expected, rel=1e-6)
 
 
+def test_learning_rate_after_plateaus(session):
+  config = dataclasses.replace(
+      TINY, lr_schedule="plateau", lr_decay=0.25, plateau_epochs=2, max_epoch=0)
+  training = ptb_word_lm.stream_pass(
+      "Train", config, VOCAB_SIZE, np.arange(33) % VOCAB_SIZE, is_training=True)
+  initialize(session, training)
+  names = {variable.op.name for variable in tf.global_variables()}
+  assert not any("decays" in name for name in names)  # it follows from the rows
+  for figures, decays in ([], 0), ([3, 3], 0), ([3, 3, 4], 1), ([3, 4, 2], 0):
+    training.schedule.follow(session, figures)
+    assert session.run(training.model.lr) == 0.25 ** decays
+
+
 @pytest.mark.parametrize("part", [streams._WINDOWS, 1])
 def test_training_follows_the_oracle_window_by_window(
     session, monkeypatch, part):
@@ -161,6 +174,24 @@ def test_a_pass_can_run_in_several_sessions(session):
       initialize(each, test)
       results.append(passes.run_pass(each, test))
   assert results[0].perplexity == results[1].perplexity
+
+
+def test_a_step_decays_all_but_frozen_parameters():
+  config = dataclasses.replace(TINY, learning_rate=0.5, freeze="embedding")
+  results = {}
+  for decay in 0.0, 0.1:
+    with tf.Graph().as_default(), tf.Session() as session:
+      training = ptb_word_lm.stream_pass(
+          "Train", dataclasses.replace(config, weight_decay=decay), VOCAB_SIZE,
+          np.arange(33) % VOCAB_SIZE, is_training=True)
+      initialize(session, training)
+      before = parameters(session)
+      session.run(training.advance)
+      results[decay] = parameters(session)
+  for name, value in before.items():
+    lost = 0 if name == "Model/embedding" else 0.5 * 0.1 * value
+    np.testing.assert_allclose(
+        results[0.1][name], results[0.0][name] - lost, atol=1e-7)
 
 
 class Numbers:
