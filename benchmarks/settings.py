@@ -6,11 +6,12 @@ from typing import Any
 
 import configs
 from rnn.settings import Settings
+from tasks import hyperparameters
 
 _MODELS = ("small", "medium", "large", "lm1b")
-_TASKS = {"tasks.char_lm": configs.CHAR_LM,
-          "tasks.sentiment": configs.SENTIMENT,
-          "tasks.ocr": configs.OCR, "tasks.echo": configs.ECHO}
+_TASKS = {"tasks.char_lm": hyperparameters.CHAR_LM,
+          "tasks.sentiment": hyperparameters.SENTIMENT,
+          "tasks.ocr": hyperparameters.OCR, "tasks.echo": hyperparameters.ECHO}
 _KINDS = {int: "whole number, ", float: "number, ", str: "", bool: "",
           tuple: "whole numbers with commas between, "}
 
@@ -22,7 +23,7 @@ def tables() -> dict[str, list[str]]:
       "settings": list(table(configs.Config, models)),
       "task_settings": list(_values(configs.Config, _TASKS)),
       "word2vec_settings": list(table(
-          configs.Word2Vec, {"tasks.word2vec": configs.WORD2VEC})),
+          configs.Word2Vec, {"tasks.word2vec": hyperparameters.WORD2VEC})),
   }
 
 
