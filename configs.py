@@ -274,7 +274,6 @@ TIED_SMALL = dataclasses.replace(
     SMALL,
     max_grad_norm=8.75,  # 0.25 per word, as in PyTorch's example
     num_steps=35,
-    max_epoch=0,
     max_max_epoch=40,
     keep_prob=0.8,
     lr_decay=0.25,

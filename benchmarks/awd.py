@@ -18,19 +18,20 @@ import dataclasses
 import datetime
 import json
 import os
+import re
+import shlex
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from absl import flags
 
 import configs
 import reader
-from benchmarks import machine, records, reproduce, transcript
+from benchmarks import machine, records, reproduce, training, transcript
 from rnn.cli import scripts
 from rnn.errors import UserError
 from rnn.tf1 import tf
@@ -45,7 +46,9 @@ READS = ("init_scale", "learning_rate", "max_grad_norm", "num_steps",
          "keep_prob_word", "keep_prob_recurrent", "activation_penalty",
          "slowness_penalty", "weight_decay", "window_jitter", "asgd_patience")
 
-Row = Mapping[str, Any]  # of an epoch: "train", "valid", "words_per_second"
+# Of an epoch: "train" and "valid" perplexity, "words_per_second", and whether
+# validation had averaged parameters, "averages".
+Row = Mapping[str, Any]
 
 
 def define_flags() -> None:
@@ -85,7 +88,7 @@ def main(argv: Sequence[str]) -> None:
     theirs, version = train_peer(config, data_path, os.path.join(
         FLAGS.runs, f"peer-{name}-{FLAGS.init}.pt"))
     now = datetime.datetime.now(datetime.UTC)
-    output.add("$ python -m benchmarks.awd " + " ".join(sys.argv[1:]),
+    output.add("$ python -m benchmarks.awd " + shlex.join(sys.argv[1:]),
                f"# {now:%Y-%m-%d %H:%M} UTC, " + machine.describe({
                    "tensorflow": tf.version.VERSION, "torch": version}),
                *table(ours, theirs))
@@ -122,15 +125,21 @@ def train_here(data_path: str, path: str) -> list[Row]:
   Raises:
     UserError: training ends with an error, or is stopped.
   """
-  if not os.path.exists(os.path.join(path, "config.json")) or len(
-      records.read(path, "").rows) < FLAGS.epochs:
-    _run([sys.executable, os.path.join(transcript.ROOT, "ptb_word_lm.py"),
-          f"--model={MODEL}", f"--data_path={data_path}",
-          f"--seed={FLAGS.seed}", f"--epochs={FLAGS.epochs}",
-          f"--config_override={FLAGS.config_override}", f"--save_path={path}"])
+  record = training.train(
+      MODEL, FLAGS.config_override, FLAGS.epochs, path,
+      f"--data_path={data_path}", f"--seed={FLAGS.seed}")
+  begin = averaging_begins(record.log)
   return [{"train": row["train_perplexity"], "valid": row["valid_perplexity"],
-           "words_per_second": row["words_per_second"]}
-          for row in records.read(path, "").rows[:FLAGS.epochs]]
+           "words_per_second": row["words_per_second"],
+           "averages": begin is not None and number > begin}
+          for number, row in enumerate(record.rows[:FLAGS.epochs], 1)]
+
+
+def averaging_begins(log: str) -> int | None:
+  """Returns the epoch after which the suite averages, by the log of a run."""
+  before, found, _ = log.partition("\nAveraging of the parameters begins")
+  epochs = re.findall(r"^Epoch: (\d+) Valid", before, re.MULTILINE)
+  return int(epochs[-1]) if found and epochs else None
 
 
 def train_peer(config: configs.Config, data_path: str,
@@ -140,9 +149,8 @@ def train_peer(config: configs.Config, data_path: str,
   Raises:
     UserError: training ends with an error, or is stopped.
   """
-  texts = dict(zip(("train", "valid"), reader.ptb_raw_data(data_path)[:2],
-                   strict=True))
-  vocabulary = reader.ptb_raw_data(data_path)[3]
+  train, valid, _, vocabulary = reader.ptb_raw_data(data_path)
+  texts = {"train": train, "valid": valid}
   os.makedirs(os.path.dirname(checkpoint) or ".", exist_ok=True)
   with tempfile.TemporaryDirectory() as folder:
     for name, ids in texts.items():
@@ -152,47 +160,47 @@ def train_peer(config: configs.Config, data_path: str,
         **{name: os.path.join(folder, f"{name}.npy") for name in texts},
         "epochs": FLAGS.epochs, "seed": FLAGS.seed, "init": FLAGS.init,
         "parameters": None, "checkpoint": os.path.abspath(checkpoint)}
-    version, *lines = _run(
-        [FLAGS.peers_python, "-m", "benchmarks.peer_awd", json.dumps(spec)],
-        stdout=subprocess.PIPE)
-  return list(map(json.loads, lines)), version
-
-
-def _run(command: Sequence[str], **options: Any) -> list[str]:
-  """Runs a command; returns the lines of its standard output, if piped.
-
-  Raises:
-    UserError: it fails, or is stopped.
-  """
-  with subprocess.Popen(command, cwd=None if command[1] != "-m" else
-                        transcript.ROOT, text=True, **options) as process:
-    lines = []
-    for line in process.stdout or ():
-      print(line, end="", flush=True)
-      lines.append(line)
-  if process.returncode:
-    raise UserError(f"{' '.join(command[:3])} has ended with status "
-                    f"{process.returncode}; see above, then give the same "
-                    "command again")
-  return lines
+    version, *lines = training.run(
+        [os.path.abspath(FLAGS.peers_python), "-m", "benchmarks.peer_awd",
+         json.dumps(spec)], cwd=transcript.ROOT)
+  return list(map(json.loads, lines)), version.strip()
 
 
 def table(ours: Sequence[Row], theirs: Sequence[Row]) -> Iterator[str]:
-  """Generates the lines of the comparison; `beyond` reads them.
-
-  Args:
-    theirs: with "averages", see `peer_awd`.
-  """
+  """Generates the lines of the comparison, one per epoch; `read` reads them."""
   yield (f"{'perplexity':<10}{'train, here':>13}{'PyTorch':>11}"
          f"{'valid, here':>13}{'PyTorch':>11}{'difference':>12}")
   for number, (here, there) in enumerate(zip(ours, theirs, strict=True), 1):
     yield (f"{number:>10}{here['train']:>13.2f}{there['train']:>11.2f}"
            f"{here['valid']:>13.2f}{there['valid']:>11.2f}"
            f"{100 * (here['valid'] / there['valid'] - 1):>+10.1f} %"
-           + ", PyTorch averages" * there["averages"])
+           + "  averages here" * here["averages"]
+           + "  averages in PyTorch" * there["averages"])
   speeds = (statistics.median(row["words_per_second"] for row in rows)
             for rows in (ours, theirs))
   yield "words/s: {:,.0f} here, {:,.0f} in PyTorch".format(*speeds)
+
+
+class Line(NamedTuple):
+  """The line of an epoch in a file, as text.
+
+  Attributes:
+    figures: perplexities: train here and in PyTorch, valid here and in PyTorch.
+    difference: such as "-0.4 %".
+    notes: which side averages.
+  """
+
+  figures: list[str]
+  difference: str
+  notes: list[str]
+
+
+def read(text: str) -> list[Line]:
+  """Returns what a file has from `table`, one line per epoch."""
+  return [Line(figures.split(), difference, notes.split("  ")[1:])
+          for figures, difference, notes in re.findall(
+              r"^ *\d+((?: +[\d.]+){4}) +([+-][\d.]+ %)(.*)$", text,
+              re.MULTILINE)]
 
 
 if __name__ == "__main__":
