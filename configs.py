@@ -2,7 +2,8 @@
 
 The values of `small`, `medium` and `large` are those of Zaremba, Sutskever and
 Vinyals 2014, "Recurrent Neural Network Regularization" (arXiv 1409.2329). The
-vocabulary size is not a hyperparameter: it comes from the data.
+values of the tasks are in `tasks.hyperparameters`. The vocabulary size is not a
+hyperparameter: it comes from the data.
 
 To add a hyperparameter, add one `setting` to `Config`. Give it a default: runs
 that are older than the setting resume with it.
@@ -11,6 +12,7 @@ that are older than the setting resume with it.
 import dataclasses
 from collections.abc import Iterable
 
+from rnn.published import PUBLISHED, Figures
 from rnn.settings import (  # noqa: F401 (also for others)
   COUNT,
   COUNT_OR_0,
@@ -168,12 +170,17 @@ class Config(Settings):
           f"window_jitter={self.window_jitter:g}: with reset_state=true, "
           "windows end where sentences do; leave out one of the two")
 
-  @classmethod
-  def check_together(cls, names: Iterable[str]) -> None:
+  def check_together(self, names: Iterable[str]) -> None:
     """Raises a ConfigError if settings give a size in two ways."""
-    if "hidden_sizes" in names and {"hidden_size", "num_layers"} & set(names):
+    unused = [name for name in names if name in ("hidden_size", "num_layers")]
+    if unused and "hidden_sizes" in names:
       raise ConfigError("hidden_sizes gives the size of every layer: leave out "
                         "hidden_size and num_layers")
+    if unused and self.hidden_sizes:
+      raise ConfigError(
+          f"{unused[0]}: has no effect, because hidden_sizes="
+          f"{as_text(self.hidden_sizes)} gives the size of every layer; set "
+          "hidden_sizes")
 
   def without_regularization(self) -> "Config":
     """Returns the config of a model that is used, or adapts, as it is."""
@@ -265,6 +272,61 @@ LM1B = Config(
     num_sampled=8192,
     optimizer="adagrad")
 
+# The settings beyond the paper; docs/beyond.md has their sources. The sizes of
+# tied-small and tied-medium are those of PyTorch's example word_language_model
+# and of Inan et al. 2017 (arXiv 1611.01462). All costs here are sums over the
+# T words of a window; for a cost per word, as PyTorch's, the rate is T times
+# as high, and max_grad_norm and weight_decay are 1/T.
+TIED_SMALL = dataclasses.replace(
+    SMALL,
+    max_grad_norm=8.75,  # 0.25 per word, as in PyTorch's example
+    num_steps=35,
+    max_max_epoch=40,
+    keep_prob=0.8,
+    lr_decay=0.25,
+    tie_weights=True,
+    dropout_mask="window",
+    lr_schedule="plateau")
+
+TIED_MEDIUM = dataclasses.replace(
+    MEDIUM,
+    max_epoch=12,
+    max_max_epoch=50,
+    lr_decay=1 / 1.15,
+    tie_weights=True,
+    dropout_mask="window")
+
+# The Penn Treebank's command in the README of github.com/salesforce/awd-lstm-lm
+# by Merity, Keskar and Socher 2018 (arXiv 1708.02182). Its initial values are
+# uniform in +-1/sqrt(H) for the LSTM, with two biases, and +-0.1 for the
+# embedding; its softmax starts without bias. Fine-tuning is not part of it.
+AWD = Config(
+    init_scale=0.1,
+    learning_rate=30 / 70,
+    max_grad_norm=0.25 * 70,
+    num_layers=3,
+    num_steps=70,
+    hidden_size=1150,
+    hidden_sizes=(1150, 1150, 400),
+    embedding_size=400,
+    max_epoch=500,
+    max_max_epoch=500,
+    keep_prob=0.6,
+    lr_decay=1.0,
+    optimizer="asgd",
+    tie_weights=True,
+    dropout_mask="window",
+    keep_prob_input=0.6,
+    keep_prob_hidden=0.75,
+    keep_prob_output=0.6,
+    keep_prob_word=0.9,
+    keep_prob_recurrent=0.5,
+    activation_penalty=2.0,
+    slowness_penalty=1.0,
+    weight_decay=1.2e-6 * 70,
+    window_jitter=5.0,
+    asgd_patience=5)
+
 TEST = Config(  # runs in seconds and learns little
     init_scale=0.1,
     learning_rate=1.0,
@@ -306,86 +368,11 @@ class Word2Vec(Settings):
 
 RECORDS = (Config, Word2Vec)
 
-WORD2VEC = Word2Vec(
-    learning_rate=0.1,
-    max_grad_norm=1e9,
-    embedding_size=100,
-    batch_size=1000,
-    num_noise=256,
-    max_epoch=5,
-    max_max_epoch=5,
-    lr_decay=0.5,
-    optimizer="adagrad")
-
-# The tasks follow a chapter of Abrahams et al. 2016, "TensorFlow for Machine
-# Intelligence", as far as it gives values.
-CHAR_LM = Config(
-    init_scale=0.1,
-    learning_rate=0.002,
-    max_grad_norm=5,
-    num_layers=2,
-    num_steps=50,
-    hidden_size=200,
-    max_epoch=20,
-    max_max_epoch=20,
-    keep_prob=1.0,
-    lr_decay=0.9,
-    batch_size=100,
-    cell="gru",
-    optimizer="adam",
-    epoch_size=200)
-
-SENTIMENT = Config(
-    init_scale=0.08,
-    learning_rate=0.002,
-    max_grad_norm=5,
-    num_layers=1,
-    num_steps=400,  # the most words per review
-    hidden_size=128,
-    embedding_size=128,
-    max_epoch=3,
-    max_max_epoch=5,
-    keep_prob=0.5,
-    lr_decay=0.5,
-    batch_size=32,
-    cell="gru",
-    optimizer="rmsprop")
-
-OCR = Config(
-    init_scale=0.08,
-    learning_rate=0.002,
-    max_grad_norm=5,
-    num_layers=1,
-    num_steps=14,  # the most letters per word
-    hidden_size=300,
-    max_epoch=3,
-    max_max_epoch=5,
-    keep_prob=0.5,
-    lr_decay=0.5,
-    batch_size=10,
-    cell="gru",
-    optimizer="rmsprop")
-
-ECHO = dataclasses.replace(
-    SMALL, init_scale=0.3, learning_rate=0.01, num_layers=3, num_steps=15,
-    hidden_size=16, max_max_epoch=3, batch_size=5, optimizer="adam")
-
 CONFIGS = {"small": SMALL, "medium": MEDIUM, "large": LARGE, "lm1b": LM1B,
+           "tied-small": TIED_SMALL, "tied-medium": TIED_MEDIUM, "awd": AWD,
            "test": TEST}
 
-# Train, valid and test perplexity on the Penn Treebank: table 1 of the paper,
-# and the table at the top of the classic TensorFlow script.
-PUBLISHED = {
-    "small": {"Zaremba et al. 2014, small on PTB": (None, 120.7, 114.5),
-              "classic script, small on PTB": (37.99, 121.39, 115.91)},
-    "medium": {"Zaremba et al. 2014, medium on PTB": (None, 86.2, 82.7),
-               "classic script, medium on PTB": (48.45, 86.16, 82.07)},
-    "large": {"Zaremba et al. 2014, large on PTB": (None, 82.2, 78.4),
-              "classic script, large on PTB": (37.87, 82.62, 78.29)},
-}
 
-
-def published(model: str, config: Config) -> dict[
-    str, tuple[float | None, float, float]]:
+def published(model: str, config: Config) -> dict[str, Figures]:
   """Returns the entry of PUBLISHED for a config, if it is as published."""
   return PUBLISHED.get(model, {}) if config == CONFIGS[model] else {}

@@ -59,7 +59,8 @@ def serve(make: Callable[[dict[str, Any]], tuple]) -> None:
   Args:
     make: a function of the spec, in which the paths are replaced by the arrays.
       Returns a `Step`; the versions of the frameworks, a dict, name -> text;
-      and possibly a function of N, which answers `report`.
+      possibly a function of N, which answers `report`; and possibly a function
+      that returns the words of all steps so far, if it is not T*B per step.
   """
   answers = os.fdopen(os.dup(1), "w")
   os.dup2(2, 1)  # a library that prints must not disturb the answers
@@ -67,7 +68,8 @@ def serve(make: Callable[[dict[str, Any]], tuple]) -> None:
   spec["ids"] = np.load(spec["ids"])
   if spec["parameters"]:
     spec["parameters"] = dict(np.load(spec["parameters"]))
-  step, versions, *report = make(spec)
+  step, versions, *others = make(spec)
+  report, count = [*others, None, None][:2]
   costs = [float(step())]
   print(json.dumps(versions), file=answers, flush=True)
   for line in sys.stdin:
@@ -75,14 +77,14 @@ def serve(make: Callable[[dict[str, Any]], tuple]) -> None:
     answer: Any
     if command == "rate":
       cpu = time.process_time()
-      rate = words_per_second(step, float(number), spec["config"])
+      rate = words_per_second(step, float(number), spec["config"], count)
       answer = {"rate": rate, "cpu": time.process_time() - cpu,
                 "peak": peak_memory()}
     elif command == "costs":
       costs += [float(step()) for _ in range(int(number) - len(costs))]
       answer = costs
     else:
-      answer = report[0](int(number))
+      answer = report(int(number))
     print(json.dumps(answer), file=answers, flush=True)
 
 
@@ -99,17 +101,20 @@ def peak_memory() -> int:
     return peak // 1024 if sys.platform == "darwin" else peak
 
 
-def words_per_second(step: Step, seconds: float,
-                     config: dict[str, Any]) -> float:
+def words_per_second(step: Step, seconds: float, config: dict[str, Any],
+                     count: Callable[[], int] | None = None) -> float:
   """Takes steps for some seconds; returns their speed.
 
   Args:
     config: the fields of a configs.Config.
+    count: returns the words of all steps so far; by default they are T*B each.
   """
+  before = count() if count else 0
   start, steps = time.perf_counter(), 0
   while time.perf_counter() - start < seconds:
     cost = step()
     steps += 1
   float(cost)  # waits for a GPU, which runs asynchronously
-  return (steps * config["batch_size"] * config["num_steps"]
-          / (time.perf_counter() - start))
+  words = (count() - before if count else
+           steps * config["batch_size"] * config["num_steps"])
+  return words / (time.perf_counter() - start)

@@ -14,8 +14,10 @@ import dataclasses
 import io
 import json
 import os
+import re
 import shlex
 import shutil
+import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -93,6 +95,23 @@ class Record:
     row = self.rows[epoch - 1]
     return (row["train_perplexity"], row["valid_perplexity"],
             self.tests.get(epoch))
+
+  @property
+  def shown_epoch(self) -> int:
+    """The best epoch by validation if it was tested, otherwise the last."""
+    return (self.best_epoch if self.best_epoch in self.tests
+            else len(self.rows))
+
+  @property
+  def parameters(self) -> str:
+    """How many the log says that there are; empty if it does not."""
+    match = re.search(r"^([\d,]+) parameters; ", self.log, re.MULTILINE)
+    return match[1] if match else ""
+
+  @property
+  def words_per_second(self) -> float:
+    """The median of the epochs."""
+    return statistics.median(row["words_per_second"] for row in self.rows)
 
   @property
   def hours(self) -> float:

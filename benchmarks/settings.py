@@ -1,16 +1,19 @@
 """The tables of settings in the documents, made from `configs.py`."""
 
 import dataclasses
+import fractions
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import configs
 from rnn.settings import Settings
+from tasks import hyperparameters
 
 _MODELS = ("small", "medium", "large", "lm1b")
-_TASKS = {"tasks.char_lm": configs.CHAR_LM,
-          "tasks.sentiment": configs.SENTIMENT,
-          "tasks.ocr": configs.OCR, "tasks.echo": configs.ECHO}
+_TASKS = {"tasks.char_lm": hyperparameters.CHAR_LM,
+          "tasks.sentiment": hyperparameters.SENTIMENT,
+          "tasks.ocr": hyperparameters.OCR, "tasks.echo": hyperparameters.ECHO}
 _KINDS = {int: "whole number, ", float: "number, ", str: "", bool: "",
           tuple: "whole numbers with commas between, "}
 
@@ -22,7 +25,7 @@ def tables() -> dict[str, list[str]]:
       "settings": list(table(configs.Config, models)),
       "task_settings": list(_values(configs.Config, _TASKS)),
       "word2vec_settings": list(table(
-          configs.Word2Vec, {"tasks.word2vec": configs.WORD2VEC})),
+          configs.Word2Vec, {"tasks.word2vec": hyperparameters.WORD2VEC})),
   }
 
 
@@ -37,8 +40,8 @@ def table(record: type[Settings],
     yield _row(
         f"`{field.name}`{changeable}",
         field.metadata["meaning"], _KINDS[field.type] + range_,
-        _text(record.defaults().get(field.name, "")),
-        *(_text(getattr(values, field.name)) for values in columns.values()))
+        text(record.defaults().get(field.name, "")),
+        *(text(getattr(values, field.name)) for values in columns.values()))
 
 
 def _values(record: type[Settings],
@@ -48,17 +51,21 @@ def _values(record: type[Settings],
   yield "|---" * (1 + len(columns)) + "|"
   for field in dataclasses.fields(record):
     yield _row(f"`{field.name}`", *(
-        _text(getattr(values, field.name)) for values in columns.values()))
+        text(getattr(values, field.name)) for values in columns.values()))
 
 
 def _row(*cells: str) -> str:
   return "| " + " | ".join(cells) + " |"
 
 
-def _text(value: Any) -> str:
-  """Returns a value as a cell: 0.8333... as "1/1.2", no sizes as "none"."""
+def text(value: Any) -> str:
+  """Returns a value as a cell: 5/6 as "1/1.2", 3/7 as "3/7", () as "none"."""
   if isinstance(value, tuple):
     return ",".join(map(str, value)) or "none"
   if not isinstance(value, float):
     return str(value)
-  return f"{value:g}" if float(f"{value:g}") == value else f"1/{1 / value:g}"
+  if float(f"{value:g}") == value:
+    return f"{value:g}"
+  if math.isclose(value * float(f"{1 / value:.3g}"), 1):
+    return f"1/{1 / value:.3g}"
+  return str(fractions.Fraction(value).limit_denominator(1000))

@@ -17,27 +17,36 @@ from rnn.training.passes import StreamPass
 def make(spec: dict[str, Any]) -> tuple:
   """Makes the contender, see `contender.serve`.
 
-  Its settings are fields of Options. A report is the result of
-  `breakdown.trace_steps`.
+  Its settings are fields of Options, and possibly "override", settings of the
+  config. A report is the result of `breakdown.trace_steps`.
   """
+  config = configs.override(
+      configs.Config(**spec["config"]), spec["settings"].pop("override", ""))
   session, training = start_training(
-      configs.Config(**spec["config"]), spec["vocab_size"], spec["ids"],
-      Options(**spec["settings"]))
+      config, spec["vocab_size"], spec["ids"], Options(**spec["settings"]))
+  if config.optimizer == "asgd":  # it costs most when it averages
+    training.model.averages.follow(
+        session, [1.0, *[2.0] * (config.asgd_patience + 1)])
   if spec["parameters"]:
     checkpoints.assign(session, training.model.variables, spec["parameters"])
-  nats = 0.0  # the sum over the epoch so far
+  steps, words = 0, 0
+  sums = {"nats": 0.0, "targets": 0}  # over the epoch so far
 
   def step() -> float:
-    nonlocal nats
-    before, nats = nats, session.run(training.advance)["nats"]
-    if nats < before:  # an epoch has begun
-      before = 0.0
-    return (nats - before) / spec["config"]["batch_size"]
+    nonlocal steps, words, sums
+    before, sums = sums, training.run(session, steps)
+    steps += 1
+    if sums["targets"] < before["targets"]:  # an epoch has begun
+      before = {"nats": 0.0, "targets": 0}
+    words += int(sums["targets"] - before["targets"])
+    return (sums["nats"] - before["nats"]) / spec["config"]["batch_size"]
 
-  def report(steps: int) -> dict:
-    return breakdown.trace_steps(session, training.advance, steps)
+  def report(number: int) -> dict:
+    nonlocal steps
+    steps += number
+    return breakdown.trace_steps(session, training.advance, number)
 
-  return step, {"tensorflow": tf.version.VERSION}, report
+  return step, {"tensorflow": tf.version.VERSION}, report, lambda: words
 
 
 def start_training(

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 import configs
-from benchmarks import logbook, records, settings
+from benchmarks import beyond, logbook, records, settings
 from benchmarks.records import Record
 from benchmarks.scores import (
   Scores,
@@ -35,6 +35,7 @@ PUBLISHED_AVERAGES = {
 DEFAULTS = {"dynamic": f"dynamic {adaptation.DYNAMIC:g}",
             "cache": "cache " + ",".join(
                 f"{value:g}" for value in adaptation.CACHE)}
+_PAPER = ("small", "medium", "large")
 _AVERAGE = "average of "
 SIZES = "sizes"  # the name of the average of small, medium and large
 
@@ -46,6 +47,7 @@ class Results:
     runs: the runs of results/ptb/.
     averages: by the name of the file in results/averages/.
     adaptation: the text of a file in results/adaptation/, by model.
+    beyond: the texts of results/beyond/, by the name of the file.
     paragraphs: the text of results/paragraphs.txt; empty if there is none.
   """
 
@@ -60,6 +62,7 @@ class Results:
         name: _scores_of_average(name, text) for name, text
         in _texts(os.path.join(folder, "averages")).items()}
     self.adaptation = _texts(os.path.join(folder, "adaptation"))
+    self.beyond = _texts(os.path.join(folder, "beyond"))
     self.paragraphs = records.read_log(os.path.join(folder, "paragraphs.txt"))
 
 
@@ -94,6 +97,7 @@ def tables(results: Results) -> dict[str, list[str]]:
       "runs": [_row("folder", "command", "epochs", "hours", "peak memory",
                     "starts"), "|---" * 6 + "|", *_runs(results)],
       "paragraphs": list(_paragraphs(results)),
+      **beyond.tables(results.runs, results.beyond),
       **settings.tables(),
   }
 
@@ -112,7 +116,8 @@ def _figure(figure: float | None) -> str:
 
 
 def _models(results: Results) -> Iterator[str]:
-  for model, published in configs.PUBLISHED.items():
+  for model in _PAPER:
+    published = configs.PUBLISHED[model]
     runs = [run for run in results.runs
             if run.model == model and run.is_of_the_table]
     runs = [run for run in runs if run.is_finished] or runs
@@ -267,7 +272,7 @@ def _paragraphs(results: Results) -> Iterator[str]:
   """Generates the paragraphs as quotations, each with its command."""
   for part in results.paragraphs.split("$ python ")[1:]:
     command, *lines = part.splitlines()
-    model = re.search(r"--save_path=runs/(\w+)-seed-", command)
+    model = re.search(r"--save_path=runs/([\w-]+?)-seed-", command)
     yield f"**{model[1] if model else 'A model'}**, by `python {command}`:"
     yield ""
     escaped = (re.sub(r"([\\`*_$<>~#\[\]])", r"\\\1", line) for line in lines)

@@ -33,7 +33,7 @@ from benchmarks import machine
 from rnn.options import Options
 from rnn.text import word_vectors
 from rnn.tf1 import tf
-from tasks import skip_grams, word2vec
+from tasks import hyperparameters, skip_grams, word2vec
 
 FLAGS = flags.FLAGS
 _WORKERS = 2
@@ -115,7 +115,7 @@ def define_flags() -> None:
 def main(_: Sequence[str]) -> None:
   """Trains, measures and prints."""
   logging.getLogger("gensim").setLevel(logging.WARNING)
-  config = configs.override(configs.WORD2VEC, configs.parse(
+  config = configs.override(hyperparameters.WORD2VEC, configs.parse(
       FLAGS.config_override, configs.Word2Vec))
   questions = word_vectors.read_questions(FLAGS.questions)
   corpus = skip_grams.Corpus(FLAGS.data_path, FLAGS.vocab_size, FLAGS.min_count)

@@ -121,9 +121,8 @@ class Settings:
         raise ConfigError(f"{name}: has no value")
     return cls(**values)
 
-  @classmethod
-  def check_together(cls, names: Iterable[str]) -> None:
-    """Raises a ConfigError if these settings exclude each other."""
+  def check_together(self, names: Iterable[str]) -> None:
+    """Raises a ConfigError if these settings cannot all replace this one's."""
 
   @classmethod
   def defaults(cls) -> dict[str, Any]:
@@ -202,8 +201,8 @@ def override(config: _S, settings: dict[str, Any] | str) -> _S:
     settings: a dict, name -> value, or the text that `parse` reads.
 
   Raises:
-    ConfigError: as in `parse`; a value out of its range, or a size given in two
-      ways.
+    ConfigError: as in `parse`; a value out of its range, a size given in two
+      ways, or one that has no effect.
   """
   values = (parse(settings, type(config)) if isinstance(settings, str)
             else settings)

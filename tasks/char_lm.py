@@ -72,6 +72,7 @@ from rnn.text.vocabulary import EOS, Characters, Choice, Vocabulary
 from rnn.training import progress
 from rnn.training.known_words import KnownWords
 from rnn.training.metrics import Metric
+from tasks import hyperparameters
 
 BITS = Metric(
     "bits_per_character",
@@ -220,7 +221,7 @@ def _number_characters(lines: Iterable[str],
 
 
 def settings_for(num_characters: int,
-                 num_steps: int = configs.CHAR_LM.num_steps
+                 num_steps: int = hyperparameters.CHAR_LM.num_steps
                  ) -> dict[str, int]:
   """Returns the settings by which the default epoch follows the text.
 
@@ -239,7 +240,7 @@ def settings_for(num_characters: int,
   Returns:
     A dict, name -> value; empty if the text is long enough for the config.
   """
-  config = configs.CHAR_LM
+  config = hyperparameters.CHAR_LM
   streams = num_characters // (config.epoch_size * num_steps)
   if streams >= config.batch_size:
     return {}
@@ -308,7 +309,7 @@ def main(argv: Sequence[str]) -> None:
     stored = stored_flags.fill_in(config_file.LANGUAGE_MODEL)
     origin = initial_flags.origin("characters", ptb_word_lm.model_variables)
     config, settings = initial_flags.config(
-        stored_flags.base(stored, configs.CHAR_LM), origin)
+        stored_flags.base(stored, hyperparameters.CHAR_LM), origin)
     data_path = training_flags.data_path(
         "a text, or cs.NE.tsv.xz from https://github.com/staeiou/arxiv_archive "
         "(processed_data/DATE/per_category)")

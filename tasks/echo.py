@@ -35,6 +35,7 @@ from rnn.options import Options
 from rnn.runs.directory import RunDirectory
 from rnn.tf1 import repeatable_session, tf
 from rnn.training import evaluation, metrics, passes
+from tasks.hyperparameters import ECHO
 
 DELAY, ERROR = 3, metrics.error_percent("bits")
 BITS = {"train": 20_000, "valid": 5_000, "test": 5_000}
@@ -100,7 +101,7 @@ def main(argv: Sequence[str]) -> None:
           config, series, Options(flags.FLAGS.rnn_mode)), ERROR)
       return
     config, settings = training_flags.config(
-        stored_flags.resume("echo", configs.ECHO),
+        stored_flags.resume("echo", ECHO),
         unused=("window_jitter", "reset_state"))
     options = training_flags.options(config)
     series = make_series(config.batch_size, options.seed)

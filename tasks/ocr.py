@@ -61,7 +61,7 @@ from rnn.tf1 import repeatable_session, tf
 from rnn.training import evaluation, footprint, passes
 from rnn.training.metrics import Metric
 from rnn.training.trainable import Trainable
-from tasks import letter_images, ragged
+from tasks import hyperparameters, letter_images, ragged
 
 LETTER_ERROR = Metric(
     "letter_error", lambda sums: 100 * sums["errors"] / sums["targets"],
@@ -312,7 +312,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _train_as_flags_say() -> None:
   config, settings = training_flags.config(
-      stored_flags.resume(TASK, configs.OCR), one_layer=True,
+      stored_flags.resume(TASK, hyperparameters.OCR), one_layer=True,
       unused=("num_steps", "embedding_size", "freeze",
               "keep_prob_input", "keep_prob_output", *configs.ONLY_PTB_MODEL))
   data_path = training_flags.data_path(f"the words, {letters.URL}")

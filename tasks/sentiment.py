@@ -75,6 +75,7 @@ from tasks import (
   classification,
   confusion,
   held_out,
+  hyperparameters,
   imdb,
   labeled,
   ragged,
@@ -89,9 +90,7 @@ ERROR = Metric(
 _READING_FLAGS = (
     "vocab_size", "characters", "text_column", "label_column", "split")
 TASK = config_file.SENTIMENT
-
 _log = logging.getLogger(__name__)
-
 _AT_ONCE = 100  # texts that are classified together
 _MIN_STEPS = 100  # per epoch; a few texts are read several times
 
@@ -313,7 +312,7 @@ def _with_epoch_size(config: configs.Config, batches: int) -> configs.Config:
 def _train_as_flags_say() -> None:
   stored = stored_flags.fill_in(TASK)
   config, settings = training_flags.config(
-      stored_flags.base(stored, configs.SENTIMENT), one_layer=True,
+      stored_flags.base(stored, hyperparameters.SENTIMENT), one_layer=True,
       unused=configs.ONLY_PTB_MODEL)
   data_path = training_flags.data_path(
       "a folder with one folder per label, a table (CSV or TSV), or the archive"

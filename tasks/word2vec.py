@@ -68,7 +68,7 @@ from rnn.tf1 import tf
 from rnn.training import footprint, loop, passes, progress
 from rnn.training.metrics import Metric
 from rnn.training.trainable import Trainable
-from tasks import skip_grams, wikipedia
+from tasks import hyperparameters, skip_grams, wikipedia
 from trained import embeddings
 
 LOSS = Metric(
@@ -259,7 +259,8 @@ def main(argv: Sequence[str]) -> None:
 def _train_as_flags_say() -> tuple[Sequence[str], np.ndarray]:
   """Trains vectors, and saves them in the run."""
   config, settings = training_flags.config(
-      stored_flags.resume(config_file.WORD_VECTORS, configs.WORD2VEC))
+      stored_flags.resume(config_file.WORD_VECTORS,
+                          hyperparameters.WORD2VEC))
   data_path = training_flags.data_path(
       f"a text, or pages-articles.xml.bz2 from {wikipedia.URL}")
   corpus = skip_grams.Corpus(data_path, FLAGS.vocab_size, FLAGS.min_count,

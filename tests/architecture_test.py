@@ -12,8 +12,8 @@ from tests.helpers.calls import ROOT
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
-_BASE = ("rnn.errors", "rnn.settings", "rnn.terminal", "rnn.files",
-         "rnn.archives", "rnn.text.scripts", "rnn.text.sentences",
+_BASE = ("rnn.errors", "rnn.published", "rnn.settings", "rnn.terminal",
+         "rnn.files", "rnn.archives", "rnn.text.scripts", "rnn.text.sentences",
          "rnn.text.splitting", "rnn.text.encodings", "rnn.text.sources",
          "rnn.text.corpora", "rnn.text.vocabulary", "rnn.text.shards",
          "rnn.text.numbering", "rnn.text.streams")
@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "rnn.options": ("rnn.parallel.workers",),
     "rnn.parallel": ("rnn.errors", "rnn.signals", "rnn.tf1",
                      "rnn.parallel.workers"),
+    "rnn.published": (),
     "rnn.settings": ("rnn.errors",),
     "rnn.terminal": ("rnn.errors",),
     "rnn.files": ("rnn.errors",),

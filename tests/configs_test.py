@@ -63,6 +63,39 @@ def test_a_projection_is_the_width_of_outputs():
   assert configs.SMALL.sizes == ((200, 200), (200, 200))
 
 
+@pytest.mark.parametrize("setting", ["hidden_size=9", "num_layers=2"])
+def test_a_size_without_effect_is_refused(setting):
+  with pytest.raises(configs.ConfigError, match=(
+      f"^{setting.partition('=')[0]}: has no effect, because "
+      "hidden_sizes=1150,1150,400 gives the size of every layer; set "
+      "hidden_sizes$")):
+    configs.override(configs.AWD, setting)
+  assert configs.override(
+      configs.AWD, "hidden_sizes=9,8,embedding_size=8").layer_sizes == (9, 8)
+
+
+def test_the_settings_of_merity_et_al():
+  """Rates are for costs per word there, and for sums over T words here."""
+  assert configs.AWD.layer_sizes == (1150, 1150, 400)
+  assert configs.AWD.input_size == 400
+  assert configs.AWD.learning_rate * configs.AWD.num_steps == (
+      pytest.approx(30))
+  assert configs.AWD.max_grad_norm / configs.AWD.num_steps == (
+      pytest.approx(0.25))
+  assert configs.AWD.learning_rate * configs.AWD.weight_decay == (
+      pytest.approx(30 * 1.2e-6))
+
+
+def test_a_run_is_compared_with_a_validation_perplexity():
+  """With that of the first source; the learning curve shows it."""
+  for name, sources in configs.PUBLISHED.items():
+    assert name in configs.CONFIGS
+    for source, figures in sources.items():
+      assert len(source) < 38  # the width of the summary's column
+      assert len(figures) == 3
+    assert next(iter(sources.values()))[1]
+
+
 def test_a_config_is_immutable():
   with pytest.raises(AttributeError):
     configs.SMALL.hidden_size = 1

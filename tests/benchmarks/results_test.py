@@ -69,7 +69,7 @@ def copy(tmp_path):
 
 def add_run(root, name, epochs, **changes):
   """Adds a run to the results, whose figures depend on its seed."""
-  model, _, seed, precision = name.split("-")
+  model, _, seed, precision = name.rsplit("-", 3)
   folder = root / "results" / "ptb" / name
   folder.mkdir(parents=True, exist_ok=True)
   (folder / "config.json").write_text(json.dumps({
@@ -78,14 +78,16 @@ def add_run(root, name, epochs, **changes):
       "data": {"path": "data/ptb", **{
           name.split(".")[1]: {"file": name, "sha256": digest}
           for name, digest in fetch_ptb.HASHES.items()}}}))
-  rows = [f"{number},{50 + int(seed)},{80 + int(seed)},3600\n"
+  rows = [f"{number},{50 + int(seed)},{80 + int(seed)},3600,{2000 + number}\n"
           for number in range(1, epochs + 1)]
   (folder / "metrics.csv").write_text(
-      "epoch,train_perplexity,valid_perplexity,seconds\n" + "".join(rows))
+      "epoch,train_perplexity,valid_perplexity,seconds,words_per_second\n"
+      + "".join(rows))
   files.write_sealed(str(folder / "tests.json"),
                      {"1": 70, str(epochs): 78 + int(seed)})
   (folder / "log.txt").write_text(
-      "train: 929,589 tokens\nEpoch: 1 L\n\tMaximum resident set size "
+      "train: 929,589 tokens\n2,659,200 parameters; training needs at least 9 "
+      "MB of memory\nEpoch: 1 L\n\tMaximum resident set size "
       "(kbytes): 1052276\n")
 
 
@@ -118,7 +120,8 @@ def test_every_table_is_in_a_document():
 
 
 @pytest.mark.parametrize("path, name", [
-    ("README.md", "models"), ("docs/trained-models.md", "averages"),
+    ("README.md", "models"), ("README.md", "beyond"),
+    ("docs/trained-models.md", "averages"),
     ("docs/trained-models.md", "adaptation"), ("results/README.md", "runs")])
 def test_a_figure_changed_in_a_document_is_noticed(copy, capsys, path, name):
   capsys.readouterr()

@@ -9,7 +9,7 @@ import configs
 import ptb_word_lm
 from rnn import tf1
 from rnn.cli import training_flags
-from tasks import word2vec
+from tasks import hyperparameters, word2vec
 from tests.helpers.calls import assert_one_line, parse
 
 
@@ -25,9 +25,9 @@ def test_each_flag_is_an_entry_of_config_override():
 
 def test_word_vectors_have_the_flags_of_their_settings():
   parse(word2vec, "--batch_size=50", "--epochs=2")
-  config, settings = training_flags.config(configs.WORD2VEC)
+  config, settings = training_flags.config(hyperparameters.WORD2VEC)
   assert settings == {"batch_size": 50, "max_max_epoch": 2}
-  assert config == configs.override(configs.WORD2VEC, settings)
+  assert config == configs.override(hyperparameters.WORD2VEC, settings)
 
 
 def test_a_value_may_be_given_twice_if_it_is_the_same():

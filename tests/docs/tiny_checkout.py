@@ -32,15 +32,19 @@ def _tiny(record):
   changes = {"max_max_epoch": 1, "epoch_size": min(record.epoch_size, 2)}
   if isinstance(record, Config):
     changes["hidden_size"] = min(record.hidden_size, 200)
+    changes["hidden_sizes"] = tuple(
+        min(size, 30) for size in record.hidden_sizes)
+    if record.hidden_sizes:
+      changes["embedding_size"] = min(record.embedding_size, 30)
     changes["num_steps"] = min(record.num_steps, 8)
   return dataclasses.replace(record, **changes)
 
 
 for _name, _record in list(globals().items()):
-  if isinstance(_record, Settings):
+  if dataclasses.is_dataclass(_record) and not isinstance(_record, type):
     globals()[_name] = _tiny(_record)
-CONFIGS = {_name: _tiny(_record) for _name, _record in CONFIGS.items()}
 '''
+_TINY_NAMES = "CONFIGS = {name: _tiny(CONFIGS[name]) for name in CONFIGS}\n"
 
 # A checkpoint with the names of the classic script, of the medium model.
 _CLASSIC_CHECKPOINT = '''
@@ -73,8 +77,10 @@ def make(folder: pathlib.Path) -> None:
       shutil.copytree(source, target, ignore=shutil.ignore_patterns("ptb"))
     else:
       shutil.copy2(source, target)
-  with open(folder / "configs.py", "a", encoding="utf-8") as file:
-    file.write(_TINY_CONFIGS)
+  for path, text in (("configs.py", _TINY_CONFIGS + _TINY_NAMES),
+                     ("tasks/hyperparameters.py", _TINY_CONFIGS)):
+    with open(folder / path, "a", encoding="utf-8") as file:
+      file.write(text)
   echo = folder / "tasks" / "echo.py"
   echo.write_text(echo.read_text().replace("_000", "00"))
   _make_environment(folder)

@@ -9,11 +9,12 @@ import configs
 from rnn.runs import config_file
 from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
+from tasks import hyperparameters
 
 
 @pytest.mark.parametrize("task, record", [
     (config_file.LANGUAGE_MODEL, configs.TEST),
-    (config_file.WORD_VECTORS, configs.WORD2VEC)])
+    (config_file.WORD_VECTORS, hyperparameters.WORD2VEC)])
 def test_settings_that_an_older_file_lacks_have_their_defaults(task, record):
   settings = dataclasses.asdict(record)
   older = {name: value for name, value in settings.items()

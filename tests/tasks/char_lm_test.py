@@ -22,7 +22,7 @@ import score
 from rnn import signals
 from rnn.runs.training_run import TrainingRun
 from rnn.text.vocabulary import EOS, UNK, Characters
-from tasks import char_lm
+from tasks import char_lm, hyperparameters
 from tests.helpers.calls import assert_one_line, assert_refused
 from tests.helpers.run_folders import StopAfter, assert_same_run
 from tests.helpers.texts import data_error
@@ -308,7 +308,7 @@ def test_stopped_anywhere_it_ends_in_the_same_bits(text, tmp_path):
   """With Adam's moments, and an epoch that ends within the text."""
   texts, vocabulary = char_lm.read_corpus(text)
   corpus = (*(t.ids for t in texts.values()), vocabulary)
-  config = configs.override(configs.CHAR_LM, SMALL.partition("=")[2])
+  config = configs.override(hyperparameters.CHAR_LM, SMALL.partition("=")[2])
 
   def run_at(name):
     return TrainingRun(

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-import configs
 from rnn.errors import DataError
-from tasks import classification
+from tasks import classification, hyperparameters
 from tasks.classification import Reading
 from tests.helpers.texts import write_archive, write_files
 
-CONFIG = dataclasses.replace(configs.SENTIMENT, num_steps=99, batch_size=99)
+CONFIG = dataclasses.replace(
+    hyperparameters.SENTIMENT, num_steps=99, batch_size=99)
 AZ = Reading(letters="a-z")
 # In train, "b" is the most frequent, "c" and "." occur once. "d" is in test.
 REVIEWS = {

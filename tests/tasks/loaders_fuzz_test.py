@@ -20,11 +20,18 @@ import fetch_ptb
 import numpy as np
 import pytest
 
-import configs
 from rnn.errors import UserError
 from rnn.text import vector_files, word_vectors
 from rnn.text.vocabulary import Words
-from tasks import char_lm, classification, imdb, letters, skip_grams, wikipedia
+from tasks import (
+  char_lm,
+  classification,
+  hyperparameters,
+  imdb,
+  letters,
+  skip_grams,
+  wikipedia,
+)
 from tests.helpers.limits import limits
 from tests.helpers.odd_input import NOT_UTF_8, PIECES
 from tests.helpers.ptb_server import FILES, make_archive
@@ -87,7 +94,7 @@ VECTORS = b"4 3\na 1 2 3\nb -1.5 0 1e-3\nc 0 0 0\nd 7 8 9\n"
 QUESTIONS = b": family\nboy girl king queen\n: capital common\na b c d\n"
 CORPUS = functools.partial(skip_grams.Corpus, vocab_size=9, min_count=1)
 REVIEWS = functools.partial(classification.read, vocab_size=9, seed=1,
-                            config=configs.SENTIMENT)
+                            config=hyperparameters.SENTIMENT)
 LABELED = b"text,label\n" + b"".join(
     b'"we train ""net"" %c%c",%s\n' % (
         97 + i // 26, 97 + i % 26, b"bad" if i % 3 else b"good")

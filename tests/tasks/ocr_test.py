@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import configs
 from rnn import signals
 from rnn.options import Options
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.tf1 import tf
 from rnn.training import loop
-from tasks import letters, ocr
+from tasks import hyperparameters, letters, ocr
 from tests.helpers import oracle
 from tests.helpers.calls import assert_one_line, assert_refused
 from tests.helpers.run_folders import (
@@ -31,7 +30,7 @@ from tests.helpers.texts import letter_lines
 from tests.helpers.tiny_model import masks_of_shapes
 
 TINY = dataclasses.replace(
-    configs.OCR, hidden_size=6, batch_size=4, max_max_epoch=2)
+    hyperparameters.OCR, hidden_size=6, batch_size=4, max_max_epoch=2)
 
 
 @pytest.fixture(scope="module")

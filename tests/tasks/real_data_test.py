@@ -11,9 +11,16 @@ import re
 import numpy as np
 import pytest
 
-import configs
 from rnn.text import word_vectors
-from tasks import char_lm, classification, letters, ocr, wikipedia, word2vec
+from tasks import (
+  char_lm,
+  classification,
+  hyperparameters,
+  letters,
+  ocr,
+  wikipedia,
+  word2vec,
+)
 
 
 @pytest.fixture
@@ -40,7 +47,7 @@ def test_letters_have_the_known_counts(data):
 @pytest.mark.slow
 def test_reviews_have_the_known_counts(data):
   path = data("imdb/aclImdb_[rv]*.tar.gz")
-  corpus = classification.read(path, 20000, configs.SENTIMENT, 1,
+  corpus = classification.read(path, 20000, hyperparameters.SENTIMENT, 1,
                                classification.usual_reading(path))
   counts = {split: np.zeros(2, int) for split in corpus.splits}
   for split, batches in corpus.splits.items():

@@ -9,7 +9,6 @@ import sys
 import numpy as np
 import pytest
 
-import configs
 import generate
 from rnn import files, signals
 from rnn.options import Options
@@ -18,7 +17,7 @@ from rnn.runs.training_run import TrainingRun
 from rnn.text import vector_files
 from rnn.tf1 import tf
 from rnn.training import loop
-from tasks import classification, imdb, sentiment, tokens
+from tasks import classification, hyperparameters, imdb, sentiment, tokens
 from tests.helpers import oracle
 from tests.helpers.calls import assert_one_line, assert_refused
 from tests.helpers.run_folders import StopAfter, assert_same_run, variables_of
@@ -26,7 +25,7 @@ from tests.helpers.texts import write_archive, write_files
 from tests.helpers.tiny_model import masks_of_shapes
 
 TINY = dataclasses.replace(
-    configs.SENTIMENT, hidden_size=6, embedding_size=4, batch_size=4,
+    hyperparameters.SENTIMENT, hidden_size=6, embedding_size=4, batch_size=4,
     num_steps=12, max_max_epoch=2)
 FLAGS = ("--config_override=hidden_size=16,embedding_size=8,batch_size=4,"
          "keep_prob=1,learning_rate=0.02,init_scale=0.3,max_epoch=6,"

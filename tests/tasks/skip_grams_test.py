@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
-import configs
 import reader
-from tasks import skip_grams
+from tasks import hyperparameters, skip_grams
 from tests.helpers.odd_input import BLANKS
 from tests.helpers.odd_input import WORDS as ODD_WORDS
 from tests.helpers.texts import DUMP, WORDS, data_error, write_archive
 
 WORDS_AND_BLANKS = [word for word in ODD_WORDS if "<eos>" not in word] + [
     "cd", "efg", *BLANKS]
-CONFIG = dataclasses.replace(configs.WORD2VEC, batch_size=20, num_noise=4)
+CONFIG = dataclasses.replace(
+    hyperparameters.WORD2VEC, batch_size=20, num_noise=4)
 LINES = ["the cat sees the dog", "a dog sees the cat", "", "the dog", "owl"]
 
 

@@ -8,7 +8,6 @@ import gensim.models
 import numpy as np
 import pytest
 
-import configs
 import generate
 import neighbors
 from rnn import signals
@@ -18,14 +17,14 @@ from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text import vector_files
 from rnn.tf1 import tf
-from tasks import skip_grams, word2vec
+from tasks import hyperparameters, skip_grams, word2vec
 from tests.helpers import oracle
 from tests.helpers.calls import assert_one_line, assert_refused
 from tests.helpers.run_folders import StopAfter, variables_of
 from tests.helpers.texts import dump, page
 
 TINY = dataclasses.replace(
-    configs.WORD2VEC, embedding_size=8, batch_size=50, num_noise=8,
+    hyperparameters.WORD2VEC, embedding_size=8, batch_size=50, num_noise=8,
     max_max_epoch=2)
 OVERRIDE = ("--config_override=embedding_size=8,batch_size=50,num_noise=8,"
             "max_max_epoch=4")

@@ -1,0 +1,138 @@
+"""The settings beyond the paper: what each one is worth to a config.
+
+    python -m benchmarks.ablation --data_path=data/ptb
+
+Trains the config, the same with each of its settings off, and with each other
+setting on (`variants.py`), all with one seed and for the same epochs. Each is a
+run in runs/ablation/. The table, of those that have ended, is written after
+each of them. After a kill, the same command goes on.
+"""
+
+import datetime
+import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from absl import flags
+
+import configs
+from benchmarks import machine, reproduce, training, transcript
+from benchmarks.records import Record
+from benchmarks.variants import variants
+from rnn.cli import definitions, scripts
+from rnn.errors import SettingError
+from rnn.tf1 import tf
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  flags.DEFINE_enum("model", "tied-small", list(configs.CONFIGS),
+                    "The config.")
+  flags.DEFINE_string("data_path", None, "The folder of the Penn Treebank; by "
+                      "default PTB_DATA, or data/ptb.")
+  flags.DEFINE_integer("epochs", 20, "The epochs of each run.", 1)
+  flags.DEFINE_integer("seed", 1, "The seed of each run.", 0)
+  flags.DEFINE_string("config_override", "",
+                      "Settings that replace the config's in all runs.")
+  flags.DEFINE_multi_string("variant", [], "The variants, such as \"without "
+                            "tie_weights\"; by default all.")
+  definitions.precision()
+  flags.DEFINE_string("runs", os.path.join("runs", "ablation"),
+                      "The folder of the runs.")
+  flags.DEFINE_string("output", os.path.join(
+      "results", "beyond", "ablation.txt"), "A file for the table.")
+
+
+def main(argv: Sequence[str]) -> None:
+  """Trains the variants, and writes the table after each of them."""
+  with scripts.error_lines(argv[0]):
+    data_path = reproduce.find_ptb(FLAGS.data_path)
+    chosen = _chosen(configs.override(
+        configs.CONFIGS[FLAGS.model], FLAGS.config_override))
+    done: dict[str, tuple[str, Record]] = {}
+    for name, settings in chosen.items():
+      print(f"{name}: {settings or 'as it is'}", flush=True)
+      done[name] = settings, training.train(
+          FLAGS.model, merged(FLAGS.config_override, settings), FLAGS.epochs,
+          os.path.join(FLAGS.runs, _folder(name)), f"--data_path={data_path}",
+          f"--seed={FLAGS.seed}",
+          *(f"--{flag}" for flag in ("use_bfloat16", "use_fp16")
+            if FLAGS[flag].value))
+      _write(data_path, done)
+
+
+def _chosen(config: configs.Config) -> dict[str, str]:
+  """Returns the variants to train, the config itself first.
+
+  Raises:
+    SettingError: there is no variant of a name.
+  """
+  known = variants(config)
+  for name in FLAGS.variant:
+    if name not in known:
+      raise SettingError("variant", "must be one of " + ", ".join(known), name)
+  return {FLAGS.model: ""} | {
+      name: settings for name, settings in known.items()
+      if not FLAGS.variant or name in FLAGS.variant}
+
+
+def _folder(name: str) -> str:
+  """Returns the name of a variant's folder."""
+  precision = next((flag.removeprefix("use_") for flag in (
+      "use_bfloat16", "use_fp16") if FLAGS[flag].value), "float32")
+  return "-".join([FLAGS.model, f"seed-{FLAGS.seed}", precision,
+                   name.replace(" ", "-")] if name != FLAGS.model else [
+                       FLAGS.model, f"seed-{FLAGS.seed}", precision])
+
+
+def merged(*settings: str) -> str:
+  """Returns settings as one text; later ones replace earlier ones."""
+  values: dict[str, object] = {}
+  for text in settings:
+    values |= configs.parse(text, configs.Config)
+  return ",".join(f"{name}={configs.as_text(value)}"
+                  for name, value in values.items())
+
+
+def _write(data_path: str, done: Mapping[str, tuple[str, Record]]) -> None:
+  now = datetime.datetime.now(datetime.UTC)
+  output = transcript.Output(FLAGS.output, {data_path: transcript.SHOWN_DATA})
+  output.add("$ python -m benchmarks.ablation " + shlex.join(sys.argv[1:]),
+             f"# {now:%Y-%m-%d %H:%M} UTC, " + machine.describe({
+                 "tensorflow": tf.version.VERSION, "numpy": np.__version__}),
+             f"# {FLAGS.epochs} epochs, seed {FLAGS.seed}; of each run, the "
+             "best epoch by validation", *table(done))
+  output.save()
+
+
+def table(done: Mapping[str, tuple[str, Record]]) -> Iterator[str]:
+  """Generates the lines of the table; `read` reads them.
+
+  Args:
+    done: a dict, variant -> the settings that it replaces, and its run.
+  """
+  yield (f"{'variant':<30}{'epoch':>7}{'valid':>10}{'test':>10}{'words/s':>10}"
+         "  settings")
+  for name, (settings, record) in done.items():
+    epoch = record.shown_epoch
+    _, valid, test = record.figures(epoch)
+    yield (f"{name:<30}{epoch:>7}{valid:>10.2f}{test:>10.2f}"
+           f"{record.words_per_second:>10,.0f}  {settings}").rstrip()
+
+
+def read(text: str) -> dict[str, tuple[float, float, float, str]]:
+  """Returns what a file says: variant -> valid, test, words/s, settings."""
+  rows = re.findall(
+      r"^(\S.*?) {2,}\d+ +([\d.]+) +([\d.]+) +([\d,]+)(?:  (.*))?$", text,
+      re.MULTILINE)
+  return {name: (float(valid), float(test), float(speed.replace(",", "")),
+                 settings) for name, valid, test, speed, settings in rows}
+
+
+if __name__ == "__main__":
+  scripts.run(main, define_flags)

@@ -1,0 +1,207 @@
+"""Trains the config `awd` here and in PyTorch, and compares epoch by epoch.
+
+    python -m benchmarks.awd --data_path=data/ptb --epochs=3
+
+Each side is a process of its own, one after the other. `peer_awd.py` is the
+side of PyTorch, which `make peers` sets up. After a kill, the same command goes
+on at the beginning of an epoch (PyTorch), or where it was (the suite).
+
+The two draw their own masks and windows, so they are as close as two runs with
+different seeds. They also start from other initial values, unless --init=ours.
+A smaller model reaches the point at which averaging begins sooner:
+
+    python -m benchmarks.awd --epochs=60 --output=results/beyond/awd-400.txt
+        --config_override=hidden_sizes=400,400,400
+"""
+
+import dataclasses
+import datetime
+import json
+import os
+import re
+import shlex
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from absl import flags
+
+import configs
+import reader
+from benchmarks import machine, records, reproduce, training, transcript
+from rnn.cli import scripts
+from rnn.errors import UserError
+from rnn.tf1 import tf
+
+FLAGS = flags.FLAGS
+MODEL = "awd"
+# The settings that the peer reads; all others must be those of `awd`.
+READS = ("init_scale", "learning_rate", "max_grad_norm", "num_steps",
+         "hidden_sizes", "embedding_size", "batch_size", "max_max_epoch",
+         "epoch_size", "optimizer", "tie_weights", "keep_prob",
+         "keep_prob_input", "keep_prob_hidden", "keep_prob_output",
+         "keep_prob_word", "keep_prob_recurrent", "activation_penalty",
+         "slowness_penalty", "weight_decay", "window_jitter", "asgd_patience")
+
+# Of an epoch: "train" and "valid" perplexity, "words_per_second", and whether
+# validation had averaged parameters, "averages".
+Row = Mapping[str, Any]
+
+
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  flags.DEFINE_string("data_path", None, "The folder of the Penn Treebank; by "
+                      "default PTB_DATA, or data/ptb.")
+  flags.DEFINE_integer("epochs", 3, "The epochs of each side.", 1)
+  flags.DEFINE_string("config_override", "", "Settings that replace awd's, on "
+                      "both sides, such as epoch_size=100 for short epochs.")
+  flags.DEFINE_integer("seed", 1, "The seed of both sides.", 0)
+  flags.DEFINE_enum("init", "theirs", ["theirs", "ours"],
+                    "The distribution of PyTorch's initial values.")
+  flags.DEFINE_string("runs", "runs", "The folder of the runs.")
+  flags.DEFINE_string("output", os.path.join("results", "beyond", "awd.txt"),
+                      "A file for the table.")
+  flags.DEFINE_string("peers_python", ".venv-peers/bin/python",
+                      "The interpreter that has PyTorch.")
+
+
+def main(argv: Sequence[str]) -> None:
+  """Trains both sides, and writes the table."""
+  with scripts.error_lines(argv[0]):
+    config = dataclasses.replace(
+        configs.override(configs.CONFIGS[MODEL], FLAGS.config_override),
+        max_max_epoch=FLAGS.epochs)
+    check(config)
+    if not os.path.exists(FLAGS.peers_python):
+      raise UserError(f"--peers_python={FLAGS.peers_python}: no such file; "
+                      "`make peers` sets up PyTorch")
+    data_path = reproduce.find_ptb(FLAGS.data_path)
+    output = transcript.Output(
+        FLAGS.output, {data_path: transcript.SHOWN_DATA})
+    name = records.name({
+        "model": MODEL, "seed": FLAGS.seed, "precision": "float32",
+        "settings": json.loads(json.dumps(dataclasses.asdict(config)))})
+    ours = train_here(data_path, os.path.join(FLAGS.runs, name))
+    theirs, version = train_peer(config, data_path, os.path.join(
+        FLAGS.runs, f"peer-{name}-{FLAGS.init}.pt"))
+    now = datetime.datetime.now(datetime.UTC)
+    output.add("$ python -m benchmarks.awd " + shlex.join(sys.argv[1:]),
+               f"# {now:%Y-%m-%d %H:%M} UTC, " + machine.describe({
+                   "tensorflow": tf.version.VERSION, "torch": version}),
+               *table(ours, theirs))
+    output.save()
+
+
+def check(config: configs.Config) -> None:
+  """Raises a UserError if the peer lacks a setting of a config."""
+  for name, value in vars(config).items():
+    expected = getattr(configs.CONFIGS[MODEL], name)
+    if name not in READS and value != expected:
+      raise UserError(f"{name}={configs.as_text(value)}: PyTorch's side has no "
+                      f"other value than {configs.as_text(expected)}; leave it "
+                      "out")
+  if not config.hidden_sizes or not config.embedding_size:
+    raise UserError("hidden_sizes and embedding_size: PyTorch's side needs "
+                    "both; set them")
+  if config.tie_weights and config.embedding_size != config.hidden_sizes[-1]:
+    raise UserError(
+        f"embedding_size={config.embedding_size}: with tie_weights, PyTorch's "
+        "side needs the size of the last layer; set embedding_size="
+        f"{config.hidden_sizes[-1]}")
+
+
+def train_here(data_path: str, path: str) -> list[Row]:
+  """Trains the suite's side, as far as its run has not done so yet.
+
+  Args:
+    path: the folder of the run.
+
+  Returns:
+    One row per epoch.
+
+  Raises:
+    UserError: training ends with an error, or is stopped.
+  """
+  record = training.train(
+      MODEL, FLAGS.config_override, FLAGS.epochs, path,
+      f"--data_path={data_path}", f"--seed={FLAGS.seed}")
+  begin = averaging_begins(record.log)
+  return [{"train": row["train_perplexity"], "valid": row["valid_perplexity"],
+           "words_per_second": row["words_per_second"],
+           "averages": begin is not None and number > begin}
+          for number, row in enumerate(record.rows[:FLAGS.epochs], 1)]
+
+
+def averaging_begins(log: str) -> int | None:
+  """Returns the epoch after which the suite averages, by the log of a run."""
+  before, found, _ = log.partition("\nAveraging of the parameters begins")
+  epochs = re.findall(r"^Epoch: (\d+) Valid", before, re.MULTILINE)
+  return int(epochs[-1]) if found and epochs else None
+
+
+def train_peer(config: configs.Config, data_path: str,
+               checkpoint: str) -> tuple[list[Row], str]:
+  """Trains PyTorch's side; returns one row per epoch, and the version.
+
+  Raises:
+    UserError: training ends with an error, or is stopped.
+  """
+  train, valid, _, vocabulary = reader.ptb_raw_data(data_path)
+  texts = {"train": train, "valid": valid}
+  os.makedirs(os.path.dirname(checkpoint) or ".", exist_ok=True)
+  with tempfile.TemporaryDirectory() as folder:
+    for name, ids in texts.items():
+      np.save(os.path.join(folder, f"{name}.npy"), ids)
+    spec = {
+        "config": dataclasses.asdict(config), "vocab_size": len(vocabulary),
+        **{name: os.path.join(folder, f"{name}.npy") for name in texts},
+        "epochs": FLAGS.epochs, "seed": FLAGS.seed, "init": FLAGS.init,
+        "parameters": None, "checkpoint": os.path.abspath(checkpoint)}
+    version, *lines = training.run(
+        [os.path.abspath(FLAGS.peers_python), "-m", "benchmarks.peer_awd",
+         json.dumps(spec)], cwd=transcript.ROOT)
+  return list(map(json.loads, lines)), version.strip()
+
+
+def table(ours: Sequence[Row], theirs: Sequence[Row]) -> Iterator[str]:
+  """Generates the lines of the comparison, one per epoch; `read` reads them."""
+  yield (f"{'perplexity':<10}{'train, here':>13}{'PyTorch':>11}"
+         f"{'valid, here':>13}{'PyTorch':>11}{'difference':>12}")
+  for number, (here, there) in enumerate(zip(ours, theirs, strict=True), 1):
+    yield (f"{number:>10}{here['train']:>13.2f}{there['train']:>11.2f}"
+           f"{here['valid']:>13.2f}{there['valid']:>11.2f}"
+           f"{100 * (here['valid'] / there['valid'] - 1):>+10.1f} %"
+           + "  averages here" * here["averages"]
+           + "  averages in PyTorch" * there["averages"])
+  speeds = (statistics.median(row["words_per_second"] for row in rows)
+            for rows in (ours, theirs))
+  yield "words/s: {:,.0f} here, {:,.0f} in PyTorch".format(*speeds)
+
+
+class Line(NamedTuple):
+  """The line of an epoch in a file, as text.
+
+  Attributes:
+    figures: perplexities: train here and in PyTorch, valid here and in PyTorch.
+    difference: such as "-0.4 %".
+    notes: which side averages.
+  """
+
+  figures: list[str]
+  difference: str
+  notes: list[str]
+
+
+def read(text: str) -> list[Line]:
+  """Returns what a file has from `table`, one line per epoch."""
+  return [Line(figures.split(), difference, notes.split("  ")[1:])
+          for figures, difference, notes in re.findall(
+              r"^ *\d+((?: +[\d.]+){4}) +([+-][\d.]+ %)(.*)$", text,
+              re.MULTILINE)]
+
+
+if __name__ == "__main__":
+  scripts.run(main, define_flags)

@@ -1,0 +1,86 @@
+"""Runs of the suite that comparisons train, each in a process of its own."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from typing import IO
+
+from benchmarks import records, transcript
+from benchmarks.records import Record
+from rnn.errors import UserError
+
+_MAIN = os.path.join(transcript.ROOT, "ptb_word_lm.py")
+
+
+def train(model: str, settings: str, epochs: int, path: str,
+          *flags: str) -> Record:
+  """Trains a run, as far as this has not been done, and returns it.
+
+  What it prints is shown, and added to the log next to its folder.
+
+  Args:
+    settings: those that replace the model's, as in --config_override.
+    path: the folder of the run.
+    flags: other flags of ptb_word_lm.py.
+
+  Raises:
+    UserError: training has failed, or was stopped.
+  """
+  log = records.log_of(path)
+  if not _is_trained(path, epochs):
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(log, "a", encoding="utf-8") as file:
+      run([sys.executable, _MAIN, f"--model={model}", f"--epochs={epochs}",
+           f"--config_override={settings}", f"--save_path={path}", *flags],
+          file)
+  return records.read(path, log)
+
+
+def _is_trained(path: str, epochs: int) -> bool:
+  if not os.path.exists(os.path.join(path, "config.json")):
+    return False
+  record = records.read(path, "")
+  return len(record.rows) > epochs or epochs in record.tests
+
+
+def run(command: Sequence[str], log: IO[str] | None = None,
+        **options: str) -> list[str]:
+  """Runs a command, and returns the lines of its standard output.
+
+  They are also shown, and written to a log.
+
+  Args:
+    options: of `subprocess.Popen`.
+
+  Raises:
+    UserError: it has failed, or was stopped.
+  """
+  lines = []
+  with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8",
+                        errors="backslashreplace", **options) as process, (
+      _passing_on_sigterm(process)):
+    assert process.stdout
+    for line in process.stdout:
+      print(line, end="", flush=True)
+      lines.append(line)
+      if log:
+        log.write(line)
+        log.flush()
+  if process.returncode:
+    raise UserError(f"{' '.join(command[1:3])} has ended with status "
+                    f"{process.returncode}; see above, then give the same "
+                    "command again")
+  return lines
+
+
+@contextlib.contextmanager
+def _passing_on_sigterm(process: subprocess.Popen) -> Iterator[None]:
+  """A context in which a process is stopped, too, when this one is."""
+  before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, before)
