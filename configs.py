@@ -35,8 +35,8 @@ from rnn.settings import (  # noqa: F401 (also for others)
 # Settings of ptb_word_lm.PTBModel that models of tasks/ and the classic script
 # do not have.
 ONLY_PTB_MODEL = (
-    "num_sampled", "tie_weights", "dropout_mask", "keep_prob_hidden",
-    "keep_prob_word", "keep_prob_recurrent", "activation_penalty",
+    "num_sampled", "dropout_mask", "keep_prob_hidden", "keep_prob_word",
+    "keep_prob_recurrent", "activation_penalty",
     "slowness_penalty", "window_jitter", "reset_state")
 _RULES = ("sgd", "adagrad", "adam", "rmsprop")
 

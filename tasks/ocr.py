@@ -313,7 +313,7 @@ def main(argv: Sequence[str]) -> None:
 def _train_as_flags_say() -> None:
   config, settings = training_flags.config(
       stored_flags.resume(TASK, hyperparameters.OCR), one_layer=True,
-      unused=("num_steps", "embedding_size", "freeze",
+      unused=("num_steps", "embedding_size", "freeze", "tie_weights",
               "keep_prob_input", "keep_prob_output", *configs.ONLY_PTB_MODEL))
   data_path = training_flags.data_path(f"the words, {letters.URL}")
   options = training_flags.options(config, static=False)

@@ -313,7 +313,7 @@ def _train_as_flags_say() -> None:
   stored = stored_flags.fill_in(TASK)
   config, settings = training_flags.config(
       stored_flags.base(stored, hyperparameters.SENTIMENT), one_layer=True,
-      unused=configs.ONLY_PTB_MODEL)
+      unused=("tie_weights", *configs.ONLY_PTB_MODEL))
   data_path = training_flags.data_path(
       "a folder with one folder per label, a table (CSV or TSV), or the archive"
       f" of {imdb.URL}")

@@ -119,7 +119,9 @@ def tied(embedding: tf.Tensor
     embedding: [V, E].
   """
   def grad(d_table: tf.IndexedSlices, d_weights: tf.Tensor) -> tf.Tensor:
-    return tf.tensor_scatter_nd_add(
-        d_weights, d_table.indices[:, None], d_table.values)
+    # In contrast to tf.tensor_scatter_nd_add, it copies no dense gradient.
+    return tf.raw_ops.ScatterNdNonAliasingAdd(
+        input=d_weights, indices=d_table.indices[:, None],
+        updates=d_table.values)
 
   return (tf.identity(embedding), tf.identity(embedding)), grad

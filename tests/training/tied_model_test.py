@@ -100,6 +100,15 @@ def test_variables(session):
       "Model/softmax_projection": (3, 4)}
 
 
+def test_the_gradient_has_no_row_per_word_and_position(session):
+  """Such rows would be summed by word in each step."""
+  make_model(TIED)
+  types = [op.type for op in session.graph.get_operations()]
+  assert "UnsortedSegmentSum" not in types
+  assert types.count("ResourceApplyGradientDescent") == len(
+      tf.trainable_variables())
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_a_frozen_embedding_stays_in_both_uses(session, optimizer):
   config = dataclasses.replace(
