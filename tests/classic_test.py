@@ -250,6 +250,8 @@ def test_bad_settings_are_refused():
       ("rnn_mode", "LSTM", "^rnn_mode=lstm: .* choose one of "),
       ("hidden_size", 0, "^hidden_size=0: must be from 1 to"),
       ("num_sampled", 9, "^num_sampled=9: the tutorial's model has no such "
-       "setting; use ptb_word_lm.PTBModel$")]:
+       "setting; use ptb_word_lm.PTBModel$"),
+      ("window_jitter", 5.0, "^window_jitter=5.0: the tutorial's model has no"),
+      ("reset_state", True, "^reset_state=True: the tutorial's model has no")]:
     with pytest.raises(UserError, match=message):
       classic.PTBModel(False, tiny_config(**{name: value}), input_of(0))

@@ -91,11 +91,14 @@ CASES = {
     "lstmp, sampled softmax": ([
         SHORT + ",cell=lstmp,projection_size=4,num_sampled=6,optimizer=adagrad",
         "--learning_rate=0.1"], [], 2e-5),
+    "random windows": ([SHORT + ",window_jitter=1.5"], [], 4e-7),
+    "sentences": ([SHORT + ",reset_state=true"], [], 4e-7),
 }
 
 
 @pytest.mark.parametrize("size, case", [
-    (4, "replicas"), (2, "gru, adam"), (2, "lstmp, sampled softmax")])
+    (4, "replicas"), (2, "gru, adam"), (2, "lstmp, sampled softmax"),
+    (2, "random windows"), (4, "sentences")])
 def test_workers_follow_a_single_process(
     corpus_folder, tmp_path, alone, size, case):
   args, more, tolerance = CASES[case]

@@ -18,15 +18,15 @@ CONFIG = dataclasses.replace(
 VOCAB_SIZE = 11
 
 
-def train(devices, num_steps, **options):
+def train(devices, num_steps, config=CONFIG, **options):
   """Returns the sums and the variables after some steps on devices."""
   workers = Workers([f"/CPU:{n}" for n in range(devices)]
                     if devices > 1 else [""])
   ids = np.random.default_rng(0).integers(VOCAB_SIZE, size=400)
   with tf.Graph().as_default() as graph:
     training = ptb_word_lm.stream_pass(
-        "Train", CONFIG, VOCAB_SIZE, ids, is_training=True,
-        options=Options(workers=workers, **options))
+        "Train", config, VOCAB_SIZE, ids, is_training=True,
+        options=Options(workers=workers, **options), eos=0)
     with repeatable_session("", workers.adjust) as session:
       session.run(tf.global_variables_initializer())
       training.load(session)
@@ -49,6 +49,18 @@ def test_devices_follow_a_single_one(devices, rnn_mode):
   sums, values, _ = train(devices, 10, rnn_mode=rnn_mode)
   assert sums == pytest.approx(expected_sums, rel=1e-6)
   assert values.keys() == expected.keys()
+  for name, value in values.items():
+    np.testing.assert_allclose(
+        value, expected[name], rtol=1e-6, atol=4e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("settings", [
+    {"window_jitter": 2.0}, {"reset_state": True}], ids=str)
+def test_devices_share_windows_of_any_length(settings):
+  config = dataclasses.replace(CONFIG, **settings)
+  (expected_sums, expected, _), (sums, values, _) = (
+      train(devices, 6, config) for devices in (1, 3))
+  assert sums == pytest.approx(expected_sums, rel=1e-6)
   for name, value in values.items():
     np.testing.assert_allclose(
         value, expected[name], rtol=1e-6, atol=4e-7, err_msg=name)
