@@ -42,7 +42,6 @@ from rnn.cli import (
   training_flags,
 )
 from rnn.layers import cells, halves, output, recurrent, seeded, stack
-from rnn.layers.softmax import Softmax
 from rnn.options import Options
 from rnn.parallel import replicas
 from rnn.parallel.workers import ALONE
@@ -79,7 +78,8 @@ class PTBModel(Trainable):
     cost: nats / B, which training minimizes.
     memory: the bytes that it needs at least, see `footprint`.
     logits: [T, B, V].
-    output_words: [T, B], the most probable next word at each position.
+    output_words: [T, B], the most probable next word at each position. These
+      two are computed only if they are fetched.
     variables, lr, grad_norm, max_grad_norm, train_op: see `Trainable`.
 
   Raises:
@@ -120,6 +120,7 @@ class PTBModel(Trainable):
         config, tf.shape(inputs), options.seed, step, options.workers
     ) if is_training and config.keep_prob < 1 else []
     layer = cells.CELLS[config.cell].layer(options.rnn_mode)
+    is_ragged = window_lengths.vary(config, is_training)
 
     def run(inputs: tf.Tensor, columns: tf.Tensor, masks: list[tf.Tensor],
             state: Any) -> tuple[tf.Tensor, tf.Tensor, Any]:
@@ -127,7 +128,7 @@ class PTBModel(Trainable):
       embedded = tf.cast(_look_up(embedding, inputs), options.precision)
       ends = window_lengths.lengths(config, is_training, columns)
       outputs, state = stack.run(embedded, state, layers, masks, layer, ends)
-      return outputs, _cross_entropy(outputs, columns, softmax, ends), state
+      return outputs, output.losses(outputs, columns, softmax, is_ragged), state
 
     self.outputs, self.losses, state = replicas.run_on_devices(
         options.workers.devices, window_lengths.halve(config, is_training, run),
@@ -135,7 +136,6 @@ class PTBModel(Trainable):
         recurrent.cast(self.initial_state, options.precision))
     self.final_state = options.workers.gather(recurrent.cast(state, tf.float32))
 
-    # TensorFlow computes these only if they are fetched.
     self.logits = softmax.logits(self.outputs)
     self.output_words = tf.argmax(self.logits, -1, output_type=tf.int32)
 
@@ -180,25 +180,6 @@ def _look_up(embedding: tf.Variable, words: tf.Tensor) -> tf.Tensor:
   with tf.device(None):  # that of the embedding
     # Where a word is NO_TARGET any will do: its loss does not count.
     return tf.gather(embedding, tf.maximum(words, 0))
-
-
-def _cross_entropy(outputs: tf.Tensor, columns: tf.Tensor, softmax: Softmax,
-                   lengths: tf.Tensor | None = None) -> tf.Tensor:
-  """Returns the loss of each target in nats: [T, B, H], [T, B] -> [T, B].
-
-  Args:
-    lengths: [B], of the rows, if they may be shorter than T.
-  """
-  if lengths is not None:  # the softmax is spared what no row reaches
-    end = tf.reduce_max(lengths)
-    losses = _cross_entropy(outputs[:end], columns[:end], softmax)
-    return tf.pad(losses, [[0, tf.shape(columns)[0] - end], [0, 0]])
-  losses = softmax.losses(
-      tf.reshape(outputs, [-1, outputs.shape[-1]]),
-      tf.reshape(tf.maximum(columns, 0), [-1]))  # (T*B,)
-  losses = tf.reshape(losses, tf.shape(columns))
-  return tf.where(tf.equal(columns, reader.NO_TARGET),
-                  tf.zeros_like(losses), losses)
 
 
 def stream_pass(name: str, config: configs.Config, vocab_size: int,

@@ -1,6 +1,7 @@
-"""The softmax layer that a config asks for."""
+"""The softmax layer that a config asks for, and the losses of a window."""
 
 import configs
+import reader
 from rnn.layers import sampled, seeded
 from rnn.layers.blocks import BlockedSoftmax
 from rnn.layers.softmax import Softmax
@@ -38,3 +39,25 @@ def add_softmax(parameters: seeded.Parameters, config: configs.Config,
       weights, bias, options.precision, sampled.draw(
           config.num_sampled, vocab_size, options.seed, step), targets,
       pads=options.workers.size > 1)
+
+
+def losses(outputs: tf.Tensor, columns: tf.Tensor, softmax: Softmax,
+           is_ragged: bool = False) -> tf.Tensor:
+  """Returns the loss of each target in nats: [T, B, H], [T, B] -> [T, B].
+
+  Args:
+    columns: of the softmax, for the targets; NO_TARGET where there is none.
+    is_ragged: whether many positions may have no target. The softmax is spared
+      them.
+  """
+  if is_ragged:
+    live = tf.where(tf.not_equal(columns, reader.NO_TARGET))  # (N, 2)
+    of_live = softmax.losses(
+        tf.gather_nd(outputs, live), tf.gather_nd(columns, live))
+    return tf.scatter_nd(live, of_live, tf.shape(columns, out_type=live.dtype))
+  of_all = softmax.losses(
+      tf.reshape(outputs, [-1, outputs.shape[-1]]),
+      tf.reshape(tf.maximum(columns, 0), [-1]))  # (T*B,)
+  of_all = tf.reshape(of_all, tf.shape(columns))
+  return tf.where(tf.equal(columns, reader.NO_TARGET),
+                  tf.zeros_like(of_all), of_all)

@@ -14,6 +14,11 @@ from rnn.layers import halves
 from rnn.tf1 import tf
 
 
+def vary(config: configs.Config, is_training: bool) -> bool:
+  """Returns whether much of a window may be padding."""
+  return config.reset_state or bool(config.window_jitter and is_training)
+
+
 def lengths(config: configs.Config, is_training: bool,
             targets: tf.Tensor) -> tf.Tensor | None:
   """Returns the targets in each row of a window, or of its half: int32 [B].
