@@ -170,6 +170,11 @@ class Config(Settings):
           f"window_jitter={self.window_jitter:g}: with reset_state=true, "
           "windows end where sentences do; leave out one of the two")
 
+  @property
+  def has_padding(self) -> bool:
+    """Whether windows of training have positions without a target."""
+    return self.reset_state or self.window_jitter > 0
+
   def check_together(self, names: Iterable[str]) -> None:
     """Raises a ConfigError if settings give a size in two ways."""
     unused = [name for name in names if name in ("hidden_size", "num_layers")]

@@ -66,7 +66,7 @@ def export(model: TrainedModel, path: str) -> None:
   the state and return the next one. The state of layer l is two float32 arrays
   [batch, H], c_l and h_l; only h_l if the cell is not an LSTM. The next state
   is "next_c_0", "next_h_0" and so on. If the model was trained with
-  reset_state, give zeros with each <eos>, and at most one sentence per call.
+  reset_state, give zeros with each <eos>, and words of one sentence per call.
 
   The asset vocab.txt has one word per line, in order of id.
 

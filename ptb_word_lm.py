@@ -87,7 +87,8 @@ class PTBModel(Trainable):
     cost: nats / B, which training minimizes; there with the penalties.
     memory: the bytes that it needs at least, see `footprint`.
     logits: [T, B, V].
-    output_words: [T, B], the most probable next word at each position.
+    output_words: [T, B], the most probable next word at each position. These
+      two are computed only if they are fetched.
     variables, lr, grad_norm, max_grad_norm, train_op: see `Trainable`.
 
   Raises:
@@ -134,8 +135,7 @@ class PTBModel(Trainable):
       ends = window_lengths.lengths(config, columns)
       results, state = stack.run(
           config, embedded, state, layers, masks, layer, ends)
-      results["losses"] = output.cross_entropy(
-          results["outputs"], columns, softmax, ends)
+      results["losses"] = output.losses(config, results, columns, softmax)
       return results, state
 
     results, state = replicas.run_on_devices(
@@ -145,15 +145,13 @@ class PTBModel(Trainable):
     self.outputs, self.losses = results["outputs"], results["losses"]
     self.final_state = options.workers.gather(recurrent.cast(state, tf.float32))
 
-    # TensorFlow computes these only if they are fetched.
     self.logits = softmax.logits(self.outputs)
     self.output_words = tf.argmax(self.logits, -1, output_type=tf.int32)
 
     self.nats = tf.reduce_sum(self.losses)
     self.num_targets = tf.math.count_nonzero(
         tf.not_equal(targets, reader.NO_TARGET))
-    cost = penalties.add(self.nats / tf.cast(tf.shape(inputs)[1], tf.float32),
-                         config, results, targets)
+    cost = penalties.cost(config, self.nats, results, targets)
     super().__init__(  # adds the training step
         config, cost, {"nats": self.nats, "targets": self.num_targets},
         parameters.variables, is_training, learning_rate, options,

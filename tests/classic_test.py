@@ -264,6 +264,8 @@ def test_bad_settings_are_refused():
       ("keep_prob_output", 0.5, "^keep_prob_output=0.5: the tutorial's"),
       ("slowness_penalty", 1, "^slowness_penalty=1: the tutorial's model"),
       ("lr_schedule", "plateau", "^lr_schedule=plateau: .* no such setting"),
-      ("optimizer", "asgd", "^optimizer=asgd: averages depend on ")]:
+      ("optimizer", "asgd", "^optimizer=asgd: averages depend on "),
+      ("window_jitter", 5.0, "^window_jitter=5.0: the tutorial's model has no"),
+      ("reset_state", True, "^reset_state=True: the tutorial's model has no")]:
     with pytest.raises(UserError, match=message):
       classic.PTBModel(False, tiny_config(**{name: value}), input_of(0))

@@ -61,6 +61,7 @@ class Windows:
 
   Attributes:
     num_steps: T.
+    resets: whether each sentence starts from a zero state; see `reset`.
   """
 
   def __init__(self, model: TrainedModel, num_steps: int,
@@ -74,7 +75,7 @@ class Windows:
         training; there is no regularization.
     """
     self.num_steps = num_steps
-    self._eos = model.vocabulary.eos if model.config.reset_state else None
+    self.resets, self._eos = model.config.reset_state, model.vocabulary.eos
     # Steps are plain gradient descent, whatever optimizer trained the model:
     # the values of a trained model do not include an optimizer's averages.
     config = dataclasses.replace(model.config.without_regularization(),
@@ -122,15 +123,16 @@ class Windows:
         {name: getattr(self._model, name) for name in names}, feed)
 
   def reset(self, state: Any, inputs: np.ndarray) -> Any:
-    """Returns a state with zeros where a window begins a sentence.
+    """Returns a state with zeros where a window begins with `<eos>`.
 
-    Nothing changes if the model was trained without reset_state.
+    Nothing changes if the model was trained without reset_state. If it was, no
+    window may have `<eos>` as a later input.
 
     Args:
       state: the "final_state" of the window before, or None.
-      inputs: [T, B] word ids. The models never saw `<eos>` at a later step.
+      inputs: [T, B] word ids.
     """
-    if state is None or self._eos is None:
+    if state is None or not self.resets:
       return state
     return tf.nest.map_structure(
         lambda part: part * (inputs[0] != self._eos)[:, None], state)

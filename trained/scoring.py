@@ -116,6 +116,9 @@ def score_sentences(models: Sequence[TrainedModel],
                     lines: Iterable[Line]) -> Scores:
   """Scores each line by itself, as a sentence after `<eos>`.
 
+  If a line has an `<eos>` before its end, models with reset_state start again
+  there.
+
   Args:
     models: models with the same words.
     lines: a few thousand are held in memory at a time.
@@ -155,8 +158,8 @@ def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
 def _score_batch(windows: Sequence[Windows], eos: int,
                  sentences: Sequence[np.ndarray]) -> list[np.ndarray]:
   """Scores sentences, the shortest first: a list of [estimates, words]."""
-  by_model = [_score_columns(model_windows, eos, sentences)
-              for model_windows in windows]
+  by_model = [(_score_parts if model_windows.resets else _score_columns)(
+      model_windows, eos, sentences) for model_windows in windows]
   return [combine([log_probs[None] for log_probs in of_sentence])
           for of_sentence in zip(*by_model, strict=True)]
 
@@ -193,6 +196,23 @@ def _score_columns(windows: Windows, eos: int,
       size = len(sentences[i]) - start
       scores[i].append(-result["losses"][:size, column])
   return [np.concatenate(log_probs) for log_probs in scores]
+
+
+def _score_parts(windows: Windows, eos: int, sentences: Sequence[np.ndarray]
+                 ) -> list[np.ndarray]:
+  """Scores as `_score_columns`, but starts again after each `<eos>`."""
+  parts = [np.split(ids, np.flatnonzero(ids[:-1] == eos) + 1)
+           for ids in sentences]
+  flat = [part for of_sentence in parts for part in of_sentence]
+  order = sorted(range(len(flat)), key=lambda i: len(flat[i]))
+  by_index: dict[int, np.ndarray] = {}
+  for start in range(0, len(order), _BATCH_SIZE):
+    batch = order[start:start + _BATCH_SIZE]
+    by_index.update(zip(batch, _score_columns(
+        windows, eos, [flat[i] for i in batch]), strict=True))
+  scores = iter([by_index[i] for i in range(len(flat))])
+  return [np.concatenate([next(scores) for _ in of_sentence])
+          for of_sentence in parts]
 
 
 def score_stream(models: Sequence[TrainedModel], lines: Iterable[Line],

@@ -1,6 +1,6 @@
 """The softmax layer that a config asks for, and the losses of a window."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import configs
 from rnn.layers import sampled, seeded
@@ -59,23 +59,26 @@ def add_softmax(parameters: seeded.Parameters, config: configs.Config,
   return table, softmax
 
 
-def cross_entropy(outputs: tf.Tensor, columns: tf.Tensor, softmax: Softmax,
-                   lengths: tf.Tensor | None = None) -> tf.Tensor:
-  """Returns the loss of each target in nats: [T, B, H], [T, B] -> [T, B].
+def losses(config: configs.Config, results: Mapping[str, tf.Tensor],
+           columns: tf.Tensor, softmax: Softmax) -> tf.Tensor:
+  """Returns the loss of each target in nats, [T, B].
 
   Args:
-    lengths: [B], of the rows, if they may be shorter than T.
+    results: of a window, see `stack.run`.
+    columns: of the softmax, for the targets; NO_TARGET where there is none.
   """
-  if lengths is not None:  # the softmax is spared what no row reaches
-    end = tf.reduce_max(lengths)
-    losses = cross_entropy(outputs[:end], columns[:end], softmax)
-    return tf.pad(losses, [[0, tf.shape(columns)[0] - end], [0, 0]])
-  losses = softmax.losses(
+  outputs = results["outputs"]
+  if config.has_padding:  # which the softmax is spared
+    live = tf.where(tf.not_equal(columns, NO_TARGET))  # (N, 2)
+    of_live = softmax.losses(
+        tf.gather_nd(outputs, live), tf.gather_nd(columns, live))
+    return tf.scatter_nd(live, of_live, tf.shape(columns, out_type=live.dtype))
+  of_all = softmax.losses(
       tf.reshape(outputs, [-1, outputs.shape[-1]]),
       tf.reshape(tf.maximum(columns, 0), [-1]))  # (T*B,)
-  losses = tf.reshape(losses, tf.shape(columns))
+  of_all = tf.reshape(of_all, tf.shape(columns))
   return tf.where(tf.equal(columns, NO_TARGET),
-                  tf.zeros_like(losses), losses)
+                  tf.zeros_like(of_all), of_all)
 
 
 def _read(weights: tf.Variable, rows_are_gathered: bool) -> tf.Tensor:

@@ -18,27 +18,30 @@ from rnn.text.streams import NO_TARGET
 from rnn.tf1 import tf
 
 
-def add(cost: tf.Tensor, config: configs.Config,
-        results: Mapping[str, tf.Tensor], targets: tf.Tensor) -> tf.Tensor:
-  """Returns a cost with the penalties of a config.
+def cost(config: configs.Config, nats: tf.Tensor,
+         results: Mapping[str, tf.Tensor], targets: tf.Tensor) -> tf.Tensor:
+  """Returns nats / B, and the penalties of a config.
 
   Args:
-    results: of a window, see `stack.run`.
+    nats: scalar, of a window.
+    results: of the window, see `stack.run`.
     targets: [T, B], of the window.
   """
+  batch_size = tf.cast(tf.shape(targets)[1], tf.float32)
+  total = nats / batch_size
   if not (config.activation_penalty or config.slowness_penalty):
-    return cost
+    return total
   live = tf.cast(tf.not_equal(targets, NO_TARGET), tf.float32)
-  num_steps = tf.reduce_sum(live) / tf.cast(tf.shape(live)[1], tf.float32)
+  num_steps = tf.reduce_sum(live) / batch_size
   if config.activation_penalty:
     d = tf.cast(results["outputs"], tf.float32)
-    cost += num_steps * config.activation_penalty * _mean_square(d, live)
+    total += num_steps * config.activation_penalty * _mean_square(d, live)
   if config.slowness_penalty:
     h = tf.cast(results["undropped"], tf.float32)
     # A position has no target if the one before has none.
-    cost += num_steps * config.slowness_penalty * _mean_square(
+    total += num_steps * config.slowness_penalty * _mean_square(
         h[1:] - h[:-1], live[1:])
-  return cost
+  return total
 
 
 def _mean_square(x: tf.Tensor, live: tf.Tensor) -> tf.Tensor:

@@ -2,9 +2,17 @@
 
 from typing import Any
 
+from rnn.text import jitter
 from rnn.text.jitter import JitteredStreams
 from rnn.text.sentence_streams import SentenceStreams
 from rnn.text.streams import EvaluationStreams, Ids, Streams, TrainingStreams
+
+
+def longest(config: Any, is_training: bool) -> int:
+  """Returns the T of the windows, the longest if their lengths differ."""
+  if config.window_jitter and is_training:
+    return jitter.longest(config.num_steps, config.window_jitter)
+  return config.num_steps
 
 
 def cut(config: Any, ids: Ids, is_training: bool, seed: int = 0,

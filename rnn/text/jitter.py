@@ -66,6 +66,11 @@ class JitteredStreams(RaggedStreams):
     return column * self._distance, self._draw(epoch)
 
 
+def longest(num_steps: int, jitter: float) -> int:
+  """Returns the length of the longest window."""
+  return math.ceil(num_steps + 2 * jitter)
+
+
 class Lengths:
   """The lengths of the windows of an epoch, a function of seed and epoch.
 
@@ -85,7 +90,7 @@ class Lengths:
     """
     self._num_steps, self._jitter, self._seed = num_steps, jitter, seed
     self.least = min(_LEAST, num_steps)
-    self.most = math.ceil(num_steps + 2 * jitter)
+    self.most = longest(num_steps, jitter)
     mean = (SHARE_OF_LONG * self._mean(num_steps)
             + (1 - SHARE_OF_LONG) * self._mean(num_steps / 2))
     self.windows = min(total // self.least, max(

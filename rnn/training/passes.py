@@ -203,16 +203,17 @@ class StreamPass(SplitPass):
       DataError: the split is too short.
       UserError: a window needs more memory than is available.
     """
+    num_steps = cutting.longest(config, is_training)
+    # A short text fills up the rows of one window.
+    memory.check([memory.Part(
+        4 * (num_steps + 1) * config.batch_size,
+        f"windows of batch_size={config.batch_size:,} x "
+        f"num_steps={num_steps:,}", "lower batch_size or num_steps"
+        + " or window_jitter" * bool(config.window_jitter))])
     try:
       cut = cutting.cut(config, ids, is_training, seed, eos)
     except reader.DataError as error:
       raise reader.DataError(f"{name.lower()}: {error}") from None
-    # A short text fills up the rows of one window.
-    memory.check([memory.Part(
-        4 * (cut.num_steps + 1) * config.batch_size,
-        f"windows of batch_size={config.batch_size:,} x "
-        f"num_steps={cut.num_steps:,}", "lower batch_size or num_steps"
-        + " or window_jitter" * bool(config.window_jitter))])
     columns = range(config.batch_size)[workers.part(config.batch_size)]
     self._cut, self._batch_size = cut, len(columns)
     self._parts = streams.Parts(cut, workers.part(config.batch_size),

@@ -99,12 +99,17 @@ CASES = {
         "lr_decay=0.9,dropout_mask=window,keep_prob_word=0.7,"
         "keep_prob_recurrent=0.6,activation_penalty=2,slowness_penalty=1"
     ], [], 4e-7),
+    "random windows, tied": ([
+        SHORT + ",window_jitter=1.5,tie_weights=true,slowness_penalty=1"
+    ], [], 4e-7),
+    "sentences": ([SHORT + ",reset_state=true"], [], 4e-7),
 }
 
 
 @pytest.mark.parametrize("size, case", [
     (4, "replicas"), (2, "gru, adam, tied"), (2, "lstmp, sampled softmax"),
-    (2, "asgd, masks, penalties")])
+    (2, "asgd, masks, penalties"), (2, "random windows, tied"),
+    (2, "sentences")])
 def test_workers_follow_a_single_process(
     corpus_folder, tmp_path, alone, size, case):
   args, more, tolerance = CASES[case]

@@ -29,7 +29,7 @@ def train(devices, num_steps, config=CONFIG, **options):
   with tf.Graph().as_default() as graph:
     training = ptb_word_lm.stream_pass(
         "Train", config, VOCAB_SIZE, ids, is_training=True,
-        options=Options(workers=workers, **options))
+        options=Options(workers=workers, **options), eos=0)
     with repeatable_session("", workers.adjust) as session:
       session.run(tf.global_variables_initializer())
       training.load(session)
@@ -63,6 +63,14 @@ def test_devices_follow_a_single_one(devices, rnn_mode):
 
 def test_devices_share_masks_and_penalties():
   assert_devices_follow_a_single_one(3, config=REGULARIZED)
+
+
+@pytest.mark.parametrize("settings", [
+    {"window_jitter": 2.0, "slowness_penalty": 1.0}, {"reset_state": True}],
+    ids=str)
+def test_devices_share_windows_of_any_length(settings):
+  assert_devices_follow_a_single_one(
+      3, config=dataclasses.replace(CONFIG, **settings))
 
 
 def test_each_device_computes_its_part_of_the_gradient():

@@ -43,9 +43,13 @@ SIZES = {
     "lm1b": (dataclasses.replace(
         configs.LM1B, num_steps=5, batch_size=20, hidden_size=8,
         projection_size=4, num_sampled=6), ["fused"]),
-    "tied": (dataclasses.replace(
+    "tied, random windows": (dataclasses.replace(
         configs.TEST, tie_weights=True, forget_bias=1.0, hidden_size=8,
-        embedding_size=4, keep_prob=0.5, num_steps=5), ["fused"]),
+        embedding_size=4, keep_prob=0.5, num_steps=5, window_jitter=1.5),
+        ["fused"]),
+    "sentences": (dataclasses.replace(
+        configs.TEST, keep_prob=0.5, num_steps=5, reset_state=True),
+        ["fused"]),
 }
 
 

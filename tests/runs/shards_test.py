@@ -13,6 +13,7 @@ from rnn.options import Options
 from rnn.runs.directory import RunDirectory
 from rnn.text import indexing, sources, streams
 from rnn.text.vocabulary import Choice
+from tests.helpers.calls import assert_one_line
 from tests.helpers.run_folders import StopAfter, assert_same_run, training_run
 
 CONFIG = dataclasses.replace(
@@ -33,26 +34,39 @@ def corpus_of(folder):
   return (*(text.ids for text in texts.values()), vocabulary)
 
 
+@pytest.mark.parametrize("window_jitter", [
+    0.0, pytest.param(1.5, marks=pytest.mark.slow)])
 def test_a_run_on_shards_ends_in_the_same_bits(
-    corpus_folder, tmp_path, monkeypatch):
+    corpus_folder, tmp_path, monkeypatch, window_jitter):
   """Stopped within epochs, within parts, and in validation."""
+  config = dataclasses.replace(CONFIG, window_jitter=window_jitter)
   monkeypatch.setattr(streams, "_TOKENS", 700)  # parts of 7 windows
   corpus = corpus_of(make_index(corpus_folder, tmp_path / "index", 1000))
   assert len(corpus[0]._shards) > 5
   undisturbed = training_run(tmp_path / "undisturbed", corpus[-1])
-  ptb_word_lm.train(CONFIG, corpus, undisturbed, Options(seed=5))
+  ptb_word_lm.train(config, corpus, undisturbed, Options(seed=5))
   run = training_run(tmp_path / "run", corpus[-1])
   steps = []
   for windows in (3, 9, 25, 999):
     # As after a kill, nothing is left but the files.
     corpus = corpus_of(str(tmp_path / "index"))
     try:
-      ptb_word_lm.train(CONFIG, corpus, run, Options(seed=5),
+      ptb_word_lm.train(config, corpus, run, Options(seed=5),
                         check_stop=StopAfter(windows))
     except signals.Stopped:
       steps.append(run.checkpoints()[0].step)
   assert steps[:2] == [3, 12] and len(steps) == 3
   assert_same_run(undisturbed.path, run.path)
+
+
+def test_sentences_of_an_indexed_text_are_refused(
+    corpus_folder, tmp_path, call_main, capsys):
+  index = make_index(corpus_folder, tmp_path / "index", 10**6)
+  assert call_main("--model=test", f"--data_path={index}",
+                   "--config_override=reset_state=true") == 1
+  assert_one_line(capsys.readouterr().err, "ptb_word_lm.py", (
+      "train: reset_state=true: .* indexed text .*; name the text itself, or "
+      "set reset_state=false"))
 
 
 def test_one_shard_trains_the_same_model_as_the_text(

@@ -34,6 +34,9 @@ class MarkovWindows:
     self._num_words = 1 if state is None else state + 1
     return {"logits": LOGITS[inputs], "final_state": self._num_words}
 
+  def reset(self, state, inputs):
+    return state
+
 
 def markov_writer(num_samples):
   return Writer(MarkovWindows(), VOCABULARY, num_samples)
@@ -125,6 +128,9 @@ def test_many_samples_are_drawn_in_blocks(monkeypatch):
     def run(self, names, inputs, state=None):
       return {"final_state": None,
               "logits": np.broadcast_to(logits, [1, size, len(logits)])}
+
+    def reset(self, state, inputs):
+      return state
 
   writer = Writer(Windows(), vocabulary, size)
 

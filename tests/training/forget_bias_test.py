@@ -9,7 +9,7 @@ import configs
 from ptb_word_lm import PTBModel
 from rnn.layers import cells
 from rnn.tf1 import tf
-from tasks import letters, ocr, sentiment
+from tasks import hyperparameters, letters, ocr, sentiment
 from tests.helpers.tiny_model import TINY, initialize, parameters
 
 H = 5
@@ -34,8 +34,8 @@ def add_sentiment(config):
 
 MODELS = {
     add_ptb: dataclasses.replace(TINY, **ONE_LAYER | {"num_layers": 2}),
-    add_ocr: dataclasses.replace(configs.OCR, **ONE_LAYER),
-    add_sentiment: dataclasses.replace(configs.SENTIMENT, **ONE_LAYER)}
+    add_ocr: dataclasses.replace(hyperparameters.OCR, **ONE_LAYER),
+    add_sentiment: dataclasses.replace(hyperparameters.SENTIMENT, **ONE_LAYER)}
 
 
 def initial(add, config):

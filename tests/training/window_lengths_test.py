@@ -10,6 +10,7 @@ import ptb_word_lm
 from rnn.layers import lstm
 from rnn.options import Options
 from rnn.text.jitter import Lengths
+from rnn.text.streams import NO_TARGET
 from rnn.tf1 import tf
 from rnn.training import passes
 from tests.helpers import oracle
@@ -82,6 +83,39 @@ def test_training_follows_the_oracle(session, rnn_mode, keep_prob):
   for name, value in parameters(session).items():
     np.testing.assert_allclose(
         value, expected.parameters[name], rtol=2e-4, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("settings, precision, tolerance", [
+    ({"cell": "gru"}, "float32", 1e-5),
+    ({"cell": "lstmp", "projection_size": 3, "num_sampled": 4}, "float32",
+     1e-5),
+    ({}, "bfloat16", 2e-3)])
+def test_padding_changes_nothing(session, settings, precision, tolerance):
+  """Windows that fill the first half only partly, exactly, and both halves."""
+  config = dataclasses.replace(CONFIG, num_layers=1, **settings)
+
+  def build(inputs, targets, window_jitter):
+    model = ptb_word_lm.PTBModel(
+        dataclasses.replace(config, window_jitter=window_jitter), VOCAB_SIZE,
+        inputs, targets, is_training=True, options=Options(precision=precision))
+    return {"cost": model.cost, "norm": model.grad_norm,
+            "targets": model.num_targets,
+            "state": tf.concat(tf.nest.flatten(model.final_state), axis=1)}
+
+  inputs, targets = (tf.placeholder(tf.int32, [11, 3]) for _ in range(2))
+  padded, expected = build(inputs, targets, 1.5), {}
+  words = np.random.default_rng(2).integers(0, VOCAB_SIZE, [12, 3])
+  for length in 1, 4, 6:
+    rows = tf.constant(words[:length + 1])
+    expected[length] = build(rows[:-1], rows[1:], 0.0)
+  initialize(session)
+  for length, tensors in expected.items():
+    shorter = np.where(np.arange(12)[:, None] <= length, words, NO_TARGET)
+    result = session.run(
+        padded, {inputs: shorter[:-1], targets: shorter[1:]})
+    for name, value in session.run(tensors).items():
+      np.testing.assert_allclose(
+          result[name], value, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
 def test_evaluation_has_windows_of_t(session):
