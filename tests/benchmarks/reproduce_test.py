@@ -95,7 +95,7 @@ def test_other_settings_are_no_row(call, capsys):
   assert call("--model=small", f"--config_override={settings}") == 0
   out = capsys.readouterr().out
   assert f"small --config_override={settings} on the Penn Treebank: 1 of" in out
-  assert "not a row of the table" in out
+  assert "not a row of a table: this needs one of small, medium," in out
   assert "float32-hidden_size=3: is not written" in out
   assert os.path.exists("runs/small-seed-1-float32-hidden_size=3/config.json")
   assert not os.path.exists("results")
@@ -143,6 +143,27 @@ def test_run_of_ptb_word_lm_is_taken_over(
   assert_one_line(capsys.readouterr().err, "reproduce.py", (
       "mine: holds another run, small-seed-1-float32, not small-seed-2-float32"
       ".*--save_path"))
+
+
+def test_models_beyond_the_paper_have_a_highest_test_perplexity(
+    call, capsys, monkeypatch):
+  """It is compared with the best epoch by validation."""
+  monkeypatch.setitem(configs.CONFIGS, "tied-small", dataclasses.replace(
+      configs.TEST, max_max_epoch=2, batch_size=2))
+  assert call("--model=tied-small") == 0
+  out = capsys.readouterr().out
+  assert re.search(r"^the row holds: test is \d\.\d\d; at most 86\.0 is "
+                   "expected$", out, re.MULTILINE)
+  record = records.read("results/ptb/tied-small-seed-1-float32")
+  assert record.shown_epoch == record.best_epoch == reproduce.judged_epoch(
+      record) == 2
+  record.rows[0]["valid_perplexity"] = 1.0
+  record.tests[1] = 99.0
+  lines, holds = reproduce.row(record)
+  assert holds is False
+  assert lines[-1] == (
+      "THE ROW DOES NOT HOLD: test is 99.00; at most 86.0 is expected")
+  assert any(line.startswith("this run, epoch 1  ") for line in lines)
 
 
 @pytest.mark.parametrize("flags, message", [

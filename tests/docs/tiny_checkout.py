@@ -28,6 +28,9 @@ _CODE = ["rnn", "trained", "tasks", "data", "benchmarks", "Makefile",
 _TINY_CONFIGS = '''
 
 # Appended by the tests of the documents.
+from rnn.settings import Settings
+
+
 def _tiny(record):
   changes = {"max_max_epoch": 1, "epoch_size": min(record.epoch_size, 2)}
   if isinstance(record, Config):
@@ -41,7 +44,7 @@ def _tiny(record):
 
 
 for _name, _record in list(globals().items()):
-  if dataclasses.is_dataclass(_record) and not isinstance(_record, type):
+  if isinstance(_record, Settings):
     globals()[_name] = _tiny(_record)
 '''
 _TINY_NAMES = "CONFIGS = {name: _tiny(CONFIGS[name]) for name in CONFIGS}\n"
