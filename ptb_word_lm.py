@@ -146,7 +146,7 @@ class PTBModel(Trainable):
     super().__init__(  # adds the training step
         config, cost, {"nats": self.nats, "targets": self.num_targets},
         parameters.variables, is_training, learning_rate, options,
-        window_lengths.max_grad_norm(config, targets))
+        window_lengths.max_grad_norm(config, is_training, targets))
 
 
 def _add_layers(
