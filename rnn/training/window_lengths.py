@@ -1,8 +1,10 @@
-"""Training windows of random length: what the model does about them.
+"""Windows whose pieces of text differ in length: what the model does.
 
-With window_jitter, the graph has the T of the longest window. NO_TARGET fills
-up the targets of a shorter one, see `rnn.text.jitter`. There, layers keep their
-state, and nothing has a cost.
+With window_jitter, the graph of training has the T of the longest window, and
+NO_TARGET fills up the targets of a shorter one, see `rnn.text.jitter`. There,
+layers keep their state, and nothing has a cost. With reset_state, NO_TARGET
+follows the end of a sentence, see `rnn.text.sentence_streams`. Layers run past
+it, because nothing reads the state there: the next window starts from zero.
 """
 
 import functools
@@ -17,7 +19,7 @@ from rnn.tf1 import tf
 def lengths(config: configs.Config, targets: tf.Tensor) -> tf.Tensor | None:
   """Returns the targets in each row of a window, or of its half: int32 [B].
 
-  None if all rows have T, or may run past their ends.
+  None if all rows have T, or if layers may run past their ends.
 
   Args:
     targets: [T, B]; NO_TARGET only at the end of a row.
