@@ -102,7 +102,7 @@ CASES = {
     "random windows, tied": ([
         SHORT + ",window_jitter=1.5,tie_weights=true,slowness_penalty=1"
     ], [], 4e-7),
-    "sentences": ([SHORT + ",reset_state=true"], [], 4e-7),
+    "sentences": ([SHORT + ",reset_state=true,slowness_penalty=9"], [], 4e-7),
 }
 
 
