@@ -176,16 +176,32 @@ class Config(Settings):
     return self.reset_state or self.window_jitter > 0
 
   def check_together(self, names: Iterable[str]) -> None:
-    """Raises a ConfigError if settings give a size in two ways."""
-    unused = [name for name in names if name in ("hidden_size", "num_layers")]
-    if unused and "hidden_sizes" in names:
+    """Raises a ConfigError if one of the settings has no effect."""
+    sizes = [name for name in names if name in ("hidden_size", "num_layers")]
+    if sizes and "hidden_sizes" in names:
       raise ConfigError("hidden_sizes gives the size of every layer: leave out "
                         "hidden_size and num_layers")
-    if unused and self.hidden_sizes:
+    if sizes and self.hidden_sizes:
       raise ConfigError(
-          f"{unused[0]}: has no effect, because hidden_sizes="
+          f"{sizes[0]}: has no effect, because hidden_sizes="
           f"{as_text(self.hidden_sizes)} gives the size of every layer; set "
           "hidden_sizes")
+    has_dropout = any(0 < keep_prob < 1 for keep_prob in (
+        self.keep_prob, self.keep_prob_input, self.keep_prob_hidden,
+        self.keep_prob_output))
+    needs = {
+        "dropout_mask": ("a keep_prob below 1", has_dropout),
+        "keep_prob_hidden": ("a second layer", len(self.layer_sizes) > 1),
+        "asgd_patience": ("optimizer=asgd", self.optimizer == "asgd"),
+        "max_epoch": ("lr_schedule=epochs", self.lr_schedule == "epochs"),
+        "plateau_epochs": ("lr_schedule=plateau",
+                           self.lr_schedule == "plateau")}
+    for name in names:
+      needed, is_there = needs.get(name, ("", True))
+      value = getattr(self, name)
+      if not is_there and value != self.defaults().get(name):
+        raise ConfigError(f"{name}={as_text(value)}: has no effect without "
+                          f"{needed}; leave it out")
 
   def without_regularization(self) -> "Config":
     """Returns the config of a model that is used, or adapts, as it is."""

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from benchmarks import records, transcript
@@ -59,9 +59,10 @@ def run(command: Sequence[str], log: IO[str] | None = None,
     UserError: it has failed, or was stopped.
   """
   lines = []
-  with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8",
-                        errors="backslashreplace", **options) as process, (
-      _passing_on_sigterm(process)):
+  with _passing_on_sigterm() as add, subprocess.Popen(
+      command, stdout=subprocess.PIPE, encoding="utf-8",
+      errors="backslashreplace", **options) as process:
+    add(process)
     assert process.stdout
     for line in process.stdout:
       print(line, end="", flush=True)
@@ -77,10 +78,29 @@ def run(command: Sequence[str], log: IO[str] | None = None,
 
 
 @contextlib.contextmanager
-def _passing_on_sigterm(process: subprocess.Popen) -> Iterator[None]:
-  """A context in which a process is stopped, too, when this one is."""
-  before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+def _passing_on_sigterm() -> Iterator[Callable[[subprocess.Popen], None]]:
+  """A context in which a process is stopped, too, when this one is.
+
+  The process starts within the context, so no signal comes too early.
+
+  Yields:
+    A function to call with the process.
+  """
+  processes: list[subprocess.Popen] = []
+  signals: list[int] = []
+
+  def stop(signum: int, _: object) -> None:
+    signals.append(signum)
+    for process in processes:
+      process.terminate()
+
+  def add(process: subprocess.Popen) -> None:
+    processes.append(process)
+    if signals:
+      process.terminate()
+
+  before = signal.signal(signal.SIGTERM, stop)
   try:
-    yield
+    yield add
   finally:
     signal.signal(signal.SIGTERM, before)

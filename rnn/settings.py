@@ -122,7 +122,7 @@ class Settings:
     return cls(**values)
 
   def check_together(self, names: Iterable[str]) -> None:
-    """Raises a ConfigError if these settings cannot all replace this one's."""
+    """Raises a ConfigError if settings that a user named have no effect."""
 
   @classmethod
   def defaults(cls) -> dict[str, Any]:
@@ -206,8 +206,9 @@ def override(config: _S, settings: dict[str, Any] | str) -> _S:
   """
   values = (parse(settings, type(config)) if isinstance(settings, str)
             else settings)
-  config.check_together(values)
-  return dataclasses.replace(config, **values)
+  changed = dataclasses.replace(config, **values)
+  changed.check_together(values)
+  return changed
 
 
 def _parse_value(name: str, texts: list[str], record: type[Settings]) -> Any:

@@ -74,6 +74,30 @@ def test_a_size_without_effect_is_refused(setting):
       configs.AWD, "hidden_sizes=9,8,embedding_size=8").layer_sizes == (9, 8)
 
 
+@pytest.mark.parametrize("setting, needed, enough", [
+    ("dropout_mask=window", "a keep_prob below 1", "keep_prob_output=0.5"),
+    ("keep_prob_hidden=0.5", "a second layer", "num_layers=2"),
+    ("asgd_patience=3", "optimizer=asgd", "optimizer=asgd"),
+    ("max_epoch=3", "lr_schedule=epochs", "lr_schedule=epochs"),
+    ("plateau_epochs=3", "lr_schedule=plateau", "lr_schedule=plateau")])
+def test_a_setting_that_needs_another_is_refused_without(
+    setting, needed, enough):
+  base = dataclasses.replace(
+      configs.TEST,
+      lr_schedule="epochs" if needed == "lr_schedule=plateau" else "plateau")
+  with pytest.raises(configs.ConfigError, match=(
+      f"^{setting}: has no effect without {needed}; leave it out$")):
+    configs.override(base, setting)
+  configs.override(base, f"{setting},{enough}")
+  # What a config says by itself is not refused.
+  name = setting.partition("=")[0]
+  configs.override(dataclasses.replace(
+      base, **configs.parse(setting, configs.Config)), "num_steps=3")
+  if name in configs.Config.defaults():
+    default = configs.as_text(configs.Config.defaults()[name])
+    configs.override(base, f"{name}={default}")
+
+
 def test_the_settings_of_merity_et_al():
   """Rates are for costs per word there, and for sums over T words here."""
   assert configs.AWD.layer_sizes == (1150, 1150, 400)

@@ -60,7 +60,7 @@ def config(base: configs.Config, origin: Origin | None
   The cell and the sizes are those of the origin.
 
   Raises:
-    ConfigError: as there; or the user sets another size.
+    ConfigError: as there; or the user sets another size, or forget_bias.
   """
   if not origin:
     return training_flags.config(base)
@@ -76,6 +76,10 @@ def config(base: configs.Config, origin: Origin | None
           f"{name}={configs.as_text(settings[name])}: the run in --init_from "
           f"has {there}={configs.as_text(_value(origin.config, there))}; leave "
           "it out")
+  if "forget_bias" in settings:
+    raise configs.ConfigError(
+        f"forget_bias={configs.as_text(settings['forget_bias'])}: has no "
+        "effect, because --init_from gives the initial biases; leave it out")
   return dataclasses.replace(changed, **sizes), settings
 
 

@@ -1,14 +1,15 @@
 """Penalties on the outputs of the last layer, Merity et al. 2018 (1708.02182).
 
-They are per word, so a window of T words has T times as much. With h_t before
-dropout and d_t after it, and means over all words, streams and units:
+They are per word, so T words of a stream have T times as much. With h_t before
+dropout and d_t after it, and means over the words and units of each stream:
 
     T activation_penalty mean(d_t^2)
     T slowness_penalty mean((h_t - h_{t-1})^2)
 
 The differences are the T - 1 ones within the window. "Temporal activation
 regularization" is the name of the second penalty in the paper. Positions
-without a target do not count; then T is the mean of the streams' lengths.
+without a target do not count. The cost is the mean over the streams, so workers
+that share them have the mean cost of a single one.
 """
 
 from collections.abc import Mapping
@@ -32,23 +33,26 @@ def cost(config: configs.Config, nats: tf.Tensor,
   if not (config.activation_penalty or config.slowness_penalty):
     return total
   live = tf.cast(tf.not_equal(targets, NO_TARGET), tf.float32)
-  num_steps = tf.reduce_sum(live) / batch_size
   if config.activation_penalty:
     d = tf.cast(results["outputs"], tf.float32)
-    total += num_steps * config.activation_penalty * _mean_square(d, live)
+    total += config.activation_penalty * _per_stream(d, live, live)
   if config.slowness_penalty:
     h = tf.cast(results["undropped"], tf.float32)
     # A position has no target if the one before has none.
-    total += num_steps * config.slowness_penalty * _mean_square(
-        h[1:] - h[:-1], live[1:])
+    total += config.slowness_penalty * _per_stream(
+        h[1:] - h[:-1], live[1:], live)
   return total
 
 
-def _mean_square(x: tf.Tensor, live: tf.Tensor) -> tf.Tensor:
-  """Returns the mean of the squares of [T, B, H]; 0 if nothing is live.
+def _per_stream(x: tf.Tensor, counted: tf.Tensor, live: tf.Tensor) -> tf.Tensor:
+  """Returns T times the mean square in a stream, averaged over the streams.
 
   Args:
-    live: [T, B], 0 where a position does not count, and otherwise 1.
+    x: [t, B, H].
+    counted: [t, B], 0 where a position of x does not count, and otherwise 1.
+    live: [T, B], the same for the words, of which each stream has T.
   """
-  squares = tf.reduce_mean(tf.square(x), axis=2)  # (T, B)
-  return tf.reduce_sum(squares * live) / tf.maximum(tf.reduce_sum(live), 1)
+  squares = tf.reduce_sum(
+      tf.reduce_mean(tf.square(x), axis=2) * counted, axis=0)  # (B,)
+  means = squares / tf.maximum(tf.reduce_sum(counted, axis=0), 1)
+  return tf.reduce_mean(tf.reduce_sum(live, axis=0) * means)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from rnn.errors import escaped
 # Hides matplotlib's messages about fonts and caches.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
+_TITLE_WIDTH = 56  # characters that fit in a line
 _TRAIN, _VALID, _REFERENCE = "#9a9a9a", "#1f5fa8", "#c0392b"
 
 
@@ -28,7 +30,10 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str],
 
   epochs = [row["epoch"] for row in rows]
   # Not by pyplot, which keeps every figure in memory and looks for a screen.
-  picture = figure.Figure(figsize=(7, 5), layout="constrained", dpi=150)
+  # One line of many settings would leave no place for the axes.
+  lines = textwrap.wrap(escaped(title), _TITLE_WIDTH, break_on_hyphens=False)
+  picture = figure.Figure(figsize=(7, 5 + 0.2 * max(len(lines) - 1, 0)),
+                          layout="constrained", dpi=150)
   above, below = picture.subplots(2, sharex=True, height_ratios=(4, 1))
   for name, color in ("train", _TRAIN), ("valid", _VALID):
     key = f"{name}_{metric}"
@@ -48,7 +53,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str],
     above.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
     above.yaxis.set_minor_locator(ticker.NullLocator())
   above.set_ylabel(metric.replace("_", " "))
-  above.set_title(escaped(title), loc="left")
+  above.set_title("\n".join(lines), loc="left")
 
   below.step(epochs, [row["learning_rate"] for row in rows], "o-",
              where="mid", color="black", linewidth=1, markersize=2)

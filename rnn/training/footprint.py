@@ -104,6 +104,8 @@ def check_language_model(
   output_size = config.output_sizes[-1]
   item_size = tf.as_dtype(options.precision).size
   steps, batch_size = shape[0] or 1, shape[1] or 1
+  shorter = "num_steps" + " or window_jitter" * bool(
+      is_training and config.window_jitter)
   half = max(steps // 2, 1) * batch_size
   logits, gradients = _softmax(config, vocab_size, half, is_training, options)
   window = 2 * 4 * logits + item_size * half * output_size
@@ -112,11 +114,11 @@ def check_language_model(
         width + cell.columns * sum(units))
   others = [Part(
       window, f"windows of batch_size={batch_size:,} x num_steps={steps:,}",
-      "lower batch_size or num_steps")]
+      f"lower batch_size or {shorter}")]
   if shape[0] and cell.resolve(options.rnn_mode) in _UNROLLED:
     others.append(Part(
         _STEP_BYTES[is_training] * steps * len(units),
-        f"the ops of num_steps={steps:,}", "lower num_steps"))
+        f"the ops of num_steps={steps:,}", f"lower {shorter}"))
   if is_training and config.keep_prob_recurrent < 1:
     kernels = sum(math.prod(shapes["kernel"])
                   for shapes in _shapes(cell, width, config.sizes))

@@ -35,10 +35,12 @@ def test_settings_are_off_where_they_are_on_and_the_reverse():
     if name.startswith(("keep_prob_in", "keep_prob_h", "keep_prob_o")) or (
         name in ("asgd_patience", "plateau_epochs")):
       continue  # they go with another setting
-    assert f"with {name}" in small
+    # The mask of `small` would have no dropout.
+    assert (f"with {name}" in small) == (name != "dropout_mask")
     assert f"with {name}" not in awd or f"without {name}" not in awd
     assert ((f"without {name}" in awd) == (
         getattr(configs.AWD, name) != configs.Config.defaults()[name]))
+  assert "with dropout_mask" in variants(configs.MEDIUM)
   assert "without keep_prob" in awd and "without keep_prob" not in small
   # Config refuses the two together.
   assert "with reset_state" not in awd

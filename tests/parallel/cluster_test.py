@@ -94,7 +94,8 @@ CASES = {
         "--learning_rate=0.1"], [], 2e-5),
     # The rate decays in epochs 3 and 6, and averaging begins after epoch 5.
     "asgd, masks, penalties": ([
-        f"--config_override={SIZES},epoch_size=5,max_max_epoch=7,"
+        f"--config_override={SIZES.replace('max_epoch=1,', '')},"
+        "epoch_size=5,max_max_epoch=7,"
         "optimizer=asgd,asgd_patience=1,weight_decay=0.001,lr_schedule=plateau,"
         "lr_decay=0.9,dropout_mask=window,keep_prob_word=0.7,"
         "keep_prob_recurrent=0.6,activation_penalty=2,slowness_penalty=1"
@@ -102,7 +103,7 @@ CASES = {
     "random windows, tied": ([
         SHORT + ",window_jitter=1.5,tie_weights=true,slowness_penalty=1"
     ], [], 4e-7),
-    "sentences": ([SHORT + ",reset_state=true"], [], 4e-7),
+    "sentences": ([SHORT + ",reset_state=true,slowness_penalty=9"], [], 4e-7),
 }
 
 

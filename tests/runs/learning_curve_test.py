@@ -38,6 +38,24 @@ def test_the_picture_has_all_curves(tmp_path, monkeypatch):
   assert len(drawn[1].axes[0].lines) == 2
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_title_of_many_settings_has_lines_that_fit(tmp_path, monkeypatch):
+  """Otherwise matplotlib makes the axes as small as a point, and warns."""
+  drawn = []
+  save = figure.Figure.savefig
+  monkeypatch.setattr(figure.Figure, "savefig", lambda self, *args, **kwargs: (
+      drawn.append(self), save(self, *args, **kwargs)))
+  title = "test on data " + " ".join(
+      f"keep_prob_recurrent_{n}=0.123456789" for n in range(20))
+  learning_curve.draw([{"epoch": 1, "train_perplexity": 9.0,
+                        "learning_rate": 1.0}], tmp_path / "x.png", title)
+  above, _ = drawn[0].axes
+  assert above.get_title("left").replace("\n", " ") == title
+  assert above.get_window_extent().height > 200
+  width, _ = drawn[0].canvas.get_width_height()
+  assert above._left_title.get_window_extent().x1 < width
+
+
 @pytest.mark.slow
 def test_the_curve_is_redrawn_after_each_epoch(
     corpus_folder, tmp_path, call_main, monkeypatch):

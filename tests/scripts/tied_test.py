@@ -107,11 +107,13 @@ def test_a_run_starts_from_a_tied_run(
   np.testing.assert_array_equal(
       after["Model/softmax_projection"], before["Model/softmax_projection"])
   assert "yak" in new and "yak" not in ids
-  capsys.readouterr()
-  assert call_main(*start[:3], "--config_override=tie_weights=false") == 1
-  assert_one_line(
-      capsys.readouterr().err, "ptb_word_lm.py",
-      "tie_weights=false: the run in --init_from has tie_weights=true; leave")
+  for setting, message in (
+      ("tie_weights=false", ": the run in --init_from has tie_weights=true; "),
+      ("forget_bias=2.0", ": has no effect, because --init_from gives the ")):
+    capsys.readouterr()
+    assert call_main(*start[:3], f"--config_override={setting}") == 1
+    assert_one_line(
+        capsys.readouterr().err, "ptb_word_lm.py", setting + message)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import oracle
-from tests.helpers.trained_models import next_word_probabilities
+from tests.helpers.trained_models import next_word_probabilities, softmax
 from trained import adaptation, scoring
 from trained.language_model import LanguageModel
 from trained.model import load
@@ -25,11 +25,16 @@ def models(trained_runs):
       model.config, reset_state=True)) for model in (one, other)] + [one]
 
 
-def words_after(model, words):
-  """Returns the probabilities of the next word, from its sentence only."""
-  ends = [i for i, word in enumerate(words) if word == "<eos>"]
-  return next_word_probabilities(
-      model, words[ends[-1] + 1:] if ends else words)[-1]
+def probabilities_after(model, words):
+  """Returns those of the next word after each word, from its sentence only."""
+  sentences = [[]]  # each follows an <eos>, the first one that of the start
+  for word in words:
+    if word == "<eos>":
+      sentences.append([])
+    else:
+      sentences[-1].append(word)
+  return np.concatenate([
+      next_word_probabilities(model, sentence) for sentence in sentences])[1:]
 
 
 def test_a_stream_of_sentences_has_their_scores(models):
@@ -72,10 +77,9 @@ def test_each_sample_starts_again_after_its_own_eos(models):
   for sample in range(3):
     words = [model.vocabulary[ids[sample]] for ids, _ in steps]
     assert "<eos>" in words[1:]
-    for number, (_, logits) in enumerate(steps, 1):
-      p = np.exp(logits[sample] - logits[sample].max())
-      np.testing.assert_allclose(
-          p / p.sum(), words_after(model, words[:number]), rtol=1e-4)
+    np.testing.assert_allclose(
+        softmax(np.array([logits[sample] for _, logits in steps])),
+        probabilities_after(model, words), rtol=1e-4)
 
 
 def test_prompts_and_hidden_states_start_again_after_a_newline(models):

@@ -201,7 +201,9 @@ def test_a_million_words(monkeypatch):
     ("batch_size=1000000,num_steps=1000000", "windows of batch_size=1,000,000 "
      "x num_steps=1,000,000 take .*; lower batch_size or num_steps"),
     ("batch_size=1,num_steps=1000000", "the ops of num_steps=1,000,000 take "
-     ".*; lower num_steps"),
+     ".*; lower num_steps$"),
+    ("batch_size=1,window_jitter=500000", "the ops of num_steps=1,000,002 take "
+     ".*; lower num_steps or window_jitter$"),
     ("num_layers=1000000", "num_layers=1000000: must be from 1 to 100")])
 def test_absurd_sizes_are_refused_at_once(
     corpus_folder, tmp_path, call_main, capsys, monkeypatch, settings, message):
