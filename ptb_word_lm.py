@@ -76,7 +76,8 @@ class PTBModel(Trainable):
 
   Attributes:
     initial_state, final_state: one state per layer, such as an lstm.LSTMState,
-      whose parts are [B, H]. The initial state may be fed.
+      whose parts are [B, H]. The initial state may be fed. With reset_state,
+      `StreamPass` zeroes it where sentences begin; the model does not.
     outputs: [T, B, H], of the last layer, in the precision of the model.
     losses: [T, B], the cross entropy of each target in nats; 0 where the target
       is reader.NO_TARGET. In training with a sampled softmax it is among the
@@ -214,6 +215,11 @@ def stream_pass(name: str, config: configs.Config, vocab_size: int,
                     options.seed, options.workers, eos)
 
 
+def _eos(config: configs.Config, vocabulary: Any) -> int | None:
+  """Returns the id of `<eos>`, if it matters and the vocabulary has it."""
+  return vocabulary.ids.get(EOS) if config.reset_state else None
+
+
 def _test_config(config: configs.Config) -> configs.Config:
   """Returns the config with which the test split is read: as one stream.
 
@@ -254,7 +260,7 @@ def train(config: configs.Config, corpus: reader.RawData,
   train_ids, valid_ids, test_ids, vocabulary = corpus
   make_pass = functools.partial(
       stream_pass, vocab_size=len(vocabulary), options=options,
-      eos=vocabulary.ids.get(EOS))
+      eos=_eos(config, vocabulary))
   test_config = _test_config(config)
   alone = dataclasses.replace(options, workers=ALONE)
   halves.set_threads(config)
@@ -303,7 +309,7 @@ def evaluate(run: RunDirectory, texts: Mapping[str, reader.Ids],
   def make_passes() -> dict[str, StreamPass]:
     return {name: stream_pass(
         name.capitalize(), config if name == "valid" else _test_config(config),
-        len(vocabulary), ids, options=options, eos=vocabulary.ids.get(EOS))
+        len(vocabulary), ids, options=options, eos=_eos(config, vocabulary))
             for name, ids in texts.items()}
 
   return evaluation.evaluate(run, make_passes, metric)

@@ -64,8 +64,7 @@ def config(base: configs.Config, origin: Origin | None
   """
   if not origin:
     return training_flags.config(base)
-  sizes = {name: getattr(origin.config, name) for name in origins.SIZES}
-  changed, settings = training_flags.config(dataclasses.replace(base, **sizes))
+  settings = training_flags.named_settings(type(base))
   for name in origins.SIZES:
     if name in settings and not _agrees(origin.config, name, settings[name]):
       there = name
@@ -80,6 +79,8 @@ def config(base: configs.Config, origin: Origin | None
     raise configs.ConfigError(
         f"forget_bias={configs.as_text(settings['forget_bias'])}: has no "
         "effect, because --init_from gives the initial biases; leave it out")
+  sizes = {name: getattr(origin.config, name) for name in origins.SIZES}
+  changed, settings = training_flags.config(dataclasses.replace(base, **sizes))
   return dataclasses.replace(changed, **sizes), settings
 
 

@@ -85,16 +85,11 @@ def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
     config, settings: a record like `base`, and the changed settings by name.
 
   Raises:
-    ConfigError: as in `configs.parse` and `configs.override`; an unused
-      setting, or too many layers; or two flags give a setting two values.
+    ConfigError: as in `named_settings` and `configs.override`; an unused
+      setting, or too many layers.
     DataError: the vectors cannot be used.
   """
-  settings = configs.parse(FLAGS.config_override, type(base))
-  for flag, name in _flags_of_settings(type(base)).items():
-    value = FLAGS[flag].value
-    if settings.setdefault(name, value) != value:
-      raise configs.ConfigError(f"{name}={settings[name]}: --{flag} says "
-                                f"{value}; leave out one of the two")
+  settings = named_settings(type(base))
   for name in settings:
     if name in unused:
       raise configs.ConfigError(
@@ -109,6 +104,21 @@ def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
     if width != getattr(changed, "input_size", width):
       changed = configs.override(changed, {"embedding_size": width})
   return changed, settings
+
+
+def named_settings(record: type[configs.Settings]) -> dict[str, Any]:
+  """Returns the settings that the flags name: a dict, name -> value.
+
+  Raises:
+    ConfigError: as in `configs.parse`; or two flags give a setting two values.
+  """
+  settings = configs.parse(FLAGS.config_override, record)
+  for flag, name in _flags_of_settings(record).items():
+    value = FLAGS[flag].value
+    if settings.setdefault(name, value) != value:
+      raise configs.ConfigError(f"{name}={settings[name]}: --{flag} says "
+                                f"{value}; leave out one of the two")
+  return settings
 
 
 def _flags_of_settings(record: type[configs.Settings]) -> dict[str, str]:

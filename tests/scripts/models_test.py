@@ -24,9 +24,9 @@ def test_rnn_mode_chooses_the_layer(
     corpus_folder, call_main, monkeypatch, rnn_mode):
   used = set()
   for name, layer in lstm.LAYERS.items():
-    def spy(*args, name=name, layer=layer):
+    def spy(*args, name=name, layer=layer, **kwargs):
       used.add(name)
-      return layer(*args)
+      return layer(*args, **kwargs)
     monkeypatch.setitem(lstm.LAYERS, name, spy)
   # In upper case, as in the classic script.
   flag = [f"--rnn_mode={rnn_mode.upper()}"] if rnn_mode else []
