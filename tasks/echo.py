@@ -112,7 +112,7 @@ def main(argv: Sequence[str]) -> None:
     if run:
       path = f"{run.path}/echo.png"
       with run.adding(), files.atomic_write(path) as partial:
-        draw(RunDirectory(run.path), series["test"][:76, None], partial)
+        draw(run, series["test"][:76, None], partial)
       print(f"{path}: test bits, their echoes, and the predictions")
 
 
