@@ -60,7 +60,8 @@ class Config(Settings):
   hidden_size: int = setting(
       COUNT, "H, units per layer", flag="hidden_size")
   max_epoch: int = setting(
-      COUNT_OR_0, "epochs at the full learning rate", may_change=True)
+      COUNT_OR_0, "epochs at the full learning rate", may_change=True,
+      needs="lr_schedule=epochs")
   max_max_epoch: int = setting(COUNT, "epochs in total", flag="epochs")
   keep_prob: float = setting(
       SHARE, "the share of units that dropout keeps", may_change=True,
@@ -119,7 +120,7 @@ class Config(Settings):
   keep_prob_word: float = setting(
       SHARE, "the share of the vocabulary whose vectors a window keeps; all "
       "others are zero", 1.0, may_change=True)
-  # Merity, Keskar and Socher 2018 (arXiv 1708.02182), from here on:
+  # Merity, Keskar and Socher 2018 (arXiv 1708.02182):
   keep_prob_recurrent: float = setting(
       SHARE, "the share of the recurrent weights that a window keeps", 1.0,
       may_change=True)
@@ -138,14 +139,15 @@ class Config(Settings):
       "max_grad_norm is for windows of num_steps, others in proportion", 0.0)
   asgd_patience: int = setting(
       COUNT, "optimizer=asgd averages once validation is worse than it was "
-      "before so many epochs", 5, may_change=True)
+      "before so many epochs", 5, may_change=True, needs="optimizer=asgd")
   # PyTorch's example word_language_model, and tf-lm (Verwimp et al. 2018):
   lr_schedule: str = setting(
       one_of("epochs", "plateau"), "when the learning rate is multiplied by "
       "lr_decay: after each epoch from max_epoch on, or when validation has "
       "not improved for plateau_epochs", "epochs", may_change=True)
   plateau_epochs: int = setting(
-      COUNT, "see lr_schedule", 1, may_change=True)
+      COUNT, "see lr_schedule", 1, may_change=True,
+      needs="lr_schedule=plateau")
   reset_state: bool = setting(
       TRUTH, "each sentence starts from a zero state, in training and in "
       "evaluation; a window has words of one sentence per stream", False)
@@ -169,6 +171,10 @@ class Config(Settings):
       raise ConfigError(
           f"window_jitter={self.window_jitter:g}: with reset_state=true, "
           "windows end where sentences do; leave out one of the two")
+    if self.learning_rate * self.weight_decay >= 1:
+      raise ConfigError(
+          f"weight_decay={self.weight_decay:g}: times learning_rate="
+          f"{self.learning_rate:g} must be below 1; lower one of the two")
 
   @property
   def has_padding(self) -> bool:
@@ -186,22 +192,13 @@ class Config(Settings):
           f"{sizes[0]}: has no effect, because hidden_sizes="
           f"{as_text(self.hidden_sizes)} gives the size of every layer; set "
           "hidden_sizes")
-    has_dropout = any(0 < keep_prob < 1 for keep_prob in (
+    if "keep_prob_hidden" in names and len(self.layer_sizes) == 1:
+      self.refuse("keep_prob_hidden", "a second layer")
+    if "dropout_mask" in names and not any(0 < keep_prob < 1 for keep_prob in (
         self.keep_prob, self.keep_prob_input, self.keep_prob_hidden,
-        self.keep_prob_output))
-    needs = {
-        "dropout_mask": ("a keep_prob below 1", has_dropout),
-        "keep_prob_hidden": ("a second layer", len(self.layer_sizes) > 1),
-        "asgd_patience": ("optimizer=asgd", self.optimizer == "asgd"),
-        "max_epoch": ("lr_schedule=epochs", self.lr_schedule == "epochs"),
-        "plateau_epochs": ("lr_schedule=plateau",
-                           self.lr_schedule == "plateau")}
-    for name in names:
-      needed, is_there = needs.get(name, ("", True))
-      value = getattr(self, name)
-      if not is_there and value != self.defaults().get(name):
-        raise ConfigError(f"{name}={as_text(value)}: has no effect without "
-                          f"{needed}; leave it out")
+        self.keep_prob_output)):
+      self.refuse("dropout_mask", "a keep_prob below 1")
+    super().check_together(names)
 
   def without_regularization(self) -> "Config":
     """Returns the config of a model that is used, or adapts, as it is."""

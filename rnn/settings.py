@@ -65,7 +65,8 @@ _S = TypeVar("_S", bound="Settings")
 
 
 def setting(range_: Range, meaning: str, default: Any = dataclasses.MISSING,
-            may_change: bool = False, flag: str | None = None) -> Any:
+            may_change: bool = False, flag: str | None = None,
+            needs: str = "") -> Any:
   """Returns a field of a `Settings` record.
 
   Args:
@@ -75,10 +76,12 @@ def setting(range_: Range, meaning: str, default: Any = dataclasses.MISSING,
     may_change: whether a resumed run may have another value.
     flag: the flag of scripts that sets it by itself; others are set only in
       --config_override.
+    needs: the value of another setting without which this one has no effect,
+      as in "optimizer=asgd".
   """
   return dataclasses.field(default=default, metadata={
       "range": range_, "meaning": meaning, "may_change": may_change,
-      "flag": flag})
+      "flag": flag, "needs": needs})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +126,23 @@ class Settings:
 
   def check_together(self, names: Iterable[str]) -> None:
     """Raises a ConfigError if settings that a user named have no effect."""
+    for field in dataclasses.fields(self):
+      needed = field.metadata["needs"]
+      other, _, value = needed.partition("=")
+      if field.name in names and other and as_text(
+          getattr(self, other)) != value:
+        self.refuse(field.name, needed)
+
+  def refuse(self, name: str, needed: str) -> None:
+    """Raises a ConfigError: a setting has no effect, unless it is the default.
+
+    Args:
+      needed: what it would need, in words.
+    """
+    value = getattr(self, name)
+    if value != self.defaults().get(name):
+      raise ConfigError(f"{name}={as_text(value)}: has no effect without "
+                        f"{needed}; leave it out")
 
   @classmethod
   def defaults(cls) -> dict[str, Any]:

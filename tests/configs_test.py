@@ -130,6 +130,7 @@ def test_a_config_is_immutable():
     ("tie_weights=yes", "tie_weights=yes: must be true or false"),
     ("cell=gru,forget_bias=1", "forget_bias=1: cell=gru has no forget gate"),
     ("window_jitter=5,reset_state=true", "window_jitter=5: with reset_state"),
+    ("learning_rate=2,weight_decay=0.5", "weight_decay=0.5: times learning"),
     ("keep_prob=1.5", "keep_prob=1.5: must be above 0"),
     ("keep_prob=nan", "keep_prob=nan: must be above 0"),
     ("hidden_size=-3", "hidden_size=-3: must be from 1"),
