@@ -297,14 +297,15 @@ LM1B = Config(
 # as high, and max_grad_norm and weight_decay are 1/T.
 TIED_SMALL = dataclasses.replace(
     SMALL,
-    max_grad_norm=8.75,  # 0.25 per word, as in PyTorch's example
     num_steps=35,
+    max_epoch=8,
     max_max_epoch=40,
-    keep_prob=0.8,
-    lr_decay=0.25,
+    keep_prob=0.75,
+    lr_decay=0.87,
     tie_weights=True,
     dropout_mask="window",
-    lr_schedule="plateau")
+    keep_prob_word=0.95,
+    keep_prob_recurrent=0.8)
 
 TIED_MEDIUM = dataclasses.replace(
     MEDIUM,
