@@ -85,9 +85,8 @@ def _folder(name: str) -> str:
   """Returns the name of a variant's folder."""
   precision = next((flag.removeprefix("use_") for flag in (
       "use_bfloat16", "use_fp16") if FLAGS[flag].value), "float32")
-  return "-".join([FLAGS.model, f"seed-{FLAGS.seed}", precision,
-                   name.replace(" ", "-")] if name != FLAGS.model else [
-                       FLAGS.model, f"seed-{FLAGS.seed}", precision])
+  base = f"{FLAGS.model}-seed-{FLAGS.seed}-{precision}"
+  return base if name == FLAGS.model else f"{base}-{name.replace(' ', '-')}"
 
 
 def merged(*settings: str) -> str:

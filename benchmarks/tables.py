@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import configs
 from benchmarks import beyond, logbook, records, settings
+from benchmarks.beyond import row
 from benchmarks.records import Record
 from benchmarks.scores import (
   Scores,
@@ -88,22 +89,18 @@ def _scores_of_average(name: str, text: str) -> Scores:
 def tables(results: Results) -> dict[str, list[str]]:
   """Returns the lines of all tables, by name."""
   return {
-      "models": [_row("", "epochs", "train", "valid", "test"), "|---" * 5 + "|",
+      "models": [row("", "epochs", "train", "valid", "test"), "|---" * 5 + "|",
                  *_models(results)],
-      "averages": [_row("", "valid", "test", "valid, paper", "test, paper"),
+      "averages": [row("", "valid", "test", "valid, paper", "test, paper"),
                    "|---" * 5 + "|", *_averages(results)],
-      "adaptation": [_row("", "valid", "test"), "|---" * 3 + "|",
+      "adaptation": [row("", "valid", "test"), "|---" * 3 + "|",
                      *_adaptation(results)],
-      "runs": [_row("folder", "command", "epochs", "hours", "peak memory",
+      "runs": [row("folder", "command", "epochs", "hours", "peak memory",
                     "starts"), "|---" * 6 + "|", *_runs(results)],
       "paragraphs": list(_paragraphs(results)),
       **beyond.tables(results.runs, results.beyond),
       **settings.tables(),
   }
-
-
-def _row(*cells: str) -> str:
-  return re.sub(r"\|  (?=\|)", "| ", "| " + " | ".join(cells) + " |")
 
 
 def _figure(figure: float | None) -> str:
@@ -125,17 +122,17 @@ def _models(results: Results) -> Iterator[str]:
     epochs = str(configs.CONFIGS[model].max_max_epoch)
     for name, figures in zip(("paper", "classic script"), published.values(),
                              strict=True):
-      yield _row(f"{model}, {name}", epochs, *(
+      yield row(f"{model}, {name}", epochs, *(
           "" if figure is None else f"{figure:g}" for figure in figures))
     yield from _seeds(runs)
     for (of, number), paper in PUBLISHED_AVERAGES.items():
       if of == model and (scores := results.averages.get(f"{of}-{number}")):
-        yield _row(f"average of {number} {model}, this suite", "", "",
+        yield row(f"average of {number} {model}, this suite", "", "",
                    *_average(scores))
-        yield _row(f"average of {number} {model}, paper", "", "",
+        yield row(f"average of {number} {model}, paper", "", "",
                    *map(str, paper))
   if scores := results.averages.get(SIZES):
-    yield _row("small, medium and large together", "", "", *_average(scores))
+    yield row("small, medium and large together", "", "", *_average(scores))
 
 
 def _runs_of_a_model(runs: Sequence[Record]) -> Iterator[str]:
@@ -146,12 +143,12 @@ def _runs_of_a_model(runs: Sequence[Record]) -> Iterator[str]:
     label = _with_flags(
         f"**{run.model}**, this suite" if first else run.model, run.config)
     epochs = len(run.rows)
-    yield _row(label + ("" if run.is_finished else ": partial"),
+    yield row(label + ("" if run.is_finished else ": partial"),
                f"{epochs} of {run.epochs_in_total}",
                *map(_figure, run.figures(epochs)))
     if first and run.is_finished and run.best_epoch in run.tests and (
         run.best_epoch < epochs):
-      yield _row("its best epoch by validation", str(run.best_epoch),
+      yield row("its best epoch by validation", str(run.best_epoch),
                  *map(_figure, run.figures(run.best_epoch)))
     first = False
 
@@ -172,7 +169,7 @@ def _seeds(runs: Sequence[Record]) -> Iterator[str]:
     label = _with_flags(finished[0].model, finished[0].config | {"seed": 1})
     columns = zip(*(run.figures(len(run.rows)) for run in finished),
                   strict=True)
-    yield _row(
+    yield row(
         f"{label}, seeds {_numbers(seeds)}: mean and standard deviation",
         str(finished[0].epochs_in_total), *(
             f"{statistics.mean(column):.2f} ± {statistics.stdev(column):.2f}"
@@ -200,7 +197,7 @@ def _averages(results: Results) -> Iterator[str]:
     if not numbers:
       continue
     members = results.averages[f"{model}-{max(numbers)}"]
-    yield _row(
+    yield row(
         f"one of {max(numbers)} {model} (lowest to highest)",
         *(_range([figure for label, figure in members[split].items()
                   if not label.startswith(_AVERAGE)])
@@ -208,11 +205,11 @@ def _averages(results: Results) -> Iterator[str]:
         *(f"{figure:g}" for figure in [*configs.PUBLISHED[model].values()][0][
             1:]))
     for number in numbers:
-      yield _row(f"**average of {number} {model}**",
+      yield row(f"**average of {number} {model}**",
                  *_average(results.averages[f"{model}-{number}"]),
                  *map(str, PUBLISHED_AVERAGES[model, number]))
   if SIZES in results.averages:
-    yield _row("**small, medium and large together**",
+    yield row("**small, medium and large together**",
                *_average(results.averages[SIZES]), "", "")
 
 
@@ -233,14 +230,14 @@ def _adaptation(results: Results) -> Iterator[str]:
     for method, default in DEFAULTS.items():
       setting = best([tried], method)
       if setting:
-        yield _row(f"**{model}**, {_setting_in_words(setting)}",
+        yield row(f"**{model}**, {_setting_in_words(setting)}",
                    _change(tried[setting], tried["static"]),
                    _change(tested.get(method), tested.get("")))
       if default != setting and default in tried:
-        yield _row(f"{model}, {_setting_in_words(default)} (the default)",
+        yield row(f"{model}, {_setting_in_words(default)} (the default)",
                    _change(tried[default], tried["static"]), "")
     if "dynamic and cache" in tested:
-      yield _row(f"**{model}**, both", "",
+      yield row(f"**{model}**, both", "",
                  _change(tested["dynamic and cache"], tested.get("")))
 
 
@@ -260,7 +257,7 @@ def _setting_in_words(setting: str) -> str:
 def _runs(results: Results) -> Iterator[str]:
   for run in results.runs:
     peak = logbook.peak_memory(run.log)
-    yield _row(
+    yield row(
         f"`{os.path.basename(run.path)}/`",
         f"`{records.command(run.config)}`",
         f"{len(run.rows)} of {run.epochs_in_total}", f"{run.hours:.2f}",

@@ -27,9 +27,9 @@ class JitteredStreams(RaggedStreams):
   A length is drawn from a normal distribution around T or T / 2, rounded, and
   clipped to at least 5, or T if it is less, and at most T plus two standard
   deviations. The streams of all columns are cut at the same places. All epochs
-  have the same number of windows, each epoch has lengths of its own, and in
-  each epoch the targets of a stream are those of `TrainingStreams` and the
-  remainder that it drops.
+  have the same number of windows, and each epoch has lengths of its own. A
+  stream has its targets of `TrainingStreams`, and the remainder that is dropped
+  there.
 
   Attributes:
     num_steps: the longest window.

@@ -49,8 +49,8 @@ class Schedule:
 class Plateau(Schedule):
   """The rate of lr_schedule=plateau: it decays if validation does not improve.
 
-  With plateau_epochs=1 and lr_decay=0.25 it is that of PyTorch's example
-  word_language_model.
+  PyTorch's example word_language_model has this rate with plateau_epochs=1 and
+  lr_decay=0.25.
   """
 
   def __init__(self, config: Any, size: int) -> None:
@@ -83,8 +83,8 @@ def add(config: Any, size: int) -> Schedule:
 def count_plateaus(figures: Sequence[float], epochs: int) -> int:
   """Returns how often a metric did not improve for some epochs.
 
-  With epochs=2: [5, 4, 4, 6, 5, 3, 4] -> 1, at the 6; the 5 and the 3, and the
-  4 after it, are too few.
+  With epochs=2, [5, 4, 4, 6, 5, 3, 4] has one such plateau: the second 4, and
+  the 6. After it, a single epoch, the second 5, comes before the new best, 3.
 
   Args:
     figures: the metric after each epoch; lower is better. To improve, it has to

@@ -22,7 +22,7 @@ MODEL = functools.partial(
     make_passes, 2, optimizer="asgd", asgd_patience=1)
 # Each step adds 1, and the metric is the distance to 2.25. After 3 epochs of 2
 # steps the distances are 0.25, 1.75 and 3.75, so averaging begins at 6. The
-# averages after epochs 4 and 5 are those of 7, 8 and of 7, 8, 9, 10.
+# averages after epochs 4 and 5 are the means of 7, 8 and of 7, 8, 9, 10.
 FIGURES = [0.25, 1.75, 3.75, 7.5 - 2.25, 8.5 - 2.25]
 
 

@@ -26,8 +26,8 @@ def models(trained_runs):
 
 
 def probabilities_after(model, words):
-  """Returns those of the next word after each word, from its sentence only."""
-  sentences = [[]]  # each follows an <eos>, the first one that of the start
+  """Returns next-word probabilities after each word, from its sentence only."""
+  sentences = [[]]  # each follows an <eos>; the first one begins the text
   for word in words:
     if word == "<eos>":
       sentences.append([])
@@ -116,7 +116,7 @@ def test_dynamic_evaluation_learns_from_windows_of_a_sentence(models, size):
 
 
 def test_all_of_a_text_is_read_once(models):
-  """Whatever the parts in which it comes, and with and without an <eos>."""
+  """The parts in which the text comes do not matter, nor does a last <eos>."""
   text = np.random.default_rng(1).integers(0, 40, 60)
   text[[0, 9, 10, 30]] = models[0].vocabulary.eos
   results = []

@@ -57,7 +57,7 @@ def test_it_is_added_to_the_forget_gate_and_to_nothing_else(add, cell):
   assert before.keys() == after.keys()
   changed = {name for name in before if (before[name] != after[name]).any()}
   assert changed == {name for name in before if name.endswith("cell/bias")}
-  start = 1 if cell == "lstmp" else 0  # that of the cell itself
+  start = 1 if cell == "lstmp" else 0  # the cell's own forget bias
   for name in changed:
     parts = before[name].reshape(-1, H), after[name].reshape(-1, H)
     for number, (old, new) in enumerate(zip(*parts, strict=True)):
