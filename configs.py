@@ -290,11 +290,10 @@ LM1B = Config(
     num_sampled=8192,
     optimizer="adagrad")
 
-# The settings beyond the paper; docs/beyond.md has their sources. The sizes of
-# tied-small and tied-medium are those of PyTorch's example word_language_model
-# and of Inan et al. 2017 (arXiv 1611.01462). All costs here are sums over the
-# T words of a window; for a cost per word, as PyTorch's, the rate is T times
-# as high, and max_grad_norm and weight_decay are 1/T.
+# The settings beyond the paper; docs/beyond.md has their sources. Sizes are of
+# PyTorch's example and of Inan et al. 2017 (arXiv 1611.01462). All costs here
+# are sums over the T words of a window; for a cost per word, as PyTorch's, the
+# rate is T times as high, and max_grad_norm and weight_decay are 1/T.
 TIED_SMALL = dataclasses.replace(
     SMALL,
     num_steps=35,
@@ -309,11 +308,14 @@ TIED_SMALL = dataclasses.replace(
 
 TIED_MEDIUM = dataclasses.replace(
     MEDIUM,
-    max_epoch=12,
+    max_epoch=14,
     max_max_epoch=50,
-    lr_decay=1 / 1.15,
+    keep_prob=0.55,
+    lr_decay=0.88,
     tie_weights=True,
-    dropout_mask="window")
+    dropout_mask="window",
+    keep_prob_word=0.9,
+    keep_prob_recurrent=0.75)
 
 # The Penn Treebank's command in the README of github.com/salesforce/awd-lstm-lm
 # by Merity, Keskar and Socher 2018 (arXiv 1708.02182). Its initial values are
