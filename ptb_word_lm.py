@@ -127,6 +127,7 @@ class PTBModel(Trainable):
       embedding, softmax = output.add_softmax(
           parameters, config, embedding, options, targets, is_training, step)
     masks = dropout.masks(config, inputs, vocab_size, step, options)
+    has_padding = config.has_padding or options.has_padding
     layer = cells.CELLS[config.cell].layer(options.rnn_mode)
 
     def run(inputs: tf.Tensor, columns: tf.Tensor, masks: dict[int, tf.Tensor],
@@ -136,7 +137,7 @@ class PTBModel(Trainable):
       ends = window_lengths.lengths(config, columns)
       results, state = stack.run(
           config, embedded, state, layers, masks, layer, ends)
-      results["losses"] = output.losses(config, results, columns, softmax)
+      results["losses"] = output.losses(has_padding, results, columns, softmax)
       return results, state
 
     results, state = replicas.run_on_devices(
@@ -145,7 +146,6 @@ class PTBModel(Trainable):
         recurrent.cast(self.initial_state, options.precision))
     self.outputs, self.losses = results["outputs"], results["losses"]
     self.final_state = options.workers.gather(recurrent.cast(state, tf.float32))
-
     self.logits = softmax.logits(self.outputs)
     self.output_words = tf.argmax(self.logits, -1, output_type=tf.int32)
 

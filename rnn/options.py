@@ -22,10 +22,13 @@ class Options:
     workers: the processes and devices that share each batch.
     full_softmax: whether a step of training compares each target with all
       words, even if the config has `num_sampled`.
+    has_padding: whether many positions have no target, although the config does
+      not say so; the softmax leaves them out.
   """
 
   rnn_mode: str | None = None
   seed: int = 1
   precision: str = "float32"
   full_softmax: bool = False
+  has_padding: bool = False
   workers: Workers = ALONE

@@ -46,10 +46,10 @@ class TrainedModel:
   precision: str = "float32"
 
   @contextlib.contextmanager
-  def open(self, num_steps: int,
-           learning_rate: float | None = None) -> Iterator["Windows"]:
+  def open(self, num_steps: int, learning_rate: float | None = None,
+           has_padding: bool = False) -> Iterator["Windows"]:
     """Yields a `Windows` of these arguments, and closes it at the end."""
-    windows = Windows(self, num_steps, learning_rate)
+    windows = Windows(self, num_steps, learning_rate, has_padding)
     try:
       yield windows
     finally:
@@ -65,7 +65,8 @@ class Windows:
   """
 
   def __init__(self, model: TrainedModel, num_steps: int,
-               learning_rate: float | None = None) -> None:
+               learning_rate: float | None = None,
+               has_padding: bool = False) -> None:
     """Builds the graph.
 
     Args:
@@ -73,6 +74,7 @@ class Windows:
       learning_rate: if given, fetching "train_op" takes a step of gradient
         descent on the sum of the window's losses. The gradient is clipped as in
         training; there is no regularization.
+      has_padding: whether many targets are NO_TARGET; they then cost little.
     """
     self.num_steps = num_steps
     self.resets, self._eos = model.config.reset_state, model.vocabulary.eos
@@ -88,7 +90,8 @@ class Windows:
           state_placeholders(config), is_training=learning_rate is not None,
           learning_rate=learning_rate,
           # The losses are the scores of words.
-          options=Options(precision=model.precision, full_softmax=True))
+          options=Options(precision=model.precision, full_softmax=True,
+                          has_padding=has_padding))
       # The parameters are assigned below, so they are never in memory twice.
       names = {v.op.name for v in self._model.variables}
       initialize = tf.variables_initializer(

@@ -3,9 +3,12 @@
 import collections
 import contextlib
 import dataclasses
+import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent import futures
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,7 +20,10 @@ from trained import adaptation
 from trained.model import TrainedModel, Windows
 
 # T and the largest B of the windows in which sentences are scored.
-_NUM_STEPS, _BATCH_SIZE = 4, 64
+_NUM_STEPS, _BATCH_SIZE = 4, 128
+# Batches that are scored at a time: while one is prepared in Python, TensorFlow
+# computes another.
+_NUM_THREADS = 2
 # At most this many lines or words are read at a time, and sorted by length.
 _CHUNK_LINES, _CHUNK_WORDS = 4096, 1 << 18
 
@@ -25,6 +31,8 @@ _MAX_UNKNOWN = 1000  # unknown words that are remembered
 
 # A line, and the natural logarithms of its words' probabilities.
 Scores = Iterator[tuple["Line", np.ndarray]]
+
+_T = TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,17 +136,43 @@ def score_sentences(models: Sequence[TrainedModel],
     words of the line].
   """
   with contextlib.ExitStack() as stack:
-    windows = [stack.enter_context(model.open(_NUM_STEPS)) for model in models]
-    for chunk in _chunks(lines):
-      by_index: dict[int, np.ndarray] = {}
-      by_length = sorted(range(len(chunk)), key=lambda i: len(chunk[i].ids))
-      for start in range(0, len(chunk), _BATCH_SIZE):
-        batch = by_length[start:start + _BATCH_SIZE]
-        log_probs = _score_batch(
-            windows, models[0].vocabulary.eos, [chunk[i].ids for i in batch])
-        by_index.update(zip(batch, log_probs, strict=True))
-      for i, line in enumerate(chunk):
-        yield line, by_index[i]
+    windows = [stack.enter_context(model.open(_NUM_STEPS, has_padding=True))
+               for model in models]
+    threads = futures.ThreadPoolExecutor(_NUM_THREADS)
+    stack.callback(threads.shutdown, cancel_futures=True)
+    score = functools.partial(_score_batch, windows, models[0].vocabulary.eos)
+    # A chunk is scored while the caller uses the scores of the one before.
+    for chunk, scores in _one_ahead(
+        (chunk, _score_chunk(threads, score, chunk))
+        for chunk in _chunks(lines)):
+      yield from zip(chunk, scores(), strict=True)
+
+
+def _one_ahead(items: Iterable[_T]) -> Iterator[_T]:
+  """Generates the items, each after the one that follows it was made."""
+  items = iter(items)
+  ahead = collections.deque(itertools.islice(items, 1))
+  while ahead:
+    ahead.extend(itertools.islice(items, 1))
+    yield ahead.popleft()
+
+
+def _score_chunk(
+    threads: futures.Executor,
+    score: Callable[[list[np.ndarray]], list[np.ndarray]],
+    chunk: Sequence[Line]) -> Callable[[], list[np.ndarray]]:
+  """Starts to score lines; returns a function that waits for the scores."""
+  order = sorted(range(len(chunk)), key=lambda i: len(chunk[i].ids))
+  by_length = [chunk[i].ids for i in order]
+  batches = threads.map(score, [
+      by_length[start:start + _BATCH_SIZE]
+      for start in range(0, len(chunk), _BATCH_SIZE)])
+
+  def wait() -> list[np.ndarray]:
+    by_index = dict(zip(
+        order, itertools.chain.from_iterable(batches), strict=True))
+    return [by_index[i] for i in range(len(chunk))]
+  return wait
 
 
 def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
@@ -283,7 +317,7 @@ class Totals:
     self.lines += 1
     self.tokens += int(scored.sum())
     self.unk += int(unk.sum())
-    unknown = [word for word in itertools.compress(line.words, scored)
+    unknown = [word for word in itertools.compress(line.words, unk)
                if word not in self._vocabulary]
     self.unknown += len(unknown)
     if len(self.unknown_words) < _MAX_UNKNOWN:

@@ -59,16 +59,17 @@ def add_softmax(parameters: seeded.Parameters, config: configs.Config,
   return table, softmax
 
 
-def losses(config: configs.Config, results: Mapping[str, tf.Tensor],
+def losses(has_padding: bool, results: Mapping[str, tf.Tensor],
            columns: tf.Tensor, softmax: Softmax) -> tf.Tensor:
   """Returns the loss of each target in nats, [T, B].
 
   Args:
+    has_padding: whether to leave out positions without a target.
     results: of a window, see `stack.run`.
     columns: of the softmax, for the targets; NO_TARGET where there is none.
   """
   outputs = results["outputs"]
-  if config.has_padding:  # which the softmax is spared
+  if has_padding:
     live = tf.where(tf.not_equal(columns, NO_TARGET))  # (N, 2)
     of_live = softmax.losses(
         tf.gather_nd(outputs, live), tf.gather_nd(columns, live))

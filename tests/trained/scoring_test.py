@@ -59,7 +59,7 @@ def test_a_line_has_the_same_score_in_any_batch(models):
 
 
 def test_few_lines_are_read_ahead(models, monkeypatch):
-  """And all are scored in their order."""
+  """Two chunks or one window, and all are scored in their order."""
   monkeypatch.setattr(scoring, "_CHUNK_LINES", 10)
   monkeypatch.setattr(scoring, "_CHUNK_WORDS", 30)
   read = []
@@ -71,12 +71,12 @@ def test_few_lines_are_read_ahead(models, monkeypatch):
 
   lines = scoring.lines_of(texts(), models[0].vocabulary)
   for number, (line, _) in enumerate(scoring.score_sentences(models, lines), 1):
-    assert line.key == number and len(read) - number < 10
+    assert line.key == number and len(read) - number < 20
   assert number == 100
   read.clear()
   lines = scoring.lines_of(texts(), models[0].vocabulary)
   for number, (line, _) in enumerate(scoring.score_stream(models, lines), 1):
-    assert line.key == number and len(read) - number < 10
+    assert line.key == number and len(read) - number < 40
   assert number == 100
 
 
