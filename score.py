@@ -46,7 +46,7 @@ def define_flags() -> None:
       "rate, or with \"default\", 0.14. Needs --state=carry.")
   flags.DEFINE_string(
       "cache", None, "Score also with a cache of hidden states: "
-      "SIZE,THETA,LAMBDA, or \"default\", 700,0.4,0.15. Needs --state=carry.")
+      "SIZE,THETA,LAMBDA, or \"default\", 700,0.5,0.15. Needs --state=carry.")
 
 
 scripts.parse_first(__name__, define_flags)

@@ -220,8 +220,7 @@ def _range(figures: Sequence[float]) -> str:
 def _adaptation(results: Results) -> Iterator[str]:
   """Generates rows by model: the best settings, and the defaults.
 
-  They show the change of perplexity, since the run may be another one than
-  that of the table of models.
+  They show the perplexity, and its change by the method.
   """
   for model in filter(results.adaptation.__contains__, configs.CONFIGS):
     text = results.adaptation[model]
@@ -242,10 +241,10 @@ def _adaptation(results: Results) -> Iterator[str]:
 
 
 def _change(figure: float | None, before: float | None) -> str:
-  """Returns the change of a perplexity as a cell, such as "-12.9 %"."""
+  """Returns a perplexity as a cell, such as "99.09 (-12.9 %)"."""
   if figure is None or before is None:
     return ""
-  return f"{100 * (figure / before - 1):+.1f} %"
+  return f"{_figure(figure)} ({100 * (figure / before - 1):+.1f} %)"
 
 
 def _setting_in_words(setting: str) -> str:

@@ -289,11 +289,13 @@ def test_adaptation_shows_the_default_if_another_setting_is_better(copy):
   found = rows(copy, "adaptation")[5:]
   assert found == [
       ["**large**, " + tables.DEFAULTS["dynamic"].replace(
-          "dynamic", "dynamic evaluation,"), "-13.1 %", "-12.9 %"],
-      ["**large**, cache, 1000,0.3,0.15", "-41.2 %", "-17.2 %"],
+          "dynamic", "dynamic evaluation,"),
+       "103.43 (-13.1 %)", "99.09 (-12.9 %)"],
+      ["**large**, cache, 1000,0.3,0.15",
+       "70.00 (-41.2 %)", "94.21 (-17.2 %)"],
       ["large, " + tables.DEFAULTS["cache"].replace("cache", "cache,")
-       + " (the default)", "-19.2 %", ""],
-      ["**large**, both", "", "-20.7 %"]]
+       + " (the default)", "96.14 (-19.2 %)", ""],
+      ["**large**, both", "", "90.19 (-20.7 %)"]]
 
 
 def test_paragraphs_are_quoted(copy):
