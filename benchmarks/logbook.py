@@ -76,7 +76,7 @@ def starts(log: str) -> list[Start]:
   """
   begins = [match.start() for match in _START.finditer(log)]
   parts = (log[begin:end] for begin, end in zip(
-      begins, [*begins[1:], None], strict=True))
+      begins, [*begins, None][1:], strict=True))
   return [_start(part) for part in parts if re.search(_READ, part)]
 
 

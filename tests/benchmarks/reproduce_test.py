@@ -122,8 +122,11 @@ def test_run_of_ptb_word_lm_is_taken_over(
   """Its log is what it printed, and what GNU time did."""
   assert call_main("--model=small", f"--data_path={tmp_path}/ptb",
                    "--save_path=mine") == 0
+  trained = capsys.readouterr().out
+  assert call("--model=small", "--save_path=mine") == 0
+  assert "peak memory unknown\nstarts: no log\n" in capsys.readouterr().out
   (tmp_path / "mine.log").write_text(
-      capsys.readouterr().out + f"{tmp_path}/ptb\n{tmp_path}/mine/x\n"
+      trained + f"{tmp_path}/ptb\n{tmp_path}/mine/x\n"
       "\tMaximum resident set size (kbytes): 846504\n\tExit status: 0\n")
   assert call("--model=small", "--save_path=mine") == 0
   out = capsys.readouterr().out
