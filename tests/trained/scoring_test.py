@@ -1,5 +1,7 @@
 """Scores of sentences and of streams: against the oracle and each other."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -78,6 +80,21 @@ def test_few_lines_are_read_ahead(models, monkeypatch):
   for number, (line, _) in enumerate(scoring.score_stream(models, lines), 1):
     assert line.key == number and len(read) - number < 40
   assert number == 100
+
+
+def test_batches_are_dropped_if_nobody_wants_their_scores(models, monkeypatch):
+  monkeypatch.setattr(scoring, "_CHUNK_LINES", 300)
+  monkeypatch.setattr(scoring, "_BATCH_SIZE", 1)
+  scored, score_batch = [], scoring._score_batch
+  monkeypatch.setattr(scoring, "_score_batch", lambda *args: (
+      scored.append(1), score_batch(*args))[1])
+  threads = threading.active_count()
+  scores = scoring.score_sentences(
+      models, scoring.lines_of([["the"]] * 600, models[0].vocabulary))
+  next(scores)
+  scores.close()
+  assert threading.active_count() == threads
+  assert 300 <= len(scored) < 600
 
 
 @pytest.mark.parametrize("limits", [(10, 10**9), (10**9, 30)], ids=str)
