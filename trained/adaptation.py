@@ -31,8 +31,9 @@ class Cache(NamedTuple):
 DYNAMIC = 0.14
 CACHE = Cache(size=700, theta=0.5, lambda_=0.15)
 
-# The T of a model that does not learn from the text. Any T gives the same
-# scores, and a long window has fewer calls and larger GEMMs.
+# The T of a float32 model that does not learn from the text. Any T gives the
+# same scores, and a long window has fewer calls and larger GEMMs. In 16 bits, a
+# window rounds the state at its end, so only the T of training has its scores.
 _LONG_WINDOW = 80
 
 
@@ -72,7 +73,8 @@ class Stream(contextlib.ExitStack):
     super().__init__()
     self._eos = model.vocabulary.eos if model.config.reset_state else None
     self._num_steps = model.config.num_steps
-    if dynamic is None and self._eos is None:
+    if (dynamic is None and self._eos is None
+        and model.precision == "float32"):
       self._num_steps = max(self._num_steps, _LONG_WINDOW)
     # Words that were not run yet. The first one is only read; the others are
     # also scored.
