@@ -96,7 +96,7 @@ def tables(results: Results) -> dict[str, list[str]]:
       "adaptation": [row("", "valid", "test"), "|---" * 3 + "|",
                      *_adaptation(results)],
       "runs": [row("folder", "command", "epochs", "hours", "peak memory",
-                    "starts"), "|---" * 6 + "|", *_runs(results)],
+                   "starts"), "|---" * 6 + "|", *_runs(results)],
       "paragraphs": list(_paragraphs(results)),
       **beyond.tables(results.runs, results.beyond),
       **settings.tables(),
@@ -128,9 +128,9 @@ def _models(results: Results) -> Iterator[str]:
     for (of, number), paper in PUBLISHED_AVERAGES.items():
       if of == model and (scores := results.averages.get(f"{of}-{number}")):
         yield row(f"average of {number} {model}, this suite", "", "",
-                   *_average(scores))
+                  *_average(scores))
         yield row(f"average of {number} {model}, paper", "", "",
-                   *map(str, paper))
+                  *map(str, paper))
   if scores := results.averages.get(SIZES):
     yield row("small, medium and large together", "", "", *_average(scores))
 
@@ -144,12 +144,12 @@ def _runs_of_a_model(runs: Sequence[Record]) -> Iterator[str]:
         f"**{run.model}**, this suite" if first else run.model, run.config)
     epochs = len(run.rows)
     yield row(label + ("" if run.is_finished else ": partial"),
-               f"{epochs} of {run.epochs_in_total}",
-               *map(_figure, run.figures(epochs)))
+              f"{epochs} of {run.epochs_in_total}",
+              *map(_figure, run.figures(epochs)))
     if first and run.is_finished and run.best_epoch in run.tests and (
         run.best_epoch < epochs):
       yield row("its best epoch by validation", str(run.best_epoch),
-                 *map(_figure, run.figures(run.best_epoch)))
+                *map(_figure, run.figures(run.best_epoch)))
     first = False
 
 
@@ -206,11 +206,11 @@ def _averages(results: Results) -> Iterator[str]:
             1:]))
     for number in numbers:
       yield row(f"**average of {number} {model}**",
-                 *_average(results.averages[f"{model}-{number}"]),
-                 *map(str, PUBLISHED_AVERAGES[model, number]))
+                *_average(results.averages[f"{model}-{number}"]),
+                *map(str, PUBLISHED_AVERAGES[model, number]))
   if SIZES in results.averages:
     yield row("**small, medium and large together**",
-               *_average(results.averages[SIZES]), "", "")
+              *_average(results.averages[SIZES]), "", "")
 
 
 def _range(figures: Sequence[float]) -> str:
@@ -230,14 +230,14 @@ def _adaptation(results: Results) -> Iterator[str]:
       setting = best([tried], method)
       if setting:
         yield row(f"**{model}**, {_setting_in_words(setting)}",
-                   _change(tried[setting], tried["static"]),
-                   _change(tested.get(method), tested.get("")))
+                  _change(tried[setting], tried["static"]),
+                  _change(tested.get(method), tested.get("")))
       if default != setting and default in tried:
         yield row(f"{model}, {_setting_in_words(default)} (the default)",
-                   _change(tried[default], tried["static"]), "")
+                  _change(tried[default], tried["static"]), "")
     if "dynamic and cache" in tested:
       yield row(f"**{model}**, both", "",
-                 _change(tested["dynamic and cache"], tested.get("")))
+                _change(tested["dynamic and cache"], tested.get("")))
 
 
 def _change(figure: float | None, before: float | None) -> str:

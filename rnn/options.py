@@ -22,8 +22,8 @@ class Options:
     workers: the processes and devices that share each batch.
     full_softmax: whether a step of training compares each target with all
       words, even if the config has `num_sampled`.
-    has_padding: whether many positions have no target, although the config does
-      not say so; the softmax leaves them out.
+    has_padding: whether the softmax leaves out positions without a target. It
+      always does if the config has padding.
   """
 
   rnn_mode: str | None = None

@@ -65,9 +65,9 @@ class Stream(contextlib.ExitStack):
     """Opens sessions, which the context closes.
 
     Args:
-      model: what it is before it has read the text.
-      dynamic: the learning rate of dynamic evaluation, with one step per window
-        of the model's num_steps.
+      model: stays as it is; dynamic evaluation changes a copy.
+      dynamic: the learning rate of dynamic evaluation, which takes a step after
+        each window of the model's num_steps.
       cache: the settings of the cache.
     """
     super().__init__()

@@ -21,8 +21,8 @@ from trained.model import TrainedModel, Windows
 
 # T and the largest B of the windows in which sentences are scored.
 _NUM_STEPS, _BATCH_SIZE = 4, 128
-# Batches that are scored at a time: while one is prepared in Python, TensorFlow
-# computes another.
+# Batches that are scored at a time: TensorFlow computes one while Python
+# prepares the other.
 _NUM_THREADS = 2
 # At most this many lines or words are read at a time, and sorted by length.
 _CHUNK_LINES, _CHUNK_WORDS = 4096, 1 << 18
@@ -149,7 +149,7 @@ def score_sentences(models: Sequence[TrainedModel],
 
 
 def _one_ahead(items: Iterable[_T]) -> Iterator[_T]:
-  """Generates the items, each after the one that follows it was made."""
+  """Generates the items. Before it yields one, it makes the next."""
   items = iter(items)
   ahead = collections.deque(itertools.islice(items, 1))
   while ahead:

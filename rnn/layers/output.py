@@ -66,7 +66,8 @@ def losses(has_padding: bool, results: Mapping[str, tf.Tensor],
   Args:
     has_padding: whether to leave out positions without a target.
     results: of a window, see `stack.run`.
-    columns: of the softmax, for the targets; NO_TARGET where there is none.
+    columns: the result of `softmax.columns` for the targets; NO_TARGET where a
+      position has no target.
   """
   outputs = results["outputs"]
   if has_padding:

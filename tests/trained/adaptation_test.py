@@ -40,6 +40,12 @@ def model():
 TEXT = np.random.default_rng(4).integers(0, 7, 31)
 
 
+@pytest.fixture(autouse=True)
+def windows_of_training(monkeypatch):
+  """With the same windows, scores are equal to the last bit."""
+  monkeypatch.setattr(adaptation, "_LONG_WINDOW", 1)
+
+
 def read(model, pieces=(31,), **kwargs):
   """Returns [methods, N], the scores of TEXT, read in pieces."""
   scores, start = [], 0
@@ -76,6 +82,20 @@ def test_a_text_may_come_in_pieces_of_any_length(model, pieces):
   np.testing.assert_allclose(scores, [oracle_scores(model)[0]], rtol=1e-4)
 
 
+@pytest.mark.parametrize("size", [9, 80])
+def test_windows_longer_than_those_of_training(model, monkeypatch, size):
+  settings = adaptation.Cache(6, 0.5, 0.3)
+  expected = read(model, cache=settings)
+  monkeypatch.setattr(adaptation, "_LONG_WINDOW", size)
+  with adaptation.Stream(model) as stream:
+    assert stream.read(TEXT).shape == (1, 30 // size * size)
+  np.testing.assert_allclose(
+      read(model, (5, 4, 0, 22), cache=settings), expected, rtol=1e-5)
+  # A step is taken after each window, so its windows are those of training.
+  with adaptation.Stream(model, dynamic=0.3) as stream:
+    assert stream.read(TEXT).shape == (2, 28)
+
+
 def test_words_are_scored_before_the_step_on_them(model):
   static, dynamic = read(model, dynamic=0.3)
   np.testing.assert_allclose(static, oracle_scores(model)[0], rtol=1e-4)
@@ -84,7 +104,7 @@ def test_words_are_scored_before_the_step_on_them(model):
   np.testing.assert_allclose(dynamic[:4], static[:4], rtol=1e-4)
   assert np.abs(dynamic[4:] - static[4:]).min() > 1e-3
   # The model itself has not changed.
-  np.testing.assert_allclose(read(model), [static], rtol=1e-5)
+  np.testing.assert_array_equal(read(model), [static])
 
 
 def mix_by_definition(log_probs, hidden, words, settings):
