@@ -19,10 +19,10 @@ import numpy as np
 from absl import flags
 
 import configs
-from benchmarks import machine, reproduce, training, transcript
+from benchmarks import machine, records, reproduce, training, transcript
 from benchmarks.records import Record
 from benchmarks.variants import variants
-from rnn.cli import definitions, scripts
+from rnn.cli import definitions, scripts, training_flags
 from rnn.errors import SettingError
 from rnn.tf1 import tf
 
@@ -61,8 +61,7 @@ def main(argv: Sequence[str]) -> None:
           FLAGS.model, merged(FLAGS.config_override, settings), FLAGS.epochs,
           os.path.join(FLAGS.runs, _folder(name)), f"--data_path={data_path}",
           f"--seed={FLAGS.seed}",
-          *(f"--{flag}" for flag in ("use_bfloat16", "use_fp16")
-            if FLAGS[flag].value))
+          *records.PRECISION_FLAGS[training_flags.precision()])
       _write(data_path, done)
 
 
@@ -83,9 +82,7 @@ def _chosen(config: configs.Config) -> dict[str, str]:
 
 def _folder(name: str) -> str:
   """Returns the name of a variant's folder."""
-  precision = next((flag.removeprefix("use_") for flag in (
-      "use_bfloat16", "use_fp16") if FLAGS[flag].value), "float32")
-  base = f"{FLAGS.model}-seed-{FLAGS.seed}-{precision}"
+  base = f"{FLAGS.model}-seed-{FLAGS.seed}-{training_flags.precision()}"
   return base if name == FLAGS.model else f"{base}-{name.replace(' ', '-')}"
 
 

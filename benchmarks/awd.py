@@ -8,10 +8,12 @@ on at the beginning of an epoch (PyTorch), or where it was (the suite).
 
 The two draw their own masks and windows, so they are as close as two runs with
 different seeds. They also start from other initial values, unless --init=ours.
-A smaller model reaches the point at which averaging begins sooner:
+A smaller model reaches the point at which averaging begins sooner. PyTorch's
+side may end before it:
 
-    python -m benchmarks.awd --epochs=60 --output=results/beyond/awd-400.txt
+    python -m benchmarks.awd --epochs=60 --peer_epochs=3 --use_bfloat16
         --config_override=hidden_sizes=400,400,400
+        --output=results/beyond/awd-400.txt
 """
 
 import dataclasses
@@ -32,7 +34,7 @@ from absl import flags
 import configs
 import reader
 from benchmarks import machine, records, reproduce, training, transcript
-from rnn.cli import scripts
+from rnn.cli import definitions, scripts, training_flags
 from rnn.errors import UserError
 from rnn.tf1 import tf
 
@@ -50,15 +52,20 @@ READS = ("init_scale", "learning_rate", "max_grad_norm", "num_steps",
 # validation had averaged parameters, "averages".
 Row = Mapping[str, Any]
 
+_NONE = "-"  # in the table, in place of a figure of an epoch without a peer
+
 
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
   flags.DEFINE_string("data_path", None, "The folder of the Penn Treebank; by "
                       "default PTB_DATA, or data/ptb.")
   flags.DEFINE_integer("epochs", 3, "The epochs of each side.", 1)
+  flags.DEFINE_integer("peer_epochs", None, "The epochs of PyTorch's side; by "
+                       "default as many.", 1)
   flags.DEFINE_string("config_override", "", "Settings that replace awd's, on "
                       "both sides, such as epoch_size=100 for short epochs.")
   flags.DEFINE_integer("seed", 1, "The seed of both sides.", 0)
+  definitions.precision()  # of this suite's side
   flags.DEFINE_enum("init", "theirs", ["theirs", "ours"],
                     "The distribution of PyTorch's initial values.")
   flags.DEFINE_string("runs", "runs", "The folder of the runs.")
@@ -75,6 +82,10 @@ def main(argv: Sequence[str]) -> None:
         configs.override(configs.CONFIGS[MODEL], FLAGS.config_override),
         max_max_epoch=FLAGS.epochs)
     check(config)
+    peer_epochs = FLAGS.peer_epochs or FLAGS.epochs
+    if peer_epochs > FLAGS.epochs:
+      raise UserError(f"--peer_epochs={peer_epochs}: must be at most --epochs, "
+                      f"which is {FLAGS.epochs}")
     if not os.path.exists(FLAGS.peers_python):
       raise UserError(f"--peers_python={FLAGS.peers_python}: no such file; "
                       "`make peers` sets up PyTorch")
@@ -82,10 +93,11 @@ def main(argv: Sequence[str]) -> None:
     output = transcript.Output(
         FLAGS.output, {data_path: transcript.SHOWN_DATA})
     name = records.name({
-        "model": MODEL, "seed": FLAGS.seed, "precision": "float32",
+        "model": MODEL, "seed": FLAGS.seed,
+        "precision": training_flags.precision(),
         "settings": json.loads(json.dumps(dataclasses.asdict(config)))})
     ours = train_here(data_path, os.path.join(FLAGS.runs, name))
-    theirs, version = train_peer(config, data_path, os.path.join(
+    theirs, version = train_peer(config, peer_epochs, data_path, os.path.join(
         FLAGS.runs, f"peer-{name}-{FLAGS.init}.pt"))
     now = datetime.datetime.now(datetime.UTC)
     output.add("$ python -m benchmarks.awd " + shlex.join(sys.argv[1:]),
@@ -127,7 +139,8 @@ def train_here(data_path: str, path: str) -> list[Row]:
   """
   record = training.train(
       MODEL, FLAGS.config_override, FLAGS.epochs, path,
-      f"--data_path={data_path}", f"--seed={FLAGS.seed}")
+      f"--data_path={data_path}", f"--seed={FLAGS.seed}",
+      *records.PRECISION_FLAGS[training_flags.precision()])
   begin = averaging_begins(record.log)
   return [{"train": row["train_perplexity"], "valid": row["valid_perplexity"],
            "words_per_second": row["words_per_second"],
@@ -142,7 +155,7 @@ def averaging_begins(log: str) -> int | None:
   return int(epochs[-1]) if found and epochs else None
 
 
-def train_peer(config: configs.Config, data_path: str,
+def train_peer(config: configs.Config, epochs: int, data_path: str,
                checkpoint: str) -> tuple[list[Row], str]:
   """Trains PyTorch's side; returns one row per epoch, and the version.
 
@@ -158,7 +171,7 @@ def train_peer(config: configs.Config, data_path: str,
     spec = {
         "config": dataclasses.asdict(config), "vocab_size": len(vocabulary),
         **{name: os.path.join(folder, f"{name}.npy") for name in texts},
-        "epochs": FLAGS.epochs, "seed": FLAGS.seed, "init": FLAGS.init,
+        "epochs": epochs, "seed": FLAGS.seed, "init": FLAGS.init,
         "parameters": None, "checkpoint": os.path.abspath(checkpoint)}
     version, *lines = training.run(
         [os.path.abspath(FLAGS.peers_python), "-m", "benchmarks.peer_awd",
@@ -167,22 +180,29 @@ def train_peer(config: configs.Config, data_path: str,
 
 
 def table(ours: Sequence[Row], theirs: Sequence[Row]) -> Iterator[str]:
-  """Generates the lines of the comparison, one per epoch; `read` reads them."""
+  """Generates the lines of the comparison, one per epoch; `read` reads them.
+
+  Args:
+    ours, theirs: the epochs of both sides; PyTorch's may be fewer.
+  """
   yield (f"{'perplexity':<10}{'train, here':>13}{'PyTorch':>11}"
          f"{'valid, here':>13}{'PyTorch':>11}{'difference':>12}")
-  for number, (here, there) in enumerate(zip(ours, theirs, strict=True), 1):
-    yield (f"{number:>10}{here['train']:>13.2f}{there['train']:>11.2f}"
-           f"{here['valid']:>13.2f}{there['valid']:>11.2f}"
-           f"{100 * (here['valid'] / there['valid'] - 1):>+10.1f} %"
+  for number, here in enumerate(ours, 1):
+    there = theirs[number - 1] if number <= len(theirs) else None
+    train, valid, difference = (_NONE,) * 3 if there is None else (
+        f"{there['train']:.2f}", f"{there['valid']:.2f}",
+        f"{100 * (here['valid'] / there['valid'] - 1):+.1f} %")
+    yield (f"{number:>10}{here['train']:>13.2f}{train:>11}"
+           f"{here['valid']:>13.2f}{valid:>11}{difference:>12}"
            + "  averages here" * here["averages"]
-           + "  averages in PyTorch" * there["averages"])
+           + "  averages in PyTorch" * bool(there and there["averages"]))
   speeds = (statistics.median(row["words_per_second"] for row in rows)
             for rows in (ours, theirs))
   yield "words/s: {:,.0f} here, {:,.0f} in PyTorch".format(*speeds)
 
 
 class Line(NamedTuple):
-  """The line of an epoch in a file, as text.
+  """The line of an epoch in a file, as text; "-" is a figure that is missing.
 
   Attributes:
     figures: perplexities: train here and in PyTorch, valid here and in PyTorch.
@@ -197,10 +217,11 @@ class Line(NamedTuple):
 
 def read(text: str) -> list[Line]:
   """Returns what a file has from `table`, one line per epoch."""
+  cell = rf"[\d.]+|{_NONE}"
   return [Line(figures.split(), difference, notes.split("  ")[1:])
           for figures, difference, notes in re.findall(
-              r"^ *\d+((?: +[\d.]+){4}) +([+-][\d.]+ %)(.*)$", text,
-              re.MULTILINE)]
+              rf"^ *\d+((?: +(?:{cell})){{4}}) +([+-][\d.]+ %|{_NONE})(.*)$",
+              text, re.MULTILINE)]
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import re
 import shlex
 import shutil
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import configs
@@ -34,8 +34,8 @@ from rnn.text import corpora
 FOLDER = os.path.join("results", "ptb")
 LOG = "log.txt"
 
-_PRECISION_FLAGS = {
-    "bfloat16": ["--use_bfloat16"], "float16": ["--use_fp16"]}
+PRECISION_FLAGS: Mapping[str, Sequence[str]] = {
+    "float32": [], "bfloat16": ["--use_bfloat16"], "float16": ["--use_fp16"]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +150,7 @@ def name(config: Mapping[str, Any]) -> str:
 
 def flags(config: Mapping[str, Any]) -> list[str]:
   """Returns the flags that tell a run from others of its model."""
-  return [*_PRECISION_FLAGS.get(config["precision"], []),
+  return [*PRECISION_FLAGS[config["precision"]],
           *([f"--seed={config['seed']}"] if config["seed"] != 1 else []),
           *([f"--config_override={config['overrides']}"]
             if config.get("overrides") else [])]

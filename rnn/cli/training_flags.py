@@ -43,17 +43,19 @@ def options(config: Any, static: bool = True,
   Raises:
     SettingError: the cell has no implementation with the name in --rnn_mode.
   """
-  def is_set(name: str) -> bool:
-    return name in FLAGS and bool(FLAGS[name].value)
-
   # A model without recurrent layers has no flag --rnn_mode.
   rnn_mode = cells.CELLS[config.cell].resolve(
       FLAGS.rnn_mode, static) if "rnn_mode" in FLAGS else None
-  return Options(
-      rnn_mode, FLAGS.seed,
-      "float16" if is_set("use_fp16") else
-      "bfloat16" if is_set("use_bfloat16") else "float32",
-      workers=workers)
+  return Options(rnn_mode, FLAGS.seed, precision(), workers=workers)
+
+
+def precision() -> str:
+  """Returns the precision of the GEMMs; without its flags, float32."""
+  def is_set(name: str) -> bool:
+    return name in FLAGS and bool(FLAGS[name].value)
+
+  return ("float16" if is_set("use_fp16") else
+          "bfloat16" if is_set("use_bfloat16") else "float32")
 
 
 def data_path(advice: str) -> str:

@@ -138,8 +138,8 @@ def test_the_driver_trains_both_sides_and_writes_a_table(
   write_corpus(tmp_path / "ptb", "a b c d e f\n" * 30, "a b c\n", "a b c\n")
   peer = tmp_path / "python"
   peer.write_text(
-      "#!/bin/sh\ncase \"$3\" in *'\"seed\": 7'*'\"init\": \"ours\"'*) ;; "
-      "*) exit 3;; esac\necho 2.99\n"
+      "#!/bin/sh\ncase \"$3\" in *'\"epochs\": 2, \"seed\": 7, "
+      "\"init\": \"ours\"'*) ;; *) exit 3;; esac\necho 2.99\n"
       "echo '{\"train\": 8.25, \"valid\": 5.5, \"averages\": false, "
       "\"words_per_second\": 10}'\n"
       "echo '{\"train\": 7.25, \"valid\": 4.5, \"averages\": true, "
@@ -152,18 +152,19 @@ def test_the_driver_trains_both_sides_and_writes_a_table(
       if "ptb_word_lm.py" in command[1] else command, *args, **kwargs))
   settings = ("hidden_sizes=4,3,embedding_size=3,num_steps=3,epoch_size=2,"
               "batch_size=2")
-  args = ["--data_path=ptb", "--epochs=2", "--seed=7", "--init=ours",
-          f"--config_override={settings}", f"--peers_python={peer}"]
+  args = ["--data_path=ptb", "--epochs=3", "--peer_epochs=2", "--seed=7",
+          "--init=ours", "--use_bfloat16", f"--config_override={settings}",
+          f"--peers_python={peer}"]
   assert call_script(awd, *args) == 0
-  metrics, = (tmp_path / "runs").glob("awd-seed-7-float32-*/metrics.csv")
+  metrics, = (tmp_path / "runs").glob("awd-seed-7-bfloat16-*/metrics.csv")
   trained = metrics.stat().st_mtime_ns
   text = (tmp_path / "results" / "beyond" / "awd.txt").read_text()
   assert re.match(r"\$ python -m benchmarks.awd .*\n# \d{4}-.* UTC, .*torch "
                   r"2.99\n", text)
   assert re.search(r"^ +1 +[\d.]+ +8.25 +[\d.]+ +5.50 +[+-][\d.]+ %$", text,
                    re.MULTILINE)
-  assert re.search(r"^ +2 .* %  averages in PyTorch\nwords/s: [\d,]+ here, "
-                   r"20 in PyTorch$", text, re.MULTILINE)
+  assert re.search(r"^ +2 .* %  averages in PyTorch\n +3 .* -\n"
+                   r"words/s: [\d,]+ here, 20 in PyTorch$", text, re.MULTILINE)
   # What is done is not done again.
   assert call_script(awd, *args) == 0
   assert metrics.stat().st_mtime_ns == trained
@@ -173,6 +174,12 @@ def test_the_driver_trains_both_sides_and_writes_a_table(
   assert call_script(awd, *args) == 1
   assert_one_line(capfd.readouterr().err, "awd.py",
                   "peer_awd has ended with status 3; see above")
+
+
+def test_the_peer_cannot_have_more_epochs(call_script, capsys):
+  assert call_script(awd, "--epochs=2", "--peer_epochs=3") == 1
+  assert_one_line(capsys.readouterr().err, "awd.py",
+                  "--peer_epochs=3: must be at most --epochs, which is 2")
 
 
 def test_the_driver_needs_pytorch(call_script, capsys):

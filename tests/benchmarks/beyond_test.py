@@ -128,6 +128,10 @@ def test_long_comparisons_are_shortened(name, file):
   assert lines[2] == "| 1 | 200.00 | 200.00 | 99.00 | 99.00 | +0.0 % | |"
   assert lines[7].endswith("| +0.0 % | averages in PyTorch |")
   assert lines[8].endswith("| averages here, averages in PyTorch |")
+  alone = table(name, **{file: "\n".join(awd.table(ours, theirs[:2]))})
+  assert alone[:4] == lines[:4]
+  assert alone[4] == "| 3 | 200.00 | - | 97.00 | - | - | |"
+  assert alone[-1] == "| 18 | 200.00 | - | 82.00 | - | - | averages here |"
 
 
 def test_the_log_says_when_averaging_begins():
