@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import configs
 from benchmarks import ablation, awd, costs, records, settings
+from benchmarks.markdown import header, row
 from benchmarks.records import Record
 
 MODELS = ("tied-small", "tied-medium", "awd")
@@ -35,19 +36,9 @@ def tables(runs: Sequence[Record],
   }
 
 
-def row(*cells: str) -> str:
-  """Returns a row of a table; an empty cell has one blank."""
-  return "".join(f"| {cell} " if cell else "| " for cell in cells) + "|"
-
-
-def _header(*cells: str) -> Iterator[str]:
-  yield row(*cells)
-  yield "|---" * len(cells) + "|"
-
-
 def _models(runs: Sequence[Record]) -> Iterator[str]:
   """Generates a row per model and precision, and the paper's large."""
-  yield from _header("", "parameters", "epochs", "hours", "words/s", "valid",
+  yield from header("", "parameters", "epochs", "hours", "words/s", "valid",
                      "test")
   for model in (*MODELS, "large"):
     of_model = [run for run in runs if run.model == model
@@ -94,7 +85,7 @@ def _millions(number: int) -> str:
 
 def _sources() -> Iterator[str]:
   """Generates the published figures of the models."""
-  yield from _header("", "source", "train", "valid", "test")
+  yield from header("", "source", "train", "valid", "test")
   for model in MODELS:
     for source, figures in configs.PUBLISHED[model].items():
       yield row(f"`{model}`", source, *(
@@ -103,7 +94,7 @@ def _sources() -> Iterator[str]:
 
 def _settings() -> Iterator[str]:
   """Generates the values that are not defaults."""
-  yield from _header("setting", *(f"`{name}`" for name in MODELS))
+  yield from header("setting", *(f"`{name}`" for name in MODELS))
   models = [configs.CONFIGS[name] for name in MODELS]
   defaults = configs.Config.defaults()
   for name in vars(models[0]):
@@ -117,7 +108,7 @@ def _ablation(text: str) -> Iterator[str]:
   variants = ablation.read(text)
   if not variants:
     return
-  yield from _header("", "settings", "valid", "test", "change of test",
+  yield from header("", "settings", "valid", "test", "change of test",
                      "words/s")
   (_, whole, *_), *_ = variants.values()
   for name, (valid, test, speed, changes) in variants.items():
@@ -131,7 +122,7 @@ def _costs(text: str) -> Iterator[str]:
   measured = costs.read(text)
   if not measured:
     return
-  yield from _header("", "words/s", "speed", "peak memory, MB")
+  yield from header("", "words/s", "speed", "peak memory, MB")
   for model, variants in measured.items():
     for name, (speed, ratio, peak) in variants.items():
       yield row(f"**{model}**" if name == model else f"{model} {name}",
@@ -144,7 +135,7 @@ def _awd(text: str) -> Iterator[str]:
   lines = awd.read(text)
   if not lines:
     return
-  yield from _header("epoch", "train", "PyTorch", "valid", "PyTorch",
+  yield from header("epoch", "train", "PyTorch", "valid", "PyTorch",
                      "difference", "")
   before = ""
   for number, line in enumerate(lines, 1):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import configs
+from benchmarks.markdown import header, row
 from rnn.settings import Settings
 from tasks import hyperparameters
 
@@ -30,14 +31,13 @@ def tables() -> dict[str, list[str]]:
 
 
 def table(record: type[Settings],
-           columns: Mapping[str, Settings]) -> Iterator[str]:
+          columns: Mapping[str, Settings]) -> Iterator[str]:
   """Generates a table of meaning, range, default and some records' values."""
-  yield _row("setting", "meaning", "range", "default", *columns)
-  yield "|---" * (4 + len(columns)) + "|"
+  yield from header("setting", "meaning", "range", "default", *columns)
   for field in dataclasses.fields(record):
     range_ = field.metadata["range"].text
     changeable = "\\*" if field.metadata["may_change"] else ""
-    yield _row(
+    yield row(
         f"`{field.name}`{changeable}",
         field.metadata["meaning"], _KINDS[field.type] + range_,
         text(record.defaults().get(field.name, "")),
@@ -47,15 +47,10 @@ def table(record: type[Settings],
 def _values(record: type[Settings],
             columns: Mapping[str, Settings]) -> Iterator[str]:
   """Generates a table of some records' values."""
-  yield _row("setting", *(f"`{name}`" for name in columns))
-  yield "|---" * (1 + len(columns)) + "|"
+  yield from header("setting", *(f"`{name}`" for name in columns))
   for field in dataclasses.fields(record):
-    yield _row(f"`{field.name}`", *(
+    yield row(f"`{field.name}`", *(
         text(getattr(values, field.name)) for values in columns.values()))
-
-
-def _row(*cells: str) -> str:
-  return "| " + " | ".join(cells) + " |"
 
 
 def text(value: Any) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import configs
 from benchmarks import beyond, logbook, records, settings
-from benchmarks.beyond import row
+from benchmarks.markdown import header, row
 from benchmarks.records import Record
 from benchmarks.scores import (
   Scores,
@@ -89,14 +89,13 @@ def _scores_of_average(name: str, text: str) -> Scores:
 def tables(results: Results) -> dict[str, list[str]]:
   """Returns the lines of all tables, by name."""
   return {
-      "models": [row("", "epochs", "train", "valid", "test"), "|---" * 5 + "|",
+      "models": [*header("", "epochs", "train", "valid", "test"),
                  *_models(results)],
-      "averages": [row("", "valid", "test", "valid, paper", "test, paper"),
-                   "|---" * 5 + "|", *_averages(results)],
-      "adaptation": [row("", "valid", "test"), "|---" * 3 + "|",
-                     *_adaptation(results)],
-      "runs": [row("folder", "command", "epochs", "hours", "peak memory",
-                   "starts"), "|---" * 6 + "|", *_runs(results)],
+      "averages": [*header("", "valid", "test", "valid, paper", "test, paper"),
+                   *_averages(results)],
+      "adaptation": [*header("", "valid", "test"), *_adaptation(results)],
+      "runs": [*header("folder", "command", "epochs", "hours", "peak memory",
+                       "starts"), *_runs(results)],
       "paragraphs": list(_paragraphs(results)),
       **beyond.tables(results.runs, results.beyond),
       **settings.tables(),

@@ -59,8 +59,9 @@ class JitteredStreams(RaggedStreams):
     """See `Streams`; the lengths of each epoch differ."""
     return step // self.windows, super().place(step)[1]
 
-  def _order(self, epoch: int) -> np.ndarray | ShardIds:
-    return self._plain._order(epoch)
+  def order(self, epoch: int) -> np.ndarray | ShardIds:
+    """See `TrainingStreams`."""
+    return self._plain.order(epoch)
 
   def _pieces(self, epoch: int, column: int) -> tuple[int, np.ndarray]:
     return column * self._distance, self._draw(epoch)

@@ -64,7 +64,7 @@ class Streams:
     Raises:
       DataError: a shard is gone or damaged.
     """
-    ids = self._order(epoch)
+    ids = self.order(epoch)
     end = self._end(self.windows)
     stop = end if stop is None else min(stop, end)
     return np.stack([
@@ -75,7 +75,7 @@ class Streams:
     """Returns the row after the last one of the windows before a window."""
     return (window - 1) * self.stride + self.num_steps + 1
 
-  def _order(self, epoch: int) -> np.ndarray | ShardIds:
+  def order(self, epoch: int) -> np.ndarray | ShardIds:
     """Returns the text as an epoch reads it."""
     return self._ids
 
@@ -128,7 +128,8 @@ class TrainingStreams(Streams):
                      shuffles=isinstance(ids, ShardIds))
     self._seed = seed
 
-  def _order(self, epoch: int) -> np.ndarray | ShardIds:
+  def order(self, epoch: int) -> np.ndarray | ShardIds:
+    """See `Streams`; shards are shuffled."""
     return (self._ids.shuffled(self._seed, epoch)
             if isinstance(self._ids, ShardIds) else self._ids)
 

@@ -20,7 +20,7 @@ def test_a_table_has_all_that_a_setting_says():
       "| setting | meaning | range | default | small | medium |",
       "|---|---|---|---|---|---|",
       "| `decay`\\* | the factor | number, above 0 (from 1e-6) and at most 1 |"
-      "  | 1 | 1/1.2 |",
+      " | 1 | 1/1.2 |",
       "| `sizes` | the sizes | whole numbers with commas between, from 1 to "
       "1,000,000 | none | none | 5,6 |"]
 
