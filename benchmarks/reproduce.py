@@ -60,9 +60,9 @@ def main(argv: Sequence[str]) -> None:
   with scripts.error_lines(argv[0]):
     if FLAGS.mode != "train":
       raise UserError("--mode: this script trains and tests; leave it out")
-    if FLAGS.workers is not None:
-      raise UserError("--workers: this script trains in one process; leave it "
-                      "out")
+    if FLAGS.workers is not None or os.environ.get("TF_CONFIG"):
+      raise UserError("--workers, TF_CONFIG: this script trains in one process; "
+                      "leave them out")
     config = _config_of_flags()
     FLAGS["data_path"].value = find_ptb(FLAGS.data_path)
     for name in "model", "data_path":

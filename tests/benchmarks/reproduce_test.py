@@ -101,6 +101,16 @@ def test_other_settings_are_no_row(call, capsys):
   assert not os.path.exists("results")
 
 
+def test_a_row_is_trained_in_one_process(call, capsys, monkeypatch):
+  message = ("--workers, TF_CONFIG: this script trains in one process; leave "
+             "them out")
+  assert call("--model=small", "--workers=localhost:1,localhost:2") == 1
+  assert_one_line(capsys.readouterr().err, "reproduce.py", message)
+  monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["localhost:1"]}}')
+  assert call("--model=small") == 1
+  assert_one_line(capsys.readouterr().err, "reproduce.py", message)
+
+
 def test_partial_run_is_not_judged_and_replaces_no_longer_one(call, capsys):
   assert call("--model=small", "--save_path=other",
               "--config_override=max_max_epoch=2") == 0
