@@ -96,7 +96,7 @@ def merged(*settings: str) -> str:
 
 
 def _write(data_path: str, done: Mapping[str, tuple[str, Record]]) -> None:
-  now = datetime.datetime.now(datetime.UTC)
+  now = datetime.datetime.now(datetime.timezone.utc)
   output = transcript.Output(FLAGS.output, {data_path: transcript.SHOWN_DATA})
   output.add("$ python -m benchmarks.ablation " + shlex.join(sys.argv[1:]),
              f"# {now:%Y-%m-%d %H:%M} UTC, " + machine.describe({

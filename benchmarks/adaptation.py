@@ -99,11 +99,15 @@ def try_settings(model: TrainedModel, text: str,
   """Generates a line for each setting, with the perplexity of a text.
 
   Raises:
-    UserError: the text cannot be read, or has no word to score.
+    UserError: the text cannot be read, or has no word to score; or the model
+      has reset_state, so that its state does not pass from line to line.
   """
   def line(setting: str, log_probs: np.ndarray) -> str:
     return f"{setting:<32} {perplexity(-log_probs.sum(), len(log_probs)):8.3f}"
 
+  if model.config.reset_state:
+    raise UserError("--save_path: a model with reset_state scores each line "
+                    "anew, so this script cannot measure it; name another run")
   ids = model.vocabulary.encode(
       itertools.chain.from_iterable(
           [*words, reader.EOS] for words in reader.read_lines(text)))

@@ -99,7 +99,7 @@ def main(argv: Sequence[str]) -> None:
     ours = train_here(data_path, os.path.join(FLAGS.runs, name))
     theirs, version = train_peer(config, peer_epochs, data_path, os.path.join(
         FLAGS.runs, f"peer-{name}-{FLAGS.init}.pt"))
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.timezone.utc)
     output.add("$ python -m benchmarks.awd " + shlex.join(sys.argv[1:]),
                f"# {now:%Y-%m-%d %H:%M} UTC, " + machine.describe({
                    "tensorflow": tf.version.VERSION, "torch": version}),
@@ -167,7 +167,7 @@ def train_peer(config: configs.Config, epochs: int, data_path: str,
   os.makedirs(os.path.dirname(checkpoint) or ".", exist_ok=True)
   with tempfile.TemporaryDirectory() as folder:
     for name, ids in texts.items():
-      np.save(os.path.join(folder, f"{name}.npy"), ids)
+      np.save(os.path.join(folder, f"{name}.npy"), ids[:])  # also reads shards
     spec = {
         "config": dataclasses.asdict(config), "vocab_size": len(vocabulary),
         **{name: os.path.join(folder, f"{name}.npy") for name in texts},

@@ -13,11 +13,10 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import configs
+from benchmarks import transcript
 from rnn.errors import UserError
 from rnn.layers import lstm
 from rnn.options import PRECISIONS
-
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # name -> settings of the module `suite`
 OURS: dict[str, dict[str, Any]] = {
@@ -101,9 +100,9 @@ class Contender:
     environment["TORCHINDUCTOR_CACHE_DIR"] = os.path.dirname(spec["ids"])
     start = time.perf_counter()
     self._process = subprocess.Popen(
-        [python, "-m", f"benchmarks.{module}", json.dumps(spec)], cwd=_ROOT,
-        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=self._log, env=environment,
+        [python, "-m", f"benchmarks.{module}", json.dumps(spec)],
+        cwd=transcript.ROOT, text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=self._log, env=environment,
         # All frameworks see the limit, because it holds from the start.
         preexec_fn=lambda: os.sched_setaffinity(0, cores))
     self.versions: dict[str, str] = self._read_answer()

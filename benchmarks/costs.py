@@ -49,7 +49,7 @@ def define_flags() -> None:
 def main(argv: Sequence[str]) -> None:
   """Measures, and writes one table per config."""
   with scripts.error_lines(argv[0], out_of_memory="out of memory"):
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.timezone.utc)
     output = transcript.Output(FLAGS.output, {})
     output.add("$ python -m benchmarks.costs " + shlex.join(sys.argv[1:]),
                f"# {now:%Y-%m-%d %H:%M} UTC")

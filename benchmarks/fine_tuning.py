@@ -17,7 +17,7 @@ from absl import flags
 import configs
 import ptb_word_lm
 import reader
-from rnn.cli import definitions, scripts
+from rnn.cli import definitions, scripts, training_flags
 from rnn.options import Options
 from rnn.runs import origin as origins
 from rnn.runs.origin import SIZES, Origin
@@ -90,7 +90,8 @@ def _compare(origin: Origin, config: configs.Config, vocabulary: Vocabulary,
   Returns:
     The lines to print.
   """
-  texts, _ = reader.read_corpus(FLAGS.text, vocabulary)
+  texts, _ = reader.read_corpus(
+      FLAGS.text, choice=reader.Choice(vocabulary))
   new = sum(word not in origin.vocabulary for word in vocabulary.words)
   lines = ["", f"{what}: {len(vocabulary):,}, of which {new:,} are new; "
            "unknown: " + ", ".join(
@@ -102,10 +103,8 @@ def _compare(origin: Origin, config: configs.Config, vocabulary: Vocabulary,
         origin, vocabulary, config.init_scale, FLAGS.seed, as_unk)
     train, valid, test = (text.ids for text in texts.values())
     rows, tests = ptb_word_lm.train(
-        config, (train, valid, test, vocabulary), options=Options(
-            seed=FLAGS.seed, precision=(
-                "bfloat16" if FLAGS.use_bfloat16 else "float32")),
-        initial_values=values)
+        config, (train, valid, test, vocabulary), initial_values=values,
+        options=Options(seed=FLAGS.seed, precision=training_flags.precision()))
     results[name] = [*(row["valid_perplexity"] for row in rows),
                      tests[len(rows)]]
   epochs = config.max_max_epoch

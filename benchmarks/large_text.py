@@ -25,7 +25,7 @@ import numpy as np
 from absl import app, flags
 
 import ptb_word_lm
-from benchmarks.reading import memory
+from benchmarks.machine import memory
 from rnn.cli import scripts
 from rnn.text.streams import TrainingStreams
 from rnn.training.passes import StreamPass
@@ -69,7 +69,7 @@ def write_text(folder: str, megabytes: float, types: int) -> list[str]:
   words = np.array(make_words(types, rng), object)
   limits = np.cumsum(1 / np.arange(1, types + 1))
   limits /= limits[-1]
-  paths = []
+  paths: list[str] = []
   left = megabytes * _MB
   while left > 0:
     paths.append(os.path.join(folder, f"news.en-{len(paths):05}"))

@@ -110,7 +110,7 @@ def recording(path: str, command: str, machine: str) -> Iterator[None]:
   Raises:
     UserError: the log cannot be written, or another process writes it.
   """
-  now = datetime.datetime.now(datetime.UTC)
+  now = datetime.datetime.now(datetime.timezone.utc)
   try:
     log = open(path, "ab", buffering=0)
   except OSError as error:

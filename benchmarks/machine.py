@@ -1,4 +1,4 @@
-"""The machine on which something is measured, and its load by others."""
+"""The machine on which something is measured, its memory, and its load."""
 
 import os
 import platform
@@ -25,6 +25,14 @@ def describe(versions: Mapping[str, str]) -> str:
       *filter(None, [" ".join(f for f in _GEMM_FLAGS if f in flags)]),
       f"{os.cpu_count()} cores", f"python {platform.python_version()}",
       *(f"{name} {version}" for name, version in sorted(versions.items()))])
+
+
+def memory(name: str) -> int:
+  """Returns a figure of /proc/self/status, in bytes."""
+  with open("/proc/self/status") as file:
+    match = re.search(rf"{name}:\s*(\d+) kB", file.read())
+  assert match
+  return int(match[1]) * 1024
 
 
 def processor() -> str:

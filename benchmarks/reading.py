@@ -11,7 +11,6 @@ the process had before, and the memory of ids and vocabulary. Needs Linux.
 import concurrent.futures
 import multiprocessing
 import os
-import re
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from absl import app, flags
 
 import ptb_word_lm
 import reader
+from benchmarks.machine import memory
 from rnn.errors import UserError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
@@ -76,14 +76,6 @@ def restart(folder: str) -> Corpus:
   return corpus
 
 
-def memory(name: str) -> int:
-  """Returns a figure of /proc/self/status, in bytes."""
-  with open("/proc/self/status") as file:
-    match = re.search(rf"{name}:\s*(\d+) kB", file.read())
-  assert match
-  return int(match[1]) * 1024
-
-
 def measure(function: Callable[[str], Corpus],
             folder: str) -> tuple[float, float, int, int, int, int]:
   """Calls a function of a folder.
@@ -99,7 +91,7 @@ def measure(function: Callable[[str], Corpus],
   texts, vocabulary = function(folder)
   seconds = time.perf_counter() - start[0], time.process_time() - start[1]
   peak = memory("VmHWM") - before
-  ids = sum(text.ids.nbytes for text in texts.values())
+  ids = sum(text.ids[:].nbytes for text in texts.values())
   words = sum(map(sys.getsizeof, [
       *vocabulary.words, vocabulary.words, dict(vocabulary.ids)]))
   return *seconds, peak, ids, words, len(vocabulary)

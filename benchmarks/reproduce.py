@@ -61,8 +61,8 @@ def main(argv: Sequence[str]) -> None:
     if FLAGS.mode != "train":
       raise UserError("--mode: this script trains and tests; leave it out")
     if FLAGS.workers is not None or os.environ.get("TF_CONFIG"):
-      raise UserError("--workers, TF_CONFIG: this script trains in one process; "
-                      "leave them out")
+      raise UserError("--workers, TF_CONFIG: this script trains in one "
+                      "process; leave them out")
     config = _config_of_flags()
     FLAGS["data_path"].value = find_ptb(FLAGS.data_path)
     for name in "model", "data_path":
@@ -156,7 +156,7 @@ def _verdict(record: records.Record, valid: float,
   tolerance = TOLERANCE[record.model]
   _, *paper = next(iter(configs.PUBLISHED[record.model].values()))
   above = [figure - of_paper for figure, of_paper
-           in zip((valid, test), paper, strict=True)]
+           in zip((valid, test), paper, strict=True) if of_paper is not None]
   holds = max(above) <= tolerance
   return (f"{_WORDS[holds]}: valid is {above[0]:+.2f} and test {above[1]:+.2f} "
           f"from the paper's figures; at most {tolerance:+.1f} is "

@@ -15,8 +15,9 @@ _MODELS = ("small", "medium", "large", "lm1b")
 _TASKS = {"tasks.char_lm": hyperparameters.CHAR_LM,
           "tasks.sentiment": hyperparameters.SENTIMENT,
           "tasks.ocr": hyperparameters.OCR, "tasks.echo": hyperparameters.ECHO}
-_KINDS = {int: "whole number, ", float: "number, ", str: "", bool: "",
-          tuple: "whole numbers with commas between, "}
+_KINDS: dict[Any, str] = {
+    int: "whole number, ", float: "number, ", str: "", bool: "",
+    tuple: "whole numbers with commas between, "}
 
 
 def tables() -> dict[str, list[str]]:

@@ -40,13 +40,13 @@ from rnn.errors import UserError
 from rnn.layers import cells, recurrent
 
 FLAGS = flags.FLAGS
+_MODELS = ("small", "medium", "large", "test")  # that all peers can train
 _TRACED_STEPS = 10
 
 
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
-  flags.DEFINE_multi_enum("model", ["small"], list(configs.CONFIGS),
-                          "The configs.")
+  flags.DEFINE_multi_enum("model", ["small"], _MODELS, "The configs.")
   fastest = cells.CELLS["lstm"].resolve(None)
   flags.DEFINE_multi_enum(
       "rnn_mode",
@@ -135,11 +135,12 @@ def _find_commands() -> tuple[dict[str, Command], list[str]]:
 
 def _save_text(folder: str) -> tuple[str, int]:
   """Writes the word ids to a file; returns its path and the vocabulary size."""
-  ids, vocab_size = texts.zipf_ids()
-  if FLAGS.data_path:
-    ids, _, _, vocabulary = reader.ptb_raw_data(FLAGS.data_path)
-    vocab_size = len(vocabulary)
   path = os.path.join(folder, "ids.npy")
+  if FLAGS.data_path:
+    train, _, _, vocabulary = reader.ptb_raw_data(FLAGS.data_path)
+    np.save(path, train[:])  # also reads shards
+    return path, len(vocabulary)
+  ids, vocab_size = texts.zipf_ids()
   np.save(path, ids)
   return path, vocab_size
 

@@ -11,7 +11,7 @@ from rnn.layers import halves
 from rnn.options import Options
 from rnn.runs import checkpoints
 from rnn.tf1 import repeatable_session, tf
-from rnn.training.passes import StreamPass
+from rnn.training.passes import StreamPass, Sums
 
 
 def make(spec: dict[str, Any]) -> tuple:
@@ -30,7 +30,7 @@ def make(spec: dict[str, Any]) -> tuple:
   if spec["parameters"]:
     checkpoints.assign(session, training.model.variables, spec["parameters"])
   steps, words = 0, 0
-  sums = {"nats": 0.0, "targets": 0}  # over the epoch so far
+  sums: Sums = {"nats": 0.0, "targets": 0}  # over the epoch so far
 
   def step() -> float:
     nonlocal steps, words, sums

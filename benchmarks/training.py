@@ -47,13 +47,14 @@ def _is_trained(path: str, epochs: int) -> bool:
 
 
 def run(command: Sequence[str], log: IO[str] | None = None,
-        **options: str) -> list[str]:
+        cwd: str | None = None) -> list[str]:
   """Runs a command, and returns the lines of its standard output.
 
   They are also shown, and written to a log.
 
   Args:
-    options: of `subprocess.Popen`.
+    log: a file that is open for writing.
+    cwd: the folder in which the command runs; by default the current one.
 
   Raises:
     UserError: it has failed, or was stopped.
@@ -61,7 +62,7 @@ def run(command: Sequence[str], log: IO[str] | None = None,
   lines = []
   with _passing_on_sigterm() as add, subprocess.Popen(
       command, stdout=subprocess.PIPE, encoding="utf-8",
-      errors="backslashreplace", **options) as process:
+      errors="backslashreplace", cwd=cwd) as process:
     add(process)
     assert process.stdout
     for line in process.stdout:

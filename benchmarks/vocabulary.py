@@ -14,7 +14,6 @@ validation text after them.
 """
 
 import dataclasses
-import os
 import statistics
 import subprocess
 import sys
@@ -27,16 +26,17 @@ from absl import app, flags
 import configs
 import ptb_word_lm
 import reader
-from benchmarks.reading import memory
+from benchmarks.machine import memory
 from rnn.layers import halves
+from rnn.runs import config_file
 from rnn.runs.training_run import TrainingRun
+from rnn.text.streams import Ids
 from rnn.tf1 import repeatable_session, tf
 from rnn.training import loop
 from rnn.training.passes import run_pass
 
 FLAGS = flags.FLAGS
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _VALID = 1  # windows of validation
 
 
@@ -65,12 +65,16 @@ def train_in_this_process(vocab_size: int, size: int, epochs: int,
   ids = zipf_ids(vocab_size, length)
   valid = ids[:(config.num_steps * _VALID + 1) * config.batch_size]
   run = TrainingRun(path, {
-      "task": "language_model", "settings": dataclasses.asdict(config)},
+      "task": config_file.LANGUAGE_MODEL,
+      "settings": dataclasses.asdict(config)},
       may_change=["settings.max_max_epoch"])
   loop.Trainer = _Watch  # type: ignore[misc]
   print(f"= before {memory('VmRSS')}", flush=True)
+  words = range(vocab_size)  # only their number matters
   rows, _ = ptb_word_lm.train(
-      config, (ids, valid, ids[:2 * config.num_steps], range(vocab_size)), run)
+      config,
+      (ids, valid, ids[:2 * config.num_steps], words),  # type: ignore[arg-type]
+      run)
   with tf.Graph().as_default():
     tokens = tf.zeros([1, 1], tf.int32)
     ptb_word_lm.PTBModel(config, vocab_size, tokens, tokens, is_training=True)
@@ -132,7 +136,7 @@ def compare(data_path: str) -> None:
 
 
 def _train_and_validate(
-    config: configs.Config, train_ids: np.ndarray, valid_ids: np.ndarray,
+    config: configs.Config, train_ids: Ids, valid_ids: Ids,
     vocab_size: int) -> tuple[float, float]:
   """Trains for an epoch; returns the perplexity on valid, and words/s."""
   with tf.Graph().as_default(), repeatable_session() as session:

@@ -1,5 +1,6 @@
 """Scripts that write results of trained models: they call other scripts."""
 
+import dataclasses
 import os
 import subprocess
 import types
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 
 from benchmarks import adaptation, averages, paragraphs, scores, transcript
+from rnn.errors import UserError
 from rnn.runs.directory import RunDirectory
 from rnn.text.vocabulary import Vocabulary
 from tests.helpers.calls import assert_one_line
 from trained import score_output, scoring
+from trained.model import load
 
 SCORES = """\
 {text}: 3 lines, 9 tokens, 1 of them <unk>; 1 words/s
@@ -123,6 +126,14 @@ def test_adaptation_chooses_and_tests_settings(
       f"dynamic: best for all 2 models in {output.parent}: dynamic 0.1",
       f"cache: best for all 2 models in {output.parent}: cache 5,0.3,0.1"]
   assert rate == "dynamic 0.1"
+
+
+def test_adaptation_refuses_reset_state(trained_runs):
+  model = load(f"{trained_runs}/a")
+  model = dataclasses.replace(
+      model, config=dataclasses.replace(model.config, reset_state=True))
+  with pytest.raises(UserError, match="a model with reset_state scores each"):
+    next(adaptation.try_settings(model, f"{trained_runs}/text/valid.txt", {}))
 
 
 def test_numbers_at_the_edge_of_what_was_tried():

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks import vocabulary
+from benchmarks import transcript, vocabulary
 
 
 @pytest.mark.slow
@@ -15,7 +15,7 @@ def test_nothing_that_is_kept_is_in_memory_twice(monkeypatch, tmp_path):
   That is about 0.4 GB in training, whatever the vocabulary.
   """
   monkeypatch.chdir(tmp_path)
-  monkeypatch.setenv("PYTHONPATH", str(vocabulary.ROOT))
+  monkeypatch.setenv("PYTHONPATH", transcript.ROOT)
   first, second = vocabulary.figures(80_000, 512, steps=2)
   kept = first["kept"]
   assert kept == pytest.approx(8 * 80_000 * 1025, rel=0.05)
