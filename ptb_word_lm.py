@@ -278,7 +278,8 @@ def train(config: configs.Config, corpus: reader.RawData,
 
   return loop.run_training(
       make_passes, config.max_max_epoch, metric.among(len(vocabulary)), run,
-      save_secs, check_stop, at_end=known.measure if known else loop.no_hook,
+      save_secs, check_stop, at_end=functools.partial(
+          known.measure, check_stop=check_stop) if known else loop.no_hook,
       early_stop=config.early_stop, workers=options.workers)
 
 

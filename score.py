@@ -202,10 +202,8 @@ def _check_memory(models: Sequence[TrainedModel], dynamic: float | None,
   """Raises a UserError if the caches need more memory than is available."""
   if not cache:
     return
-  # Dynamic evaluation fills a second cache, with its own hidden states.
   memory.check([memory.Part(
-      (2 if dynamic else 1) * sum(
-          adaptation.cache_bytes(cache, model.config) for model in models),
+      sum(adaptation.cache_bytes(cache, model, dynamic) for model in models),
       f"{cache.size:,} words in the cache", "lower SIZE of --cache")])
 
 

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-import configs
 import reader
 from trained.model import TrainedModel, Windows
 
@@ -72,10 +71,7 @@ class Stream(contextlib.ExitStack):
     """
     super().__init__()
     self._eos = model.vocabulary.eos if model.config.reset_state else None
-    self._num_steps = model.config.num_steps
-    if (dynamic is None and self._eos is None
-        and model.precision == "float32"):
-      self._num_steps = max(self._num_steps, _LONG_WINDOW)
+    self._num_steps = longest_window(model, dynamic)
     # Words that were not run yet. The first one is only read; the others are
     # also scored.
     self._ids = np.array([] if self._eos is None else [self._eos], np.int32)
@@ -218,9 +214,29 @@ class NeuralCache:
     return begin, end
 
 
-def cache_bytes(settings: Cache, config: configs.Config) -> int:
-  """Returns the memory in bytes that a NeuralCache takes once it is full."""
-  pairs = (2 * settings.size + config.num_steps) * (
-      4 * config.output_sizes[-1] + 4)
-  scores = 24 * settings.size * config.num_steps  # float64 arrays in `mix`
-  return pairs + scores
+def longest_window(model: TrainedModel, dynamic: float | None) -> int:
+  """Returns T of the windows in which a `Stream` runs a model.
+
+  Args:
+    dynamic: see `Stream`.
+  """
+  num_steps = model.config.num_steps
+  if dynamic is None and not model.config.reset_state and (
+      model.precision == "float32"):
+    return max(num_steps, _LONG_WINDOW)
+  return num_steps
+
+
+def cache_bytes(settings: Cache, model: TrainedModel,
+                dynamic: float | None = None) -> int:
+  """Returns the memory in bytes that the caches of a `Stream` take when full.
+
+  Args:
+    settings, dynamic: see `Stream`. Dynamic evaluation has a second cache, with
+      its own hidden states.
+  """
+  num_steps = longest_window(model, dynamic)
+  pairs = (2 * settings.size + num_steps) * (
+      4 * model.config.output_sizes[-1] + 4)
+  scores = 24 * settings.size * num_steps  # float64 arrays in `mix`
+  return (1 if dynamic is None else 2) * (pairs + scores)

@@ -69,11 +69,17 @@ class KnownWords:
                          eos=self._eos)
         for name, (config, ids) in splits.items() if self._is_needed}
 
-  def measure(self, session: tf.Session, _: Any) -> None:
-    """Measures the model in the session; a hook of `loop.run_training`."""
+  def measure(self, session: tf.Session, _: Any,
+              check_stop: Callable[[], None] = lambda: None) -> None:
+    """Measures the model in the session; a hook of `loop.run_training`.
+
+    Args:
+      check_stop: called after each window; may raise `signals.Stopped`.
+    """
     for name, split_pass in self._passes.items():
       split_pass.load(session)
-      sums = passes.run_pass(session, split_pass).sums
+      sums = passes.run_pass(
+          session, split_pass, lambda *_: check_stop()).sums
       self.figures[name] = (
           self._metric.compute(sums) if sums["targets"] else None)
 

@@ -332,7 +332,8 @@ def test_bad_flags_get_one_line(
 
 def test_dynamic_evaluation_needs_memory_for_a_second_cache(
     trained_runs, model, call_script, capsys, monkeypatch):
-  one = adaptation.cache_bytes(adaptation.CACHE, model.config)
+  monkeypatch.setattr(adaptation, "_LONG_WINDOW", 1)  # the same in both calls
+  one = adaptation.cache_bytes(adaptation.CACHE, model)
   monkeypatch.setattr(footprint, "check", lambda *_: None)
   monkeypatch.setattr(memory, "available", lambda: one)
   flags = [f"--save_path={trained_runs}/a", "--state=carry", "--cache=default",

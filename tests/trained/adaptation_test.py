@@ -147,6 +147,19 @@ def test_dynamic_evaluation_with_a_cache(model):
           *oracle_scores(model, 0.3), TEXT[1:], settings), rtol=1e-3)
 
 
+@pytest.mark.parametrize("dynamic", [None, 0.1])
+@pytest.mark.parametrize("size", [1, 80])
+def test_the_memory_of_the_caches(model, monkeypatch, dynamic, size):
+  monkeypatch.setattr(adaptation, "_LONG_WINDOW", size)
+  settings = adaptation.Cache(5, 0.3, 0.2)
+  with adaptation.Stream(model, dynamic=dynamic, cache=settings) as stream:
+    caches = [scorer._cache for scorer in stream._scorers]
+  num_steps = size if dynamic is None and size > 1 else CONFIG.num_steps
+  scores = 3 * 8 * settings.size * num_steps
+  assert adaptation.cache_bytes(settings, model, dynamic) == sum(
+      cache._hidden.nbytes + cache._words.nbytes + scores for cache in caches)
+
+
 def test_a_long_text_wraps_around_in_the_cache():
   settings = adaptation.Cache(3, 1.0, 0.4)
   cache = adaptation.NeuralCache(settings, hidden_size=2, num_steps=4)

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -46,6 +47,20 @@ def test_unknown_targets_do_not_count():
   perplexity = math.exp(math.fsum(expected) / 4)
   assert known.figures == pytest.approx(
       {"valid": perplexity, "test": perplexity}, rel=1e-6)
+
+
+def test_measuring_can_be_stopped_after_each_window():
+  held_out = [0, 4, 1, 2, 4, 4, 3, 0]
+  known = KnownWords(
+      texts_of(train=TRAIN, valid=held_out, test=held_out), WORDS)
+  config = configs.override(
+      configs.TEST, "num_steps=2,batch_size=1,max_max_epoch=1")
+  without, with_known = (mock.Mock(return_value=None) for _ in range(2))
+  for check_stop, measured in (without, None), (with_known, known):
+    ptb_word_lm.train(config, (TRAIN, held_out, held_out, WORDS),
+                      check_stop=check_stop, known=measured)
+  windows = 4  # of two words, of valid and of test
+  assert with_known.call_count == without.call_count + 2 * windows
 
 
 @pytest.mark.parametrize("train, valid", [
