@@ -32,12 +32,11 @@ from rnn.settings import (  # noqa: F401 (also for others)
   setting,
 )
 
-# Settings of ptb_word_lm.PTBModel that models of tasks/ and the classic script
-# do not have.
+# Settings of PTBModel, which scripts with models of their own refuse.
 ONLY_PTB_MODEL = (
     "num_sampled", "dropout_mask", "keep_prob_hidden", "keep_prob_word",
-    "keep_prob_recurrent", "activation_penalty",
-    "slowness_penalty", "window_jitter", "reset_state")
+    "keep_prob_recurrent", "activation_penalty", "slowness_penalty",
+    "window_jitter", "reset_state")
 _RULES = ("sgd", "adagrad", "adam", "rmsprop")
 
 
@@ -128,18 +127,19 @@ class Config(Settings):
       NOT_NEGATIVE, "factor on the mean square of the last layer's outputs, "
       "per word, in the cost", 0.0, may_change=True)
   slowness_penalty: float = setting(
-      NOT_NEGATIVE, "factor on the mean square of their change from word to "
-      "word, per word, in the cost", 0.0, may_change=True)
+      NOT_NEGATIVE, "factor on the mean square of the last layer's changes "
+      "from word to word, per word, in the cost", 0.0, may_change=True)
   weight_decay: float = setting(
       between(0, 1), "a step multiplies the parameters by "
       "1 - learning rate x weight_decay", 0.0, may_change=True)
   window_jitter: float = setting(
-      NOT_NEGATIVE, "standard deviation of the length of training windows, in "
-      "words, around num_steps, or its half in one window of 20; the norm "
-      "max_grad_norm is for windows of num_steps, others in proportion", 0.0)
+      NOT_NEGATIVE, "standard deviation, in words, of the lengths of training "
+      "windows: 19 of 20 are around num_steps, the others around half of it; "
+      "max_grad_norm is multiplied by length / num_steps", 0.0)
   asgd_patience: int = setting(
-      COUNT, "optimizer=asgd averages once validation is worse than it was "
-      "before so many epochs", 5, may_change=True, needs="optimizer=asgd")
+      COUNT, "optimizer=asgd begins to average when validation is worse than "
+      "in the best epoch, leaving out the newest one and so many before it",
+      5, may_change=True, needs="optimizer=asgd")
   # PyTorch's example word_language_model, and tf-lm (Verwimp et al. 2018):
   lr_schedule: str = setting(
       one_of("epochs", "plateau"), "when the learning rate is multiplied by "

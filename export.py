@@ -64,9 +64,10 @@ def export(model: TrainedModel, path: str) -> None:
 
   The first two start from the zero state of a text's beginning. The others take
   the state and return the next one. The state of layer l is two float32 arrays
-  [batch, H], c_l and h_l; only h_l if the cell is not an LSTM. The next state
-  is "next_c_0", "next_h_0" and so on. If the model was trained with
-  reset_state, give zeros with each <eos>, and words of one sentence per call.
+  [batch, H], c_l and h_l; only h_l if the cell is not an LSTM. With a
+  projection, h_l is [batch, P]. The next state is "next_c_0", "next_h_0" and so
+  on. If the model was trained with reset_state, give zeros with each <eos>, and
+  words of one sentence per call.
 
   The asset vocab.txt has one word per line, in order of id.
 

@@ -76,15 +76,16 @@ class PTBModel(Trainable):
 
   Attributes:
     initial_state, final_state: one state per layer, such as an lstm.LSTMState,
-      whose parts are [B, H]. The initial state may be fed. With reset_state,
-      `StreamPass` zeroes it where sentences begin; the model does not.
-    outputs: [T, B, H], of the last layer, in the precision of the model.
+      whose parts are [B, H]; h is [B, P] with a projection. The initial state
+      may be fed. With reset_state, `StreamPass` zeroes it where sentences
+      begin; the model does not.
+    outputs: [T, B, H or P], of the last layer, in the precision of the model.
     losses: [T, B], the cross entropy of each target in nats; 0 where the target
       is reader.NO_TARGET. In training with a sampled softmax it is among the
       candidates, not among all words.
     nats, num_targets: the sum of the losses, and the number of targets.
-    counts: the two as a dict with the keys "nats" and "targets"; see
-      `passes.Model`.
+    counts: the two of all workers, as a dict with the keys "nats" and
+      "targets"; see `passes.Model`.
     cost: nats / B, which training minimizes; there with the penalties.
     memory: the bytes that it needs at least, see `footprint`.
     logits: [T, B, V].
@@ -162,7 +163,7 @@ class PTBModel(Trainable):
 def _add_layers(
     parameters: seeded.Parameters, config: configs.Config, vocab_size: int,
     step: tf.Tensor | None, options: Options) -> tuple[tf.Variable, list]:
-  """Adds the parameters before the softmax: embedding, and of each layer.
+  """Adds the parameters below the softmax: the embedding, and each layer's.
 
   The embedding is returned as a variable, because its gradient is sparse. The
   others are returned as values in the precision of the model.
@@ -201,7 +202,8 @@ def stream_pass(name: str, config: configs.Config, vocab_size: int,
                 eos: int | None = None) -> StreamPass:
   """Adds a pass of the PTBModel over a text to the default graph.
 
-  Callers other than `train` and `evaluate` may call `halves.set_threads` first.
+  `train` and `evaluate` call `halves.set_threads` before the first graph. Other
+  callers may do so, too, for speed.
 
   Args:
     config, vocab_size, options: see `PTBModel`.
@@ -369,7 +371,7 @@ def _train_as_flags_say() -> None:
 
 
 def _evaluate_as_flags_say() -> None:
-  run = training_flags.finished_run("--mode=eval", "model")
+  run = training_flags.run_to_read("--mode=eval", "model")
   data_path, encoding = FLAGS.data_path, FLAGS.encoding
   if data_path is None:
     settings = run.settings()

@@ -58,8 +58,7 @@ def _models(runs: Sequence[Record]) -> Iterator[str]:
 def _model(run: Record) -> str:
   """Returns the row of a run."""
   flags = " ".join(records.flags(run.config | {"overrides": ""}))
-  _, valid, test = run.figures(
-      run.shown_epoch if run.model in MODELS else len(run.rows))
+  _, valid, test = run.figures(run.judged_epoch)
   return row(
       f"**{run.model}**" + f" with `{flags}`" * bool(flags)
       + ": partial" * (not run.is_finished),

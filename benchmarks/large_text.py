@@ -103,7 +103,9 @@ def index(pattern: str, output: str) -> str:
 
 
 def train(arguments: Sequence[str]) -> dict[str, Any]:
-  """Runs `ptb_word_lm.py`, in a process of its own.
+  """Runs `ptb_word_lm.py` in this process, which must do nothing else.
+
+  It replaces methods, to time them.
 
   Returns:
     A dict: "steps"; "seconds" of all but the first; "waiting", the seconds of

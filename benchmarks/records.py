@@ -31,6 +31,7 @@ from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.text import corpora
 
+PAPER = ("small", "medium", "large")  # the models of Zaremba et al. 2014
 FOLDER = os.path.join("results", "ptb")
 LOG = "log.txt"
 
@@ -101,6 +102,15 @@ class Record:
     """The best epoch by validation if it was tested, otherwise the last."""
     return (self.best_epoch if self.best_epoch in self.tests
             else len(self.rows))
+
+  @property
+  def judged_epoch(self) -> int:
+    """The epoch whose figures stand for the run.
+
+    The paper has those of the last epoch; the sources of models beyond the
+    paper, those of the best one by validation.
+    """
+    return len(self.rows) if self.model in PAPER else self.shown_epoch
 
   @property
   def parameters(self) -> str:

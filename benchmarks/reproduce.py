@@ -112,7 +112,7 @@ def row(record: records.Record) -> tuple[list[str], bool | None]:
   epochs = len(record.rows)
   text = ("the Penn Treebank" if record.is_on_ptb
           else "another text than the Penn Treebank")
-  epoch = judged_epoch(record)
+  epoch = record.judged_epoch
   train, valid, test = record.figures(epoch)
   verdict, holds = _verdict(record, valid, test)
   peak = logbook.peak_memory(record.log)
@@ -127,16 +127,6 @@ def row(record: records.Record) -> tuple[list[str], bool | None]:
       + (f"{peak:,} kB" if peak else "unknown"),
       f"starts: {'; '.join(map(str, starts)) or 'no log'}",
       *records.machines(record), verdict], holds
-
-
-def judged_epoch(record: records.Record) -> int:
-  """Returns the epoch whose figures stand for a run.
-
-  The paper has those of the last epoch; the sources of the other models, those
-  of the best one by validation.
-  """
-  return (record.shown_epoch if record.model in (*HIGHEST, "awd")
-          else len(record.rows))
 
 
 def _verdict(record: records.Record, valid: float,

@@ -36,7 +36,6 @@ PUBLISHED_AVERAGES = {
 DEFAULTS = {"dynamic": f"dynamic {adaptation.DYNAMIC:g}",
             "cache": "cache " + ",".join(
                 f"{value:g}" for value in adaptation.CACHE)}
-_PAPER = ("small", "medium", "large")
 _AVERAGE = "average of "
 SIZES = "sizes"  # the name of the average of small, medium and large
 
@@ -112,7 +111,7 @@ def _figure(figure: float | None) -> str:
 
 
 def _models(results: Results) -> Iterator[str]:
-  for model in _PAPER:
+  for model in records.PAPER:
     published = configs.PUBLISHED[model]
     runs = [run for run in results.runs
             if run.model == model and run.is_of_the_table]

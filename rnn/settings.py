@@ -151,7 +151,7 @@ class Settings:
             if field.default is not dataclasses.MISSING}
 
   @classmethod
-  def schedule(cls) -> list[str]:
+  def changeable(cls) -> list[str]:
     """Returns the settings that a resumed run may change."""
     return [field.name for field in dataclasses.fields(cls)
             if field.metadata["may_change"]]

@@ -126,8 +126,8 @@ def read_in_place(variable: Any) -> Any:
 def in_turn(make: Callable[..., Any], *variables: Sequence[Any]) -> Any:
   """Returns an op that changes variables, one after the other.
 
-  So the memory that it takes for a moment is that of one variable. Reading a
-  variable makes no copy, see `read_in_place`.
+  So it needs extra memory for one variable at a time. Reading a variable makes
+  no copy, see `read_in_place`.
 
   Args:
     make: called with a variable from each list; returns an op.

@@ -303,7 +303,7 @@ def main(argv: Sequence[str]) -> None:
   with scripts.error_lines(argv[0]):
     parallel_flags.hide_gpus()
     if FLAGS.mode == "eval":
-      evaluate(training_flags.finished_run("--mode=eval"), FLAGS.data_path,
+      evaluate(training_flags.run_to_read("--mode=eval"), FLAGS.data_path,
                FLAGS.encoding, FLAGS.rnn_mode)
       return
     stored = stored_flags.fill_in(config_file.LANGUAGE_MODEL)

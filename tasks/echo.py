@@ -93,7 +93,7 @@ def main(argv: Sequence[str]) -> None:
   """Trains, tests and draws the picture; or evaluates, as the flags say."""
   with scripts.error_lines(argv[0]):
     if flags.FLAGS.mode == "eval":
-      old = training_flags.finished_run("--mode=eval")
+      old = training_flags.run_to_read("--mode=eval")
       config = old.settings("echo").config
       series = make_series(config.batch_size, old.stored("seed"))
       del series["train"]

@@ -304,7 +304,7 @@ def main(argv: Sequence[str]) -> None:
     elif FLAGS.input is not None:
       raise UserError("--input: has no effect without --predict; add that")
     elif FLAGS.mode == "eval":
-      run = training_flags.finished_run("--mode=eval", "bidirectional", "split")
+      run = training_flags.run_to_read("--mode=eval", "bidirectional", "split")
       evaluate(run, FLAGS.data_path, FLAGS.rnn_mode)
     else:
       _train_as_flags_say()
@@ -335,7 +335,7 @@ def _train_as_flags_say() -> None:
 
 
 def _predict_as_flags_say() -> None:
-  run = training_flags.finished_run(
+  run = training_flags.run_to_read(
       "--predict", "data_path", "mode", "bidirectional", "split")
   words, at_once = _input_as_flags_say(), _AT_ONCE
   if FLAGS.input is None and sys.stdin and sys.stdin.isatty():

@@ -354,7 +354,7 @@ def _train_as_flags_say() -> None:
 
 
 def _evaluate_as_flags_say() -> None:
-  run = training_flags.finished_run("--mode=eval", *_READING_FLAGS)
+  run = training_flags.run_to_read("--mode=eval", *_READING_FLAGS)
   config, reading, labels = (
       run.settings(TASK).config, reading_of(run), labels_of(run))
   stored_flags.fill_in(TASK)  # how to find and divide the texts
@@ -378,7 +378,7 @@ def _read(config: configs.Config, reading: Reading) -> classification.Corpus:
 
 
 def _predict_as_flags_say() -> None:
-  run = training_flags.finished_run(
+  run = training_flags.run_to_read(
       "--predict", "data_path", "mode", "encoding", *_READING_FLAGS)
   labels = labels_of(run)
   if len(labels) > 2:

@@ -246,7 +246,7 @@ def main(argv: Sequence[str]) -> None:
   with scripts.error_lines(argv[0]):
     questions = FLAGS.questions and word_vectors.read_questions(FLAGS.questions)
     if FLAGS.mode == "eval":
-      words, vectors = load_vectors(training_flags.finished_run(
+      words, vectors = load_vectors(training_flags.run_to_read(
           "--mode=eval", "data_path", "vocab_size", "min_count", "max_context",
           "subsample"))
       show_nearest(words, vectors)

@@ -206,13 +206,13 @@ SIZES = {"hidden_sizes": strategies.lists(
 
 
 def test_a_resumed_run_may_change_the_schedule_but_no_size():
-  schedule = configs.Config.schedule()
+  schedule = configs.Config.changeable()
   assert {"learning_rate", "max_grad_norm", "max_epoch", "keep_prob",
           "lr_decay", "early_stop", "weight_decay"} <= {*schedule}
   assert not {*schedule} & {
       "hidden_size", "num_steps", "batch_size", "optimizer", "tie_weights",
       "forget_bias", "window_jitter", "reset_state"}
-  assert configs.Word2Vec.schedule() == [
+  assert configs.Word2Vec.changeable() == [
       "learning_rate", "max_grad_norm", "max_epoch", "lr_decay"]
 
 

@@ -8,11 +8,9 @@ from rnn.runs.checkpoints import Checkpoint
 from rnn.runs.directory import RunDirectory
 from rnn.text import word_vectors
 from rnn.text.preparation import near_in_spelling
-from rnn.text.vocabulary import Words
+from rnn.text.vocabulary import Vocabulary, Words
 from rnn.tf1 import tf
 from trained import classic_checkpoint
-
-_MARKS = ("<unk>", "<eos>")
 
 
 def is_word_vectors(path: str) -> bool:
@@ -68,7 +66,8 @@ def neighbors(words: Words, vectors: np.ndarray, word: str,
   """
   if word not in words:
     near = near_in_spelling(word, words)
-    frequent = [other for other in words[:12] if other not in _MARKS][:10]
+    frequent = [other for other in words[:12]
+                if other not in Vocabulary.MARKS][:10]
     raise UserError(
         f"{word} is not in the vocabulary; "
         + (f"near in spelling: {', '.join(near)}; " if near else "")

@@ -72,8 +72,8 @@ class Windows:
     Args:
       num_steps: T of a window. B may vary.
       learning_rate: if given, fetching "train_op" takes a step of gradient
-        descent on the sum of the window's losses. The gradient is clipped as in
-        training; there is no regularization.
+        descent on the sum of the window's losses, divided by B. The gradient is
+        clipped as in training; there is no regularization.
       has_padding: whether many targets are NO_TARGET; they then cost little.
     """
     self.num_steps = num_steps
@@ -147,7 +147,9 @@ class Windows:
 
 def state_placeholders(config: configs.Config,
                        batch_size: int | None = None) -> tuple:
-  """Returns placeholders for the initial state of a PTBModel, [B, H] each.
+  """Returns placeholders for the initial state of a PTBModel.
+
+  Each is [B, H]; with a projection, h is [B, P].
 
   The name of a placeholder is the part of the state and the number of the
   layer: c_0, h_0, c_1, ...

@@ -27,7 +27,7 @@ def training(data_help: str | None,
     record: the class of the settings that --config_override changes.
     layers: whether the model has recurrent layers, for which --rnn_mode chooses
       an implementation.
-    mode: whether the script has --mode=eval, see `training_flags.finished_run`.
+    mode: whether the script has --mode=eval, see `training_flags.run_to_read`.
   """
   if data_help is not None:
     flags.DEFINE_string("data_path", None, data_help)

@@ -150,7 +150,7 @@ def values(*names: str) -> dict[str, Any]:
   return {name: FLAGS[name].value for name in names}
 
 
-def finished_run(mode: str, *names: str) -> RunDirectory:
+def run_to_read(mode: str, *names: str) -> RunDirectory:
   """Returns the run at --save_path, for a script that does not train now.
 
   Args:
@@ -220,7 +220,7 @@ def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
       may_change=["model", "overrides", *PLACE_MAY_CHANGE,
                   "settings.max_max_epoch",
                   *(f"settings.{name}" for name in settings
-                    if name in config.schedule())],
+                    if name in config.changeable())],
       title=_title(name, corpora.name(content["data"]), settings),
       **kwargs)
 

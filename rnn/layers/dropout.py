@@ -29,9 +29,10 @@ def masks(config: configs.Config, inputs: tf.Tensor, vocab_size: int,
   """Returns the masks of the sites, by site; none where all units are kept.
 
   Site 0 is the embedding, and site i is the outputs of layer i, counted from 1.
-  The masks are [T, B, size]; with dropout_mask=window, [1, B, size]. The mask
-  of dropped words is a factor of the embedding's. The masks of several workers
-  are parts of those that a single one would have.
+  A mask is [T, B, size], or [1, B, size] with dropout_mask=window. With
+  keep_prob_word, the mask of site 0 also drops words: it is [T, B, size], or
+  [T, B, 1] if no units are dropped there. The masks of several workers are
+  parts of the masks that a single one would have.
 
   Args:
     inputs: [T, B], the words of this worker.

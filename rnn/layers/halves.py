@@ -25,8 +25,8 @@ def run_in_halves(run: Run, inputs: tf.Tensor, targets: tf.Tensor,
   Args and results are as those of `run`. A mask [1, B, ...] is for all steps.
 
   Args:
-    usual: the number of steps in the middle of which windows are split, if most
-      of them do not reach T.
+    usual: the length of most windows, if it is below T. Windows are split in
+      its middle.
   """
   sizes = _sizes(inputs.shape[0], usual)
   split = [_split(x, sizes) for x in (inputs, targets, *masks.values())]

@@ -106,8 +106,8 @@ def _full_softmax(config: configs.Config, weights: tf.Tensor,
   # In float32, oneDNN's GEMM of the logits takes 1.3 to 2 times as long with
   # rows. So they are transposed once for both halves of a window. In 16 bits
   # rows are as fast.
-  columns = [tf.transpose(weights)] if precision == "float32" else []
-  return SoftmaxOfRows(weights, bias.read_value(), *columns)
+  transposed = [tf.transpose(weights)] if precision == "float32" else []
+  return SoftmaxOfRows(weights, bias.read_value(), *transposed)
 
 
 @tf.custom_gradient

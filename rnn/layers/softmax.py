@@ -45,21 +45,21 @@ class SoftmaxOfRows(Softmax):
   """A softmax layer over V words with weights [V, H], one row per word."""
 
   def __init__(self, weights: tf.Tensor, bias: tf.Tensor,
-               *columns: tf.Tensor) -> None:
+               *transposed: tf.Tensor) -> None:
     """Adds nothing to the graph yet.
 
     Args:
       weights: [V, H], in the precision of the model.
       bias: [V], float32.
-      columns: see `cross_entropy_of_rows`.
+      transposed: see `cross_entropy_of_rows`.
     """
     super().__init__(weights, bias)
-    self._columns = columns
+    self._transposed = transposed
 
   def losses(self, hidden: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
     """Returns the cross entropy of each target, see `Softmax`."""
     return cross_entropy_of_rows(
-        hidden, self._weights, self._bias, columns, *self._columns)
+        hidden, self._weights, self._bias, columns, *self._transposed)
 
   def logits(self, outputs: tf.Tensor) -> tf.Tensor:
     """Returns the logits of all words: [T, B, H] -> [T, B, V], float32."""
@@ -144,7 +144,7 @@ def softmax_cross_entropy(
 @tf.custom_gradient
 def cross_entropy_of_rows(
     hidden: tf.Tensor, rows: tf.Tensor, bias: tf.Tensor, targets: tf.Tensor,
-    *columns: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    *transposed: tf.Tensor) -> tuple[tf.Tensor, Callable]:
   """Cross entropy of softmax(hidden rows^T + bias) at the targets.
 
   It equals `softmax_cross_entropy` with the transpose of the rows.
@@ -152,17 +152,17 @@ def cross_entropy_of_rows(
   Args:
     hidden, bias, targets: see there.
     rows: [V, H], weights.
-    columns: nothing, or the transpose of the rows, [H, V], to compute the
+    transposed: nothing, or the transpose of the rows, [H, V], to compute the
       logits with. The gradient is always that of the rows.
   """
-  product = (hidden @ columns[0] if columns
+  product = (hidden @ transposed[0] if transposed
              else tf.matmul(hidden, rows, transpose_b=True))
   logits = tf.cast(product, tf.float32) + bias  # (N, V)
   cost, residual = cost_and_residual(logits, targets)
 
   def grad(d_cost):
     return (*gradients_of_rows(hidden, rows, residual, d_cost),
-            None, *(None for _ in columns))
+            None, *(None for _ in transposed))
 
   return cost, grad
 

@@ -54,8 +54,9 @@ PLACE_MAY_CHANGE = ("rnn_mode", "data.path", "data.encoding", "data.*.file",
 # What a resumed run may change. A checkpoint from before the change differs in
 # it from config.json.
 CHANGEABLE = ("model", "overrides", *PLACE_MAY_CHANGE, "settings.max_max_epoch",
-              *(f"settings.{name}" for name in {
-                  *configs.Config.schedule(), *configs.Word2Vec.schedule()}))
+              *(f"settings.{name}" for settings in (
+                  configs.Config, configs.Word2Vec)
+                for name in settings.changeable()))
 
 
 def read(folder: str, path: str) -> dict:

@@ -28,8 +28,8 @@ class JitteredStreams(RaggedStreams):
   clipped to at least 5, or T if it is less, and at most T plus two standard
   deviations. The streams of all columns are cut at the same places. All epochs
   have the same number of windows, and each epoch has lengths of its own. A
-  stream has its targets of `TrainingStreams`, and the remainder that is dropped
-  there.
+  stream has the targets that `TrainingStreams` gives it, and also the last
+  ones, which do not fill a window there.
 
   Attributes:
     num_steps: the longest window.
@@ -126,7 +126,7 @@ class Lengths:
     return lengths
 
   def _fit(self, lengths: np.ndarray) -> None:
-    """Changes lengths by as little as gives them their sum."""
+    """Makes the lengths add up to the total, with as few changes as can be."""
     while lack := self._total - int(lengths.sum()):
       free, = np.nonzero(lengths < self.most if lack > 0 else
                          lengths > self.least)

@@ -28,8 +28,8 @@ class Span:
     source: the file.
     start, stop: the first byte, and the one after the last; stop is None for a
       file that can only be read from its start to its end.
-    ends_line: whether each last line gets a newline if it lacks one; otherwise
-      it does so only if it has words. As in a text of several files.
+    ends_line: whether another file follows. Then the last line gets a newline
+      even if it has only blanks; otherwise, only if it has words.
   """
 
   source: Source

@@ -93,9 +93,10 @@ class ShardIds:
 
   @functools.lru_cache(maxsize=2)  # noqa: B019 (few and small)
   def shuffled(self, seed: int, epoch: int) -> "ShardIds":
-    """Returns the shards in the order of an epoch, which is always the same.
+    """Returns the shards in the order of an epoch.
 
-    It is that of hashes, so it depends on no library of random numbers.
+    The order follows from hashes of seed, epoch and number, so it is always the
+    same, with any library of random numbers.
     """
     def key(number: int) -> bytes:
       return hashlib.sha256(f"{seed} {epoch} {number}".encode()).digest()
@@ -180,7 +181,10 @@ def _ids(path: str, split: Mapping[str, Any], limit: int) -> ShardIds:
 
 
 def _fingerprint(path: str, split: Mapping[str, Any]) -> dict:
-  """Returns the fingerprint of a split. Its digest is that of the digests."""
+  """Returns the fingerprint of a split.
+
+  Its digest is the digest of the list of its shards' digests.
+  """
   shards = [shard["sha256"] for shard in split["shards"]]
   tokens = sum(shard["tokens"] for shard in split["shards"])
   return {"file": os.path.basename(os.path.abspath(path)),

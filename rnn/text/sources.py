@@ -75,7 +75,7 @@ class Source:
   def check_are_files(self) -> None:
     """Raises a DataError if there is a pipe or a folder among the files.
 
-    Such as before a text is read twice.
+    For a text that is read twice: a pipe can be read only once.
     """
     for path in self.paths:
       if path != 0:

@@ -54,8 +54,8 @@ class Averages(NoAverages):
 
     Args:
       parameters: those that are trained.
-      patience: n; averaging begins if validation is worse than the best of all
-        epochs before the last n.
+      patience: n; averaging begins if validation is worse than in the best
+        epoch, leaving out the newest epoch and the n before it.
     """
     self._parameters, self._patience = parameters, patience
     with tf.variable_scope("asgd", reuse=tf.AUTO_REUSE):

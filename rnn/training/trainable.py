@@ -16,7 +16,8 @@ class Trainable:
 
   Attributes:
     cost: the scalar that training minimizes.
-    counts: a dict of scalars to add up over the windows, of all workers.
+    counts: a dict of numbers or arrays to add up over the windows, of all
+      workers.
     final_state: the state after the window, of the streams of all workers; ()
       if the model carries none.
     variables: the parameters.

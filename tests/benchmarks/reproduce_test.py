@@ -168,8 +168,7 @@ def test_models_beyond_the_paper_have_a_highest_test_perplexity(
   assert re.search(r"^the row holds: test is \d\.\d\d; at most 86\.0 is "
                    "expected$", out, re.MULTILINE)
   record = records.read("results/ptb/tied-small-seed-1-float32")
-  assert record.shown_epoch == record.best_epoch == reproduce.judged_epoch(
-      record) == 2
+  assert record.shown_epoch == record.best_epoch == record.judged_epoch == 2
   record.rows[0]["valid_perplexity"] = 1.0
   record.tests[1] = 99.0
   lines, holds = reproduce.row(record)
