@@ -37,8 +37,7 @@ def define_flags() -> None:
                       "default PTB_DATA, or data/ptb.")
   flags.DEFINE_integer("epochs", 20, "The epochs of each run.", 1)
   flags.DEFINE_integer("seed", 1, "The seed of each run.", 0)
-  flags.DEFINE_string("config_override", "",
-                      "Settings that replace the config's in all runs.")
+  definitions.config_override("Settings that replace the config's in all runs.")
   flags.DEFINE_multi_string("variant", [], "The variants, such as \"without "
                             "tie_weights\"; by default all.")
   definitions.precision()

@@ -62,8 +62,8 @@ def define_flags() -> None:
   flags.DEFINE_integer("epochs", 3, "The epochs of each side.", 1)
   flags.DEFINE_integer("peer_epochs", None, "The epochs of PyTorch's side; by "
                        "default as many.", 1)
-  flags.DEFINE_string("config_override", "", "Settings that replace awd's, on "
-                      "both sides, such as epoch_size=100 for short epochs.")
+  definitions.config_override("Settings that replace awd's, on both sides, "
+                              "such as epoch_size=100 for short epochs.")
   flags.DEFINE_integer("seed", 1, "The seed of both sides.", 0)
   definitions.precision()  # of this suite's side
   flags.DEFINE_enum("init", "theirs", ["theirs", "ours"],

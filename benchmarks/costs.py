@@ -25,7 +25,7 @@ from benchmarks import comparison, machine, report, texts, transcript
 from benchmarks.comparison import Result
 from benchmarks.contenders import Command, Workload
 from benchmarks.variants import variants
-from rnn.cli import scripts
+from rnn.cli import definitions, scripts
 
 FLAGS = flags.FLAGS
 # A schedule costs nothing within an epoch; the text has no sentences.
@@ -36,8 +36,8 @@ def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
   flags.DEFINE_multi_enum("model", ["medium", "tied-medium"],
                           list(configs.CONFIGS), "The configs.")
-  flags.DEFINE_string("config_override", "",
-                      "Settings that replace the config's in all processes.")
+  definitions.config_override(
+      "Settings that replace the config's in all processes.")
   flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"],
                     "The precision of the GEMMs.")
   flags.DEFINE_integer("rounds", 7, "The turns of each variant.", 1)

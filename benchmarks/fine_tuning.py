@@ -36,8 +36,7 @@ def define_flags() -> None:
                       "The folder of the texts to train on.")
   flags.DEFINE_enum("model", "small", list(configs.CONFIGS),
                     "The config to train with; its sizes follow the origin.")
-  flags.DEFINE_string("config_override", "", "Settings that replace the "
-                      "config's.")
+  definitions.config_override("Settings that replace the config's.")
   flags.DEFINE_integer("seed", 1, "Of the initial values.")
   flags.DEFINE_string("title", None, "The name of the comparison; by default "
                       "the names of the two folders.")

@@ -30,6 +30,7 @@ from absl import app, flags
 
 import configs
 from benchmarks import machine
+from rnn.cli import definitions
 from rnn.options import Options
 from rnn.text import word_vectors
 from rnn.tf1 import tf
@@ -107,7 +108,7 @@ def define_flags() -> None:
   flags.DEFINE_integer("max_context", 5,
                        "The most words from a word to one in its context.", 1)
   flags.DEFINE_float("subsample", 0, "The same as in tasks.word2vec.", 0, 1)
-  flags.DEFINE_string("config_override", "", "The same as in tasks.word2vec.")
+  definitions.config_override("The same as in tasks.word2vec.")
   flags.DEFINE_integer("seeds", 3, "The number of runs of each program.", 1)
   flags.mark_flags_as_required(["data_path", "questions"])
 

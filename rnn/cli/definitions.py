@@ -17,6 +17,22 @@ from rnn.text import encodings
 flags.disclaim_key_flags()
 
 
+class _JoinedFlag(flags.Flag):
+  """A flag of a list with commas; its occurrences add up."""
+
+  def parse(self, argument: str) -> None:
+    """Adds an occurrence on the command line."""
+    earlier = self.value if self.present else None
+    super().parse(",".join(filter(None, [earlier, argument])))
+
+
+def config_override(meaning: str, default: str | None = "") -> None:
+  """Defines --config_override, which may be given several times."""
+  flags.DEFINE_flag(_JoinedFlag(
+      flags.ArgumentParser(), flags.ArgumentSerializer(), "config_override",
+      default, meaning))
+
+
 def training(data_help: str | None,
              record: type[configs.Settings] = configs.Config,
              layers: bool = True, mode: bool = False) -> None:
@@ -64,9 +80,8 @@ def training(data_help: str | None,
 
 def _settings(record: type[configs.Settings]) -> None:
   """Defines --config_override, and a flag for each setting that has one."""
-  flags.DEFINE_string("config_override", "",
-                      "Settings that replace the config's, such as "
-                      "hidden_size=300,init_scale=0.05")
+  config_override("Settings that replace the config's, such as "
+                  "hidden_size=300,init_scale=0.05")
   for flag, field in record.flags().items():
     define = flags.DEFINE_integer if field.type is int else flags.DEFINE_float
     define(flag, None, f"{field.metadata['meaning']}; short for "
@@ -207,9 +222,8 @@ def trained_model(several: bool = False) -> None:
                        "checkpoints.", lower_bound=1)
   flags.DEFINE_enum("model", None, list(configs.CONFIGS),
                     "The config of a classic checkpoint.")
-  flags.DEFINE_string("config_override", None,
-                      "Settings to change in the config of a classic "
-                      "checkpoint.")
+  config_override("Settings to change in the config of a classic checkpoint.",
+                  None)
   flags.DEFINE_string("vocab_path", None,
                       "The vocabulary of a classic checkpoint: a file with one "
                       "word per line, in order of id.")

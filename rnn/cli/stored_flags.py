@@ -55,16 +55,17 @@ def fill_in(task: str) -> Stored | None:
     which `TrainingRun.open` reports.
 
   Raises:
-    RunError: config.json has a value that a flag cannot have; or the run's
-      list of words is damaged.
+    RunError: config.json cannot be used, or has a value that a flag cannot
+      have; or the run's list of words is damaged.
+    ConfigError: a setting that the user gives has a bad value.
   """
   if not FLAGS.save_path or FLAGS.fresh:
     return None
-  try:
-    run = RunDirectory(FLAGS.save_path)
-    settings, content = run.settings(task), run.config(task)
-  except RunError:
+  run = RunDirectory(FLAGS.save_path)
+  if not os.path.exists(os.path.join(run.path, "config.json")) or (
+      run.config()["task"] != task):
     return None
+  settings, content = run.settings(task), run.config(task)
   given = {name for name in FLAGS if FLAGS[name].present}
   for name, value in dict(_values(run, content)).items():
     group = next((group for group in _GROUPS if name in group), {name})
@@ -72,7 +73,7 @@ def fill_in(task: str) -> Stored | None:
       _set(run, name, value)
   if "model" in given:
     return Stored(run, content, None)
-  _merge_overrides(content["overrides"], type(settings.config))
+  _merge_overrides(content["overrides"], settings.config)
   return Stored(run, content, settings.config)
 
 
@@ -164,22 +165,36 @@ def _set(run: RunDirectory, name: str, value: Any) -> None:
                    "from a copy") from None
 
 
-def _merge_overrides(earlier: str,
-                     record: type[configs.Settings]) -> None:
+def _merge_overrides(earlier: str, config: configs.Settings) -> None:
   """Puts the overrides of a run in front of those in --config_override.
 
   A setting that the user gives, there or in its own flag, replaces the earlier
-  value.
+  value. An override that has no effect any more is left out.
+
+  Args:
+    earlier: the overrides of the run.
+    config: its settings.
   """
-  given = FLAGS.config_override
-  names = {*configs.parse(given, record), *(
-      field.name for flag, field in record.flags().items()
-      if FLAGS[flag].value is not None)}
+  record = type(config)
+  given = configs.parse(FLAGS.config_override, record) | {
+      field.name: FLAGS[flag].value for flag, field in record.flags().items()
+      if FLAGS[flag].value is not None}
+  changed = dataclasses.replace(config, **given)
   try:
     kept = {name: value for name, value in configs.parse(
-        earlier, record).items() if name not in names}
+        earlier, record).items() if name not in given
+            and _has_effect(changed, name)}
   except configs.ConfigError:  # an older version had such a setting
     kept = {}
   FLAGS["config_override"].value = ",".join([
       *(f"{name}={configs.as_text(value)}" for name, value in kept.items()),
-      *filter(None, [given])])
+      *filter(None, [FLAGS.config_override])])
+
+
+def _has_effect(config: configs.Settings, name: str) -> bool:
+  """Returns whether a setting has an effect together with the others."""
+  try:
+    config.check_together([name])
+    return True
+  except configs.ConfigError:
+    return False

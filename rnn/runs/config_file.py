@@ -42,7 +42,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "init_embeddings": (dict, type(None)), "init_from": (dict, type(None)),
     "labels": (list,), "letters": (str,), "settings": (dict,),
     "vocabulary_choice": (dict,), "data": (dict,), "data.path": (str,),
-    "flags": (dict,)}
+    "data.encoding": (str, type(None)), "flags": (dict,)}
 _NAMES = {int: "a whole number", str: "a string", dict: "an object",
           bool: "true or false", list: "a list", type(None): "null"}
 # How the user named the origin of a run; its digest tells which it is.

@@ -23,6 +23,16 @@ def test_each_flag_is_an_entry_of_config_override():
   assert config == configs.override(configs.SMALL, values)
 
 
+def test_config_override_may_be_given_several_times():
+  parse(ptb_word_lm, "--config_override=hidden_size=24", "--config_override=",
+        "--config_override=num_steps=9,keep_prob=0.8")
+  _, settings = training_flags.config(configs.SMALL)
+  assert settings == {"hidden_size": 24, "num_steps": 9, "keep_prob": 0.8}
+  parse(ptb_word_lm, *2 * ["--config_override=num_steps=9"])
+  with pytest.raises(configs.ConfigError, match="^num_steps: set twice$"):
+    training_flags.config(configs.SMALL)
+
+
 def test_word_vectors_have_the_flags_of_their_settings():
   parse(word2vec, "--batch_size=50", "--epochs=2")
   config, settings = training_flags.config(hyperparameters.WORD2VEC)

@@ -38,7 +38,7 @@ def test_it_goes_on_with_the_settings_and_data_of_the_run(
   out = capsys.readouterr().out
   assert "resuming at epoch 2, step 0 of" in out
   assert "\n  settings.keep_prob (0.7 there, 0.8 here)\n" in out
-  assert call_main(*flags, f"--save_path={other}", "--epochs=2",
+  assert call_main(*flags[:-1], f"--save_path={other}", "--epochs=2",
                    "--config_override=hidden_size=6,keep_prob=0.8,"
                    "init_scale=0.2") == 0
   assert_same_run(run, other)
@@ -84,6 +84,42 @@ def test_the_text_at_the_stored_path_is_verified(
   assert call_main(run) == 1
   assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
                   "text: no such folder|text: No such file")
+
+
+def test_a_setting_that_has_lost_its_effect_does_not_stay(
+    trained_flags, tmp_path, call_main):
+  """Here, keep_prob=0.5,dropout_mask=window and max_epoch=1 do."""
+  run = f"--save_path={tmp_path}/other"
+  assert call_main(*trained_flags[:-1], run, "--config_override="
+                   "keep_prob=0.5,dropout_mask=window,max_epoch=1") == 0
+  assert call_main(run, "--epochs=2", "--keep_prob=1",
+                   "--config_override=lr_schedule=plateau") == 0
+  config = config_of(tmp_path / "other")
+  assert config["overrides"] == (
+      "lr_schedule=plateau,max_max_epoch=2,keep_prob=1.0")
+  assert config["settings"]["dropout_mask"] == "window"
+
+
+@pytest.mark.parametrize("damage, message", [
+    ({"tie_weights": "true"}, "tie_weights=true: must be true or false"),
+    ({"newer": 1}, "newer: no such setting")])
+@pytest.mark.parametrize("has_checkpoint", [True, False])
+def test_settings_that_cannot_be_used_are_reported(
+    trained_flags, tmp_path, call_main, capsys, has_checkpoint, damage,
+    message):
+  """They do not count as a run with other settings, or as none."""
+  run = tmp_path / "run"
+  config = config_of(run)
+  config["settings"].update(damage)
+  (run / "config.json").write_text(json.dumps(config))
+  if not has_checkpoint:
+    for path in run.glob("checkpoints/*"):
+      shutil.rmtree(path)
+    (run / "metrics.csv").unlink()
+  assert call_main(f"--save_path={run}", "--epochs=9") == 1
+  assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
+                  f"{run}/config.json: {message}.*; restore it from a copy")
+  assert config_of(run) == config
 
 
 def test_a_list_of_words_is_that_of_the_run(text, tmp_path, call_main):
