@@ -37,7 +37,8 @@ def main(argv: Sequence[str]) -> None:
   """Prints each word, and one line for each of its neighbors."""
   with scripts.error_lines(argv[0]):
     if not all(FLAGS.words or [""]):
-      raise UserError("--words: give some words, such as --words=oil,bank")
+      raise UserError("--words: give some words with commas between, such as "
+                      "--words=oil,bank")
     words, vectors = _load()
     try:
       found = {word: embeddings.neighbors(words, vectors, word, FLAGS.number)

@@ -268,15 +268,16 @@ def train(config: configs.Config, corpus: reader.RawData,
   halves.set_threads(config)
 
   def make_passes() -> list[StreamPass]:
-    if known:
-      known.add_passes(
-          functools.partial(PTBModel, config, len(vocabulary), options=alone),
-          {"valid": (config, valid_ids), "test": (test_config, test_ids)})
-    return [
+    split_passes = [
         make_pass("Train", config, ids=train_ids, is_training=True,
                   initial_values=initial_values),
         make_pass("Valid", config, ids=valid_ids),
         make_pass("Test", test_config, ids=test_ids, options=alone)]
+    if known:
+      known.add_passes(
+          functools.partial(PTBModel, config, len(vocabulary), options=alone),
+          {"valid": (config, valid_ids), "test": (test_config, test_ids)})
+    return split_passes
 
   return loop.run_training(
       make_passes, config.max_max_epoch, metric.among(len(vocabulary)), run,

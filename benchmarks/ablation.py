@@ -111,22 +111,20 @@ def table(done: Mapping[str, tuple[str, Record]]) -> Iterator[str]:
   Args:
     done: a dict, variant -> the settings that it replaces, and its run.
   """
-  yield (f"{'variant':<30}{'epoch':>7}{'valid':>10}{'test':>10}{'words/s':>10}"
-         "  settings")
+  yield f"{'variant':<30}{'epoch':>7}{'valid':>10}{'test':>10}  settings"
   for name, (settings, record) in done.items():
     epoch = record.shown_epoch
     _, valid, test = record.figures(epoch)
     yield (f"{name:<30}{epoch:>7}{valid:>10.2f}{test:>10.2f}"
-           f"{record.words_per_second:>10,.0f}  {settings}").rstrip()
+           f"  {settings}").rstrip()
 
 
-def read(text: str) -> dict[str, tuple[float, float, float, str]]:
-  """Returns what a file says: variant -> valid, test, words/s, settings."""
+def read(text: str) -> dict[str, tuple[float, float, str]]:
+  """Returns what a file says: variant -> valid, test, settings."""
   rows = re.findall(
-      r"^(\S.*?) {2,}\d+ +([\d.]+) +([\d.]+) +([\d,]+)(?:  (.*))?$", text,
-      re.MULTILINE)
-  return {name: (float(valid), float(test), float(speed.replace(",", "")),
-                 settings) for name, valid, test, speed, settings in rows}
+      r"^(\S.*?) {2,}\d+ +([\d.]+) +([\d.]+)(?:  (.*))?$", text, re.MULTILINE)
+  return {name: (float(valid), float(test), settings)
+          for name, valid, test, settings in rows}
 
 
 if __name__ == "__main__":

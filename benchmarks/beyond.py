@@ -107,14 +107,13 @@ def _ablation(text: str) -> Iterator[str]:
   variants = ablation.read(text)
   if not variants:
     return
-  yield from header("", "settings", "valid", "test", "change of test",
-                     "words/s")
+  yield from header("", "settings", "valid", "test", "change of test")
   (_, whole, *_), *_ = variants.values()
-  for name, (valid, test, speed, changes) in variants.items():
+  for name, (valid, test, changes) in variants.items():
     change = f"{test - whole:+.2f}" if changes else ""
     yield row(name if changes else f"**{name}**",
               f"`{changes}`" if changes else "", f"{valid:.2f}", f"{test:.2f}",
-              change, f"{speed:,.0f}")
+              change)
 
 
 def _costs(text: str) -> Iterator[str]:

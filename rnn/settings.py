@@ -241,7 +241,7 @@ def _parse_value(name: str, texts: list[str], record: type[Settings]) -> Any:
   type_ = types[name]
   try:
     if type_ is tuple:
-      return tuple(int(text) for text in texts)
+      return () if texts == [""] else tuple(int(text) for text in texts)
     (text,) = texts
     if type_ is bool:
       return {"true": True, "false": False}[text.lower()]

@@ -217,6 +217,6 @@ def _num_cores() -> int:
 def error_cause(error: Exception) -> str:
   """Returns the one-line cause from a multi-line TensorFlow error."""
   message = str(getattr(error, "message", error))
-  # The file name and the cause come before the name of the node, if any.
-  match = re.search(r"(?:^|; )([^;\n]+?)\s*(?:\n\s*\[\[|$)", message)
+  # The cause is the last part of its line, before the name of the node, if any.
+  match = re.search(r"(?:^|; |\n)([^;\n]+?)\s*(?:\n\s*\[\[|$)", message)
   return match[1] if match else type(error).__name__

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import itertools
 import math
+import numbers
 import os
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -152,11 +153,13 @@ class LanguageModel:
       SettingError: an argument is out of its range.
       UserError: the samples need more memory than is available.
     """
-    _check_range("num_samples", num_samples, 1, 10**6)
-    _check_range("num_words", num_words, 1, _MANY)
+    _check_whole("num_samples", num_samples, 1, 10**6)
+    _check_whole("num_words", num_words, 1, _MANY)
     _check_range("temperature", temperature, 0)
-    _check_range("top_k", top_k, 0)
-    if not 0 < top_p <= 1:
+    _check_whole("top_k", top_k, 0)
+    if not isinstance(seed, np.random.Generator):
+      _check_whole("seed", seed, 0)
+    if not (isinstance(top_p, numbers.Real) and 0 < top_p <= 1):
       raise SettingError("top_p", "must be above 0 and at most 1", top_p)
     # The logits of the words before and after each step, in float32.
     memory.check([memory.Part(
@@ -182,9 +185,9 @@ class LanguageModel:
       normalize: see the class.
 
     Raises:
-      SettingError: k is below 1.
+      SettingError: k is no whole number from 1 on.
     """
-    _check_range("k", k, 1)
+    _check_whole("k", k, 1)
     p = sampling.Writer(self._windows(), self.vocabulary, 1).read(
         self._read_prompt(prompt, normalize))
     return [NextWord(self.vocabulary[i], float(p[i]))
@@ -202,13 +205,14 @@ class LanguageModel:
       One Score per sentence.
 
     Raises:
-      UserError: the sentences are a single string.
+      UserError: the sentences are a single string, or one is no string.
     """
     if isinstance(sentences, str):
       raise UserError("sentences: is one string; give a list of sentences")
     preparation = self._preparation(normalize)
-    lines = list(scoring.lines_of(
-        map(preparation.split, sentences), self.vocabulary))
+    lines = list(scoring.lines_of((
+        preparation.split(_checked(sentence)) for sentence in sentences),
+        self.vocabulary))
     scores = [
         Score(line.words, log_probs[0].astype(np.float64),
               [word for word in line.words if word not in self.vocabulary])
@@ -250,10 +254,8 @@ class LanguageModel:
 
   def _read_prompt(self, text: str, normalize: bool | None) -> list[str]:
     """Splits a text into words; warns of those that are unknown."""
-    if not isinstance(text, str):
-      raise UserError(f"{type(text).__name__}: is no text; give a string")
     preparation = self._preparation(normalize)
-    words = preparation.split(text)
+    words = preparation.split(_checked(text))
     self._warn(words, preparation)
     return words
 
@@ -264,10 +266,26 @@ class LanguageModel:
     self._warned.update(new)
 
 
+def _checked(text: str) -> str:
+  """Returns a text; raises a UserError if it is none."""
+  if not isinstance(text, str):
+    raise UserError(f"{type(text).__name__}: is no text; give a string")
+  return text
+
+
+def _check_whole(name: str, value: int, least: int,
+                 most: float = math.inf) -> None:
+  """Raises a SettingError if a value is no whole number, or out of range."""
+  if not isinstance(value, numbers.Integral):
+    raise SettingError(name, "must be a whole number", value)
+  _check_range(name, value, least, most)
+
+
 def _check_range(name: str, value: float, least: float,
                  most: float = math.inf) -> None:
   """Raises a SettingError if a number is out of its range, or not finite."""
-  if not (least <= value <= most and math.isfinite(value)):
+  if not (isinstance(value, numbers.Real) and least <= value <= most
+          and math.isfinite(value)):
     to = f" to {most:,}" if most < math.inf else " or more"
     raise SettingError(name, f"must be a number of {least:,}{to}", value)
 

@@ -44,7 +44,8 @@ def load_several() -> list[TrainedModel]:
 def _load(paths: Sequence[str]) -> list[TrainedModel]:
   """Loads the models in some folders."""
   if not all(paths):
-    raise UserError("--save_path: name the folder of the run")
+    raise UserError("--save_path: name the folder of the run" + (
+        "; it has a comma too many" if len(paths) > 1 else ""))
   classic = None
   if classic_path := next(filter(classic_checkpoint.find, paths), None):
     classic = _classic(classic_path)

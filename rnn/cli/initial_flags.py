@@ -65,8 +65,9 @@ def config(base: configs.Config, origin: Origin | None
   if not origin:
     return training_flags.config(base)
   settings = training_flags.named_settings(type(base))
-  for name in origins.SIZES:
-    if name in settings and not _agrees(origin.config, name, settings[name]):
+  agreed = [name for name in origins.SIZES if name in settings]
+  for name in agreed:
+    if not _agrees(origin.config, name, settings[name]):
       there = name
       if name in ("hidden_size", "num_layers", "hidden_sizes"):
         there = ("hidden_sizes" if origin.config.hidden_sizes
@@ -80,7 +81,8 @@ def config(base: configs.Config, origin: Origin | None
         f"forget_bias={configs.as_text(settings['forget_bias'])}: has no "
         "effect, because --init_from gives the initial biases; leave it out")
   sizes = {name: getattr(origin.config, name) for name in origins.SIZES}
-  changed, settings = training_flags.config(dataclasses.replace(base, **sizes))
+  changed, settings = training_flags.config(
+      dataclasses.replace(base, **sizes), without=agreed)
   return dataclasses.replace(changed, **sizes), settings
 
 

@@ -72,8 +72,8 @@ def data_path(advice: str) -> str:
   return FLAGS.data_path
 
 
-def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
-           ) -> tuple[_S, dict[str, Any]]:
+def config(base: _S, one_layer: bool = False, unused: Sequence[str] = (),
+           without: Sequence[str] = ()) -> tuple[_S, dict[str, Any]]:
   """Applies --config_override and the flags of settings to a config.
 
   The embedding is as wide as the vectors of --init_embeddings, if the user does
@@ -82,6 +82,7 @@ def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
   Args:
     one_layer: whether the model must have one layer.
     unused: settings that the model does not have.
+    without: settings that have been dealt with.
 
   Returns:
     config, settings: a record like `base`, and the changed settings by name.
@@ -91,7 +92,8 @@ def config(base: _S, one_layer: bool = False, unused: Sequence[str] = ()
       setting, or too many layers.
     DataError: the vectors cannot be used.
   """
-  settings = named_settings(type(base))
+  settings = {name: value for name, value in named_settings(type(base)).items()
+              if name not in without}
   for name in settings:
     if name in unused:
       raise configs.ConfigError(

@@ -251,8 +251,8 @@ class RunDirectory:
                      checkpoint.path)
       return checkpoint, result
     if damage := _damage(tried):
-      raise RunError(f"{self.path}: no checkpoint is readable; tried "
-                     + "; ".join(damage))
+      raise RunError(f"{self.path}: no checkpoint is readable; restore one, or "
+                     "train anew in another folder; tried " + "; ".join(damage))
     return None
 
   def read(self, checkpoint: Checkpoint, variables: Iterable[tf.Variable]

@@ -123,6 +123,10 @@ def _select(run: RunDirectory, checkpoint: str | Checkpoint,
   """
   if isinstance(checkpoint, Checkpoint):
     return [checkpoint]
+  if checkpoint not in ("last", "best"):
+    raise SettingError("checkpoint", "must be last or best", checkpoint)
+  if average_last < 1:
+    raise SettingError("average_last", "must be at least 1", average_last)
   if average_last > 1:
     if checkpoint != "last":
       raise SettingError(
@@ -132,12 +136,15 @@ def _select(run: RunDirectory, checkpoint: str | Checkpoint,
     if len(epochs) < average_last:
       raise SettingError(
           "average_last", f"{run.path} has the checkpoints of only "
-          f"{len(epochs)} epochs; lower it, or train with "
-          f"keep={average_last} or more", average_last)
+          f"{len(epochs)} epoch{'s' * (len(epochs) != 1)}; lower it, or train "
+          f"with keep={average_last} or more", average_last)
     return epochs[:average_last]
   if checkpoint == "last":
     return []
   best = run.best()
+  if not best and run.checkpoints():
+    raise SettingError("checkpoint", f"no epoch of {run.path} has ended yet; "
+                       "leave it out", checkpoint)
   if not best:
     raise RunError(f"{run.path}: has no checkpoint yet")
   return [best]

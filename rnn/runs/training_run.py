@@ -33,6 +33,10 @@ from rnn.tf1 import error_cause, tf
 
 _log = logging.getLogger(__name__)
 
+# Checkpoints of the epoch that is being trained: the newest, and one more in
+# case that one gets damaged.
+_WITHIN_EPOCH = 2
+
 
 class TrainingRun(RunDirectory):
   """A run directory that this process writes during training.
@@ -55,7 +59,8 @@ class TrainingRun(RunDirectory):
       vocabulary: the words of the run, if it has any.
       fresh: whether to refuse a folder that is not empty.
       may_change: see `config_file.differences`.
-      keep: the number of newest checkpoints to keep, in addition to the best.
+      keep: the number of newest ends of epochs whose checkpoints are kept, in
+        addition to the best, and to the newest two of the present epoch.
       title, reference: see `learning_curve.draw`.
       texts: a dict, split -> reader.Text, whose ids are saved for `corpus`.
       metric: the metric's name in the rows, as in "valid_perplexity". The best
@@ -338,12 +343,20 @@ class TrainingRun(RunDirectory):
         file.write(state)
 
   def _delete_old(self) -> None:
-    """Deletes all checkpoints except the newest few and the best."""
+    """Deletes old checkpoints.
+
+    The newest ends of epochs stay, the best, and the newest of the epoch that
+    is being trained.
+    """
     checkpoints = self.checkpoints()
-    old = [c for c in checkpoints if not c.best][self._keep:]
-    old += [c for c in checkpoints if c.best][1:]
-    for checkpoint in old:
-      cleanup.delete_checkpoint(checkpoint)
+    best = [c for c in checkpoints if c.best]
+    others = [c for c in checkpoints if not c.best]
+    ends = [c for c in others if c.epoch is not None]
+    within = list(itertools.takewhile(lambda c: c.epoch is None, others))
+    kept = {*best[:1], *ends[:self._keep], *within[:_WITHIN_EPOCH]}
+    for checkpoint in checkpoints:
+      if checkpoint not in kept:
+        cleanup.delete_checkpoint(checkpoint)
 
   @contextlib.contextmanager
   def writing(self) -> Iterator[None]:

@@ -80,8 +80,8 @@ def find_cuts(units: Iterable[tuple[int, int]], total: int) -> tuple[int, int]:
           found.setdefault(k, count)
   if count < len(SPLITS):
     raise _TooShortError(
-        f"{count} line{'s' * (count != 1)} cannot be split in train, valid and "
-        "test; give more text")
+        "the text is too short to be split in train, valid and test; give more "
+        "of it")
   valid, test = (found[max(found)] for found in places)
   valid = min(valid, count - 2)
   return valid, min(max(test, valid + 1), count - 1)

@@ -1,6 +1,7 @@
 """The error of a training that diverges."""
 
 import contextlib
+import math
 from collections.abc import Sequence
 
 from rnn.errors import UserError
@@ -22,11 +23,12 @@ def error(position: str, what: str, learning_rate: float, good_norm: float,
   Args:
     position: the epoch and the step.
     what: what is not finite.
-    good_norm: the gradient norm of the last good step.
+    good_norm: the gradient norm of the last good step; NaN if there was none.
     bad_norm: that of the step that diverged, if there was one.
     run: it has the checkpoints to resume from.
   """
-  before = "" if bad_norm is None else f", {good_norm:g} one step before"
+  before = ("" if bad_norm is None or math.isnan(good_norm)
+            else f", {good_norm:g} one step before")
   norm = good_norm if bad_norm is None else bad_norm
   checkpoints: Sequence[Checkpoint] = []
   if run:

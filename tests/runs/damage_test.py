@@ -91,7 +91,7 @@ def test_if_no_checkpoint_is_readable_all_are_named(
   assert call_main(*trained_flags) == 1
   err = capsys.readouterr().err
   assert err.count("\n") == 1
-  assert f"{run.path}: no checkpoint is readable; tried" in err
+  assert f"{run.path}: no checkpoint is readable; restore one, or" in err
   for checkpoint in run.checkpoints():
     assert checkpoint.path in err
   assert contents(run.path) == before

@@ -1,5 +1,6 @@
 """The files of a run directory, for other programs to read."""
 
+import contextlib
 import dataclasses
 import glob
 import hashlib
@@ -11,10 +12,11 @@ import pytest
 
 import configs
 import reader
+from rnn import signals
 from rnn.runs.directory import RunDirectory
 from rnn.tf1 import tf
 from tests.helpers.calls import run_script
-from tests.helpers.run_folders import rows_of, training_run
+from tests.helpers.run_folders import StopAfter, rows_of, training_run
 
 
 @pytest.mark.slow
@@ -62,6 +64,24 @@ def test_the_newest_checkpoints_are_kept(run_flags, tmp_path, call_main):
   assert kept_epochs(epochs=4, keep=4) == [4, 3, 2, 1]
   assert kept_epochs(epochs=5, keep=2) == [5, 4]  # the flag may change
   assert kept_epochs(epochs=6, keep=1) == [6]
+
+
+@pytest.mark.slow
+def test_checkpoints_within_an_epoch_displace_no_end(
+    run_flags, tmp_path, call_main, monkeypatch):
+  def kept_epochs():
+    return [c.epoch for c in RunDirectory(f"{tmp_path}/run").checkpoints()
+            if not c.best]
+
+  flags = [*run_flags[:-1], "--keep=3", "--save_secs=0.001",
+           "--config_override=hidden_size=8,max_max_epoch=4"]
+  monkeypatch.setattr(signals, "on_signals", lambda: contextlib.nullcontext(
+      StopAfter(3 * (89 + 12) + 40)))  # in epoch 4
+  assert call_main(*flags) == 143
+  assert kept_epochs() == [None, None, 3, 2, 1]
+  monkeypatch.undo()
+  assert call_main(*flags) == 0
+  assert kept_epochs() == [4, 3, 2]
 
 
 @pytest.mark.parametrize("path", ["run", "runs/../runs/small", "{}/run"])

@@ -106,7 +106,7 @@ def test_if_nothing_is_readable_every_entry_is_named_once(
   before = contents(run.path)
   assert call_main(*finished) == 1
   err = capsys.readouterr().err
-  assert_one_line(err, "ptb_word_lm.py", "no checkpoint is readable; tried ")
+  assert_one_line(err, "ptb_word_lm.py", "no checkpoint is readable; restore")
   for checkpoint in run.checkpoints():
     assert err.count(f"{checkpoint.path}: ") + err.count(
         f"{checkpoint.path}/journal.json: ") == 1

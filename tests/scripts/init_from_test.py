@@ -86,6 +86,24 @@ def test_a_run_starts_from_another(corpus_folder, tmp_path, call_main, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sizes, same", [
+    ("hidden_sizes=4,4", ["--num_layers=2", "--hidden_size=4"]),
+    ("hidden_size=4,num_layers=2", ["--config_override=hidden_sizes=4,4"])])
+def test_sizes_of_the_origin_may_be_given_in_any_form(
+    corpus_folder, tmp_path, call_main, sizes, same):
+  flags = ["--model=test", f"--data_path={corpus_folder}", "--epochs=1"]
+  first, second = f"{tmp_path}/first", f"{tmp_path}/second"
+  assert call_main(*flags, f"--save_path={first}",
+                   f"--config_override={sizes}") == 0
+  assert call_main(*flags, f"--save_path={second}", f"--init_from={first}",
+                   *same) == 0
+  assert call_main(f"--save_path={second}", "--epochs=2") == 0
+  for run in first, second:
+    config = RunDirectory(run).settings().config
+    assert config.layer_sizes == (4, 4)
+
+
+@pytest.mark.slow
 def test_a_run_of_characters_starts_from_another(
     tmp_path, call_script, call_main, capsys):
   """With a frozen embedding. A run of words is not one of characters."""

@@ -175,8 +175,8 @@ def test_blank_rows_are_skipped_and_short_ones_are_blank(tmp_path):
 
 
 BAD = {
-    "empty": (b"", "0 lines cannot be split in train, valid and test; give"),
-    "short": (b"a\n" * 2, "2 lines cannot be split in train, valid and test"),
+    "empty": (b"", "the text is too short to be split in train, valid"),
+    "short": (b"a\n" * 2, "the text is too short to be split in train, valid"),
     "latin 1": (b"\xff\n" * 40, "not UTF-8 text"),
     "gzip": (gzip.compress(b"abc\n" * 99)[:-9], "truncated or damaged"),
     "xz": (lzma.compress(b"abc\n" * 99)[:-9], "truncated or damaged"),

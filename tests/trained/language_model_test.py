@@ -120,6 +120,11 @@ def test_a_checkpoint_can_be_named(trained_runs):
     (lambda m: m.generate(temperature=-1), "temperature=-1: must be a number"),
     (lambda m: m.generate(top_p=0), "top_p=0: must be above 0"),
     (lambda m: m.next_words(k=0), "k=0: must be a number of 1 or more"),
+    (lambda m: m.next_words(k=2.5), "k=2.5: must be a whole number"),
+    (lambda m: m.generate(top_k=2.5), "top_k=2.5: must be a whole number"),
+    (lambda m: m.generate(seed=-1), "seed=-1: must be a number of 0 or more"),
+    (lambda m: m.generate(top_p="x"), "top_p=x: must be above 0"),
+    (lambda m: m.score([1]), "int: is no text; give a string"),
     (lambda m: m.score("the economy"), "give a list of sentences"),
     (lambda m: trained.load("no/run"), "no/run: no such folder")])
 def test_errors_are_exceptions_of_one_line(model, call, message):

@@ -64,6 +64,14 @@ def test_models_that_cannot_be_used(
       capsys.readouterr().err, os.path.basename(script.__file__), message)
 
 
+def test_a_comma_too_many(trained_runs, call_script, capsys, monkeypatch):
+  monkeypatch.chdir(trained_runs)
+  assert call_script(score, "--save_path=a,", "--text=text/test.txt") == 1
+  assert_one_line(
+      capsys.readouterr().err, "score.py",
+      "--save_path: name the folder of the run; it has a comma too many$")
+
+
 def test_models_with_different_words_are_refused(
     trained_runs, corpus_folder, call_script, call_main, capsys, tmp_path):
   assert call_main("--model=test", f"--data_path={corpus_folder}",

@@ -93,11 +93,26 @@ def test_an_average_uses_only_ends_of_epochs(run):
      "epochs; lower it, or train with keep=9 or more"),
     ({"average_last": 2, "checkpoint": "best"},
      "checkpoint=best: average_last=2 averages the last checkpoints; leave out "
-     "one of the two")])
+     "one of the two"),
+    ({"average_last": 0}, "average_last=0: must be at least 1"),
+    ({"checkpoint": "lst"}, "checkpoint=lst: must be last or best")])
 def test_averages_that_cannot_be_computed(run, settings, message):
   with pytest.raises(SettingError, match=message) as error:
     load(run.path, **settings)
   assert error.value.setting in settings
+
+
+def test_before_the_end_of_an_epoch_there_is_no_best(run):
+  for checkpoint in run.checkpoints():
+    if checkpoint.epoch == 3 and not checkpoint.best:
+      os.rename(checkpoint.path, checkpoint.path.removesuffix("-epoch-3"))
+    else:
+      shutil.rmtree(checkpoint.path)
+  with pytest.raises(SettingError, match=(
+      "checkpoint=best: no epoch of .*run has ended yet; leave it out$")):
+    load(run.path, "best")
+  with pytest.raises(SettingError, match="checkpoints of only 0 epochs"):
+    load(run.path, average_last=2)
 
 
 def test_a_damaged_newest_checkpoint_is_skipped_with_a_warning(run, caplog):

@@ -63,6 +63,13 @@ def test_measuring_can_be_stopped_after_each_window():
   assert with_known.call_count == without.call_count + 2 * windows
 
 
+def test_a_split_that_is_too_short_has_its_name():
+  known = KnownWords(texts_of(train=TRAIN, valid=[4], test=[4, 4]), WORDS)
+  with pytest.raises(reader.DataError, match="^valid: at least 2 tokens"):
+    ptb_word_lm.train(
+        configs.TEST, (TRAIN * 9, [4], [4, 4], WORDS), known=known)
+
+
 @pytest.mark.parametrize("train, valid", [
     (TRAIN, [0, 1, 3]),  # nothing is unknown
     ([*TRAIN, 4], [0, 4, 1]),  # training has learned <unk>
