@@ -8,7 +8,7 @@ import itertools
 import os
 import re
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import configs
 from benchmarks import beyond, logbook, records, settings
@@ -93,6 +93,10 @@ def tables(results: Results) -> dict[str, list[str]]:
       "averages": [*header("", "valid", "test", "valid, paper", "test, paper"),
                    *_averages(results)],
       "adaptation": [*header("", "valid", "test"), *_adaptation(results)],
+      "beyond_seeds": [*header("", "epochs", "train", "valid", "test"),
+                       *_seeds(run for run in results.runs
+                               if run.model in beyond.MODELS
+                               and run.is_of_the_table)],
       "runs": [*header("folder", "command", "epochs", "hours", "peak memory",
                        "starts"), *_runs(results)],
       "paragraphs": list(_paragraphs(results)),
@@ -157,15 +161,16 @@ def _with_flags(label: str, config: dict) -> str:
   return f"{label} with `{' '.join(flags)}`" if flags else label
 
 
-def _seeds(runs: Sequence[Record]) -> Iterator[str]:
-  """Generates a row for each precision with runs of several seeds."""
-  for _, group in itertools.groupby(runs, lambda run: run.config["precision"]):
+def _seeds(runs: Iterable[Record]) -> Iterator[str]:
+  """Generates a row for each model and precision with several seeds."""
+  for _, group in itertools.groupby(
+      runs, lambda run: (run.model, run.config["precision"])):
     finished = [run for run in group if run.is_finished]
     if len(finished) < 2:
       continue
     seeds = [run.config["seed"] for run in finished]
     label = _with_flags(finished[0].model, finished[0].config | {"seed": 1})
-    columns = zip(*(run.figures(len(run.rows)) for run in finished),
+    columns = zip(*(run.figures(run.judged_epoch) for run in finished),
                   strict=True)
     yield row(
         f"{label}, seeds {_numbers(seeds)}: mean and standard deviation",

@@ -264,6 +264,21 @@ def test_seeds_have_mean_and_deviation(copy):
       label for label in labels(copy) if "medium" in label)
 
 
+def test_models_beyond_the_paper_have_a_table_of_seeds(copy):
+  for seed in 1, 3:
+    add_run(copy, f"tied-small-seed-{seed}-float32", 40)
+    add_run(copy, f"tied-medium-seed-{seed}-bfloat16", 50)
+  add_run(copy, "tied-medium-seed-2-bfloat16", 9)
+  # Of the best epoch, which is the first.
+  figures = ["52.00 ± 1.41", "82.00 ± 1.41", "70.00 ± 0.00"]
+  found = rows(copy, "beyond_seeds")
+  assert [row[:2] for row in found[2:]] == [
+      ["tied-small, seeds 1, 3: mean and standard deviation", "40"],
+      ["tied-medium with `--use_bfloat16`, seeds 1, 3: mean and standard "
+       "deviation", "50"]]
+  assert [row[2:] for row in found[2:]] == [figures, figures]
+
+
 def test_averages_of_all_sizes(copy):
   folder = copy / "results" / "averages"
   for name in "small-10", "medium-2", "sizes":
