@@ -22,11 +22,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 import ptb_word_lm
+from benchmarks import transcript
 from benchmarks.machine import memory
 from rnn.cli import scripts
+from rnn.errors import UserError
 from rnn.text.streams import TrainingStreams
 from rnn.training.passes import StreamPass
 
@@ -40,9 +42,10 @@ _MB = 1e6
 # starts another as the memory of that one.
 _MEASURE = """
 import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True, stdout=sys.stderr)
+status = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(used.ru_utime + used.ru_stime, used.ru_maxrss)
+sys.exit(status)
 """
 
 
@@ -87,14 +90,15 @@ def index(pattern: str, output: str) -> str:
   """Indexes a text; returns a line about speed and memory."""
   size = sum(map(os.path.getsize, glob.glob(pattern))) / _MB
   start = time.perf_counter()
-  used = subprocess.run(
+  done = subprocess.run(
       [sys.executable, "-c", _MEASURE, sys.executable, "data/index.py",
        "--input", pattern, "--output", output, "--held_out=0.0001",
        f"--vocab_size={FLAGS.vocab_size}", f"--processes={FLAGS.processes}"],
-      check=True, stdout=subprocess.PIPE, text=True,
-      cwd=os.path.dirname(os.path.abspath(ptb_word_lm.__file__))).stdout
+      check=False, stdout=subprocess.PIPE, text=True, cwd=transcript.ROOT)
+  if done.returncode:
+    raise UserError("data/index.py has failed; see above")
   seconds = time.perf_counter() - start
-  of_cores, peak = map(float, used.split())
+  of_cores, peak = map(float, done.stdout.split())
   return (
       f"index: {seconds:.1f} s by {FLAGS.processes} processes, "
       f"{size / seconds / FLAGS.processes:.1f} MB/s per process; "
@@ -152,22 +156,39 @@ def train(arguments: Sequence[str]) -> dict[str, Any]:
           "parameters": parameters[0], "peak": memory("VmHWM")}
 
 
-def main(_: Sequence[str]) -> None:
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  flags.DEFINE_float("megabytes", 1000, "The size of the text.", 0.1)
+  flags.DEFINE_integer("types", 10**6, "The number of different words.", 100)
+  flags.DEFINE_integer("vocab_size", 20_000, "The size of the vocabulary.", 3)
+  flags.DEFINE_integer("processes", os.cpu_count(), "Of data/index.py.", 1)
+  flags.DEFINE_string("folder", None, "Where to put the temporary files.")
+  flags.DEFINE_string(
+      "training", "--model=small --config_override=hidden_size=64,batch_size="
+      "128,num_steps=20,epoch_size=1000,max_max_epoch=1",
+      "The flags of ptb_word_lm.py; without any, it does not run.")
+
+
+def main(argv: Sequence[str]) -> None:
   """Prints lines about each part; the scripts print to standard error."""
-  with tempfile.TemporaryDirectory(dir=FLAGS.folder) as folder:
-    paths = write_text(folder, FLAGS.megabytes, FLAGS.types)
-    print(f"text: {sum(map(os.path.getsize, paths)) / _MB:,.0f} MB in "
-          f"{len(paths)} files, words drawn from {FLAGS.types:,}", flush=True)
-    print(index(os.path.join(folder, "news.en-*"), f"{folder}/index"),
-          flush=True)
-    if not FLAGS.training:
-      return
-    with concurrent.futures.ProcessPoolExecutor(
-        1, multiprocessing.get_context("spawn")) as pool:
-      result = pool.submit(train, [
-          f"--data_path={folder}/index", *shlex.split(FLAGS.training)]).result()
-  seconds = result["seconds"]
-  print(f"training: {result['steps']} steps, {seconds:.1f} s after the first\n"
+  with scripts.error_lines(argv[0]):
+    with tempfile.TemporaryDirectory(dir=FLAGS.folder) as folder:
+      paths = write_text(folder, FLAGS.megabytes, FLAGS.types)
+      print(f"text: {sum(map(os.path.getsize, paths)) / _MB:,.0f} MB in "
+            f"{len(paths)} files, words drawn from {FLAGS.types:,}",
+            flush=True)
+      print(index(os.path.join(folder, "news.en-*"), f"{folder}/index"),
+            flush=True)
+      if not FLAGS.training:
+        return
+      with concurrent.futures.ProcessPoolExecutor(
+          1, multiprocessing.get_context("spawn")) as pool:
+        result = pool.submit(
+            train, [f"--data_path={folder}/index",
+                    *shlex.split(FLAGS.training)]).result()
+    seconds = result["seconds"]
+    print(
+        f"training: {result['steps']} steps, {seconds:.1f} s after the first\n"
         f"input: {result['first']:.3f} s for the first part; then "
         f"{result['waiting']:.3f} s in which steps waited, and "
         f"{result['reading']:.3f} s of the thread that read "
@@ -178,13 +199,4 @@ def main(_: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-  flags.DEFINE_float("megabytes", 1000, "The size of the text.", 0.1)
-  flags.DEFINE_integer("types", 10**6, "The number of different words.", 100)
-  flags.DEFINE_integer("vocab_size", 20_000, "The size of the vocabulary.", 3)
-  flags.DEFINE_integer("processes", os.cpu_count(), "Of data/index.py.", 1)
-  flags.DEFINE_string("folder", None, "Where to put the temporary files.")
-  flags.DEFINE_string(
-      "training", "--model=small --config_override=hidden_size=64,batch_size="
-      "128,num_steps=20,epoch_size=1000,max_max_epoch=1",
-      "The flags of ptb_word_lm.py; without any, it does not run.")
-  app.run(main)
+  scripts.run(main, define_flags)

@@ -17,11 +17,12 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 import ptb_word_lm
 import reader
 from benchmarks.machine import memory
+from rnn.cli import scripts
 from rnn.errors import UserError
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
@@ -97,24 +98,29 @@ def measure(function: Callable[[str], Corpus],
   return *seconds, peak, ids, words, len(vocabulary)
 
 
-def main(_: Sequence[str]) -> None:
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  flags.DEFINE_integer("megabytes", 500, "The size of the text.", 1)
+
+
+def main(argv: Sequence[str]) -> None:
   """Prints one line per part."""
-  with tempfile.TemporaryDirectory() as folder:
-    write_corpus(folder, FLAGS.megabytes * 1e6)
-    size = sum(os.path.getsize(entry) for entry in os.scandir(folder)) / 1e6
-    print(f"{size:.0f} MB of text")
-    for function in read, keep, restart:
-      with concurrent.futures.ProcessPoolExecutor(
-          1, multiprocessing.get_context("spawn")) as pool:
-        seconds, processor, *held, words = pool.submit(
-            measure, function, folder).result()
-      peak, ids, vocabulary = (number / 1e6 for number in held)
-      print(f"{function.__name__:>7} {seconds:5.1f} s, {size / seconds:.1f} "
-            f"MB/s, {processor:.1f} s of the processor; peak {peak:.0f} MB, "
-            f"ids {ids:.0f} MB, vocabulary {vocabulary:.0f} MB ({words:,} "
-            "words)", flush=True)
+  with scripts.error_lines(argv[0]):
+    with tempfile.TemporaryDirectory() as folder:
+      write_corpus(folder, FLAGS.megabytes * 1e6)
+      size = sum(os.path.getsize(entry) for entry in os.scandir(folder)) / 1e6
+      print(f"{size:.0f} MB of text")
+      for function in read, keep, restart:
+        with concurrent.futures.ProcessPoolExecutor(
+            1, multiprocessing.get_context("spawn")) as pool:
+          seconds, processor, *held, words = pool.submit(
+              measure, function, folder).result()
+        peak, ids, vocabulary = (number / 1e6 for number in held)
+        print(f"{function.__name__:>7} {seconds:5.1f} s, {size / seconds:.1f} "
+              f"MB/s, {processor:.1f} s of the processor; peak {peak:.0f} MB, "
+              f"ids {ids:.0f} MB, vocabulary {vocabulary:.0f} MB ({words:,} "
+              "words)", flush=True)
 
 
 if __name__ == "__main__":
-  flags.DEFINE_integer("megabytes", 500, "The size of the text.", 1)
-  app.run(main)
+  scripts.run(main, define_flags)

@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
 import configs
 from benchmarks import contender, suite, texts
+from rnn.cli import scripts
 from rnn.runs.training_run import TrainingRun
 from rnn.text.vocabulary import EOS, UNK, Vocabulary
 from rnn.tf1 import tf
@@ -84,20 +85,25 @@ def save_times(session: tf.Session,
   return within, at_end, points
 
 
-def main(_: Sequence[str]) -> None:
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
+  flags.DEFINE_enum("model", "small", list(configs.CONFIGS), "The config.")
+  flags.DEFINE_float("seconds", 8, "How long to take steps.", 0.01)
+
+
+def main(argv: Sequence[str]) -> None:
   """Prints a line of figures."""
-  config = configs.CONFIGS[FLAGS.model]
-  ids, vocab_size = texts.zipf_ids()
-  session, training = suite.start_training(config, vocab_size, ids)
-  epoch = seconds_per_epoch(config, session, training)
-  within, at_end, points = save_times(session, vocab_size)
-  share = within / _SAVE_SECS + (at_end + points) / epoch
-  print(f"{FLAGS.model}: {epoch:.0f} s of steps per epoch; a checkpoint "
-        f"{within:.2f} s, at an epoch's end {at_end:.2f} s; {_NUM_POINTS} "
-        f"points logged {points:.3f} s; in all {share:.2%} of training time")
+  with scripts.error_lines(argv[0]):
+    config = configs.CONFIGS[FLAGS.model]
+    ids, vocab_size = texts.zipf_ids()
+    session, training = suite.start_training(config, vocab_size, ids)
+    epoch = seconds_per_epoch(config, session, training)
+    within, at_end, points = save_times(session, vocab_size)
+    share = within / _SAVE_SECS + (at_end + points) / epoch
+    print(f"{FLAGS.model}: {epoch:.0f} s of steps per epoch; a checkpoint "
+          f"{within:.2f} s, at an epoch's end {at_end:.2f} s; {_NUM_POINTS} "
+          f"points logged {points:.3f} s; in all {share:.2%} of training time")
 
 
 if __name__ == "__main__":
-  flags.DEFINE_enum("model", "small", list(configs.CONFIGS), "The config.")
-  flags.DEFINE_float("seconds", 8, "How long to take steps.", 0.01)
-  app.run(main)
+  scripts.run(main, define_flags)

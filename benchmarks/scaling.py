@@ -21,11 +21,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from absl import app, flags
+from absl import flags
 
 import configs
 import ptb_word_lm
 from benchmarks import machine, networks, texts
+from rnn.cli import scripts
 from rnn.options import Options
 from rnn.parallel.cluster import Cluster
 from rnn.parallel.workers import Workers
@@ -46,22 +47,23 @@ def define_flags() -> None:
   flags.DEFINE_string("job", None, "For the processes of this script.")
 
 
-def main(_: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> None:
   """Measures, and prints a table."""
-  if FLAGS.job:
-    print(json.dumps(_work(json.loads(FLAGS.job))), flush=True)
-    os._exit(0)  # other workers may still be reading
-  print(machine.describe({"tensorflow": tf.version.VERSION}))
-  print(f"{'model':8}{'precision':11}{'workers':>8} {'network':12}"
-        f"{'words/s':>9}{'ms/step':>9}{'alone':>8}{'waiting':>9}"
-        f"{'MB/step':>9}", flush=True)
-  alone: dict[tuple, float] = {}
-  for model in FLAGS.model:
-    for precision in FLAGS.precisions:
-      for size in map(int, FLAGS.sizes):
-        for network in _networks(size):
-          with network as connected:
-            _measure(model, precision, connected, alone)
+  with scripts.error_lines(argv[0]):
+    if FLAGS.job:
+      print(json.dumps(_work(json.loads(FLAGS.job))), flush=True)
+      os._exit(0)  # other workers may still be reading
+    print(machine.describe({"tensorflow": tf.version.VERSION}))
+    print(f"{'model':8}{'precision':11}{'workers':>8} {'network':12}"
+          f"{'words/s':>9}{'ms/step':>9}{'alone':>8}{'waiting':>9}"
+          f"{'MB/step':>9}", flush=True)
+    alone: dict[tuple, float] = {}
+    for model in FLAGS.model:
+      for precision in FLAGS.precisions:
+        for size in map(int, FLAGS.sizes):
+          for network in _networks(size):
+            with network as connected:
+              _measure(model, precision, connected, alone)
 
 
 def _networks(size: int) -> list[Any]:
@@ -147,5 +149,4 @@ def _work(job: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-  define_flags()
-  app.run(main)
+  scripts.run(main, define_flags)

@@ -21,12 +21,13 @@ import tempfile
 from collections.abc import Sequence
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 import configs
 import ptb_word_lm
 import reader
 from benchmarks.machine import memory
+from rnn.cli import scripts
 from rnn.layers import halves
 from rnn.runs import config_file
 from rnn.runs.training_run import TrainingRun
@@ -152,21 +153,8 @@ def _train_and_validate(
     return run_pass(session, validation).perplexity, speed
 
 
-def main(_: Sequence[str]) -> None:
-  """Prints one of the two tables."""
-  sizes = list(map(int, FLAGS.words))
-  if FLAGS.save_path:
-    train_in_this_process(sizes[0], FLAGS.size, FLAGS.epochs, FLAGS.save_path)
-  elif FLAGS.data_path:
-    compare(FLAGS.data_path)
-  else:
-    print(f"{'words x size':>15}{'kept':>14}{'training':>10}{'restore':>10}"
-          f"{'resumed':>10}{'peak':>13}{'words/s':>10}", flush=True)
-    for vocab_size in sizes:
-      print(measure(vocab_size, FLAGS.size, FLAGS.steps), flush=True)
-
-
-if __name__ == "__main__":
+def define_flags() -> None:
+  """Defines the flags of this script; only `main` reads them."""
   flags.DEFINE_list("words", ["100000"], "Sizes of vocabularies.")
   flags.DEFINE_integer("size", 512, "Numbers per vector of a word, and units.")
   flags.DEFINE_string("data_path", None, "The folder of the Penn Treebank, to "
@@ -176,4 +164,22 @@ if __name__ == "__main__":
   flags.DEFINE_integer("steps", 30, "Steps of each training.")
   flags.DEFINE_string("save_path", None, "Trains a run in this process.")
   flags.DEFINE_integer("epochs", 1, "The epochs of this run.")
-  app.run(main)
+
+
+def main(argv: Sequence[str]) -> None:
+  """Prints one of the two tables."""
+  with scripts.error_lines(argv[0]):
+    sizes = list(map(int, FLAGS.words))
+    if FLAGS.save_path:
+      train_in_this_process(sizes[0], FLAGS.size, FLAGS.epochs, FLAGS.save_path)
+    elif FLAGS.data_path:
+      compare(FLAGS.data_path)
+    else:
+      print(f"{'words x size':>15}{'kept':>14}{'training':>10}{'restore':>10}"
+            f"{'resumed':>10}{'peak':>13}{'words/s':>10}", flush=True)
+      for vocab_size in sizes:
+        print(measure(vocab_size, FLAGS.size, FLAGS.steps), flush=True)
+
+
+if __name__ == "__main__":
+  scripts.run(main, define_flags)

@@ -26,11 +26,11 @@ from collections.abc import Mapping, Sequence
 import gensim
 import gensim.models
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 import configs
 from benchmarks import machine
-from rnn.cli import definitions
+from rnn.cli import definitions, scripts
 from rnn.options import Options
 from rnn.text import word_vectors
 from rnn.tf1 import tf
@@ -113,37 +113,40 @@ def define_flags() -> None:
   flags.mark_flags_as_required(["data_path", "questions"])
 
 
-def main(_: Sequence[str]) -> None:
+def main(argv: Sequence[str]) -> None:
   """Trains, measures and prints."""
-  logging.getLogger("gensim").setLevel(logging.WARNING)
-  config = configs.override(hyperparameters.WORD2VEC, configs.parse(
-      FLAGS.config_override, configs.Word2Vec))
-  questions = word_vectors.read_questions(FLAGS.questions)
-  corpus = skip_grams.Corpus(FLAGS.data_path, FLAGS.vocab_size, FLAGS.min_count)
-  print(machine.describe({"tensorflow": tf.__version__, "numpy": np.__version__,
-                          "gensim": gensim.__version__}))
-  print(f"{len(corpus.ids):,} words, {len(corpus.words):,} different; contexts "
-        f"of up to {FLAGS.max_context}, subsampling {FLAGS.subsample:g}; "
-        f"{config}", flush=True)
-  answers: dict[str, list[Answers]] = {}
-  speeds: dict[str, list[float]] = {}
-  for seed in range(1, FLAGS.seeds + 1):
-    vectors, pairs, seconds = train_ours(corpus, config, seed)
-    programs = {"here": (vectors, seconds)}
-    for num_noise in dict.fromkeys([config.num_noise, _DEFAULT_NOISE]):
-      programs[f"gensim, {num_noise} noise"] = train_gensim(
-          corpus, config, seed, num_noise)
-    for name, (vectors, seconds) in programs.items():
-      answers.setdefault(name, []).append(word_vectors.answer_analogies(
-          corpus.words.words, vectors, questions))
-      speeds.setdefault(name, []).append(
-          pairs * config.max_max_epoch / seconds)
-  show_accuracy(answers)
-  for name, speed in speeds.items():
-    print(f"{name}: {np.median(speed):,.0f} pairs/s, {pairs:,} pairs per "
-          f"epoch, {config.max_max_epoch} epochs; median of {len(speed)} seeds")
+  with scripts.error_lines(argv[0]):
+    logging.getLogger("gensim").setLevel(logging.WARNING)
+    config = configs.override(hyperparameters.WORD2VEC, configs.parse(
+        FLAGS.config_override, configs.Word2Vec))
+    questions = word_vectors.read_questions(FLAGS.questions)
+    corpus = skip_grams.Corpus(
+        FLAGS.data_path, FLAGS.vocab_size, FLAGS.min_count)
+    print(machine.describe({
+        "tensorflow": tf.__version__, "numpy": np.__version__,
+        "gensim": gensim.__version__}))
+    print(f"{len(corpus.ids):,} words, {len(corpus.words):,} different; "
+          f"contexts of up to {FLAGS.max_context}, subsampling "
+          f"{FLAGS.subsample:g}; {config}", flush=True)
+    answers: dict[str, list[Answers]] = {}
+    speeds: dict[str, list[float]] = {}
+    for seed in range(1, FLAGS.seeds + 1):
+      vectors, pairs, seconds = train_ours(corpus, config, seed)
+      programs = {"here": (vectors, seconds)}
+      for num_noise in dict.fromkeys([config.num_noise, _DEFAULT_NOISE]):
+        programs[f"gensim, {num_noise} noise"] = train_gensim(
+            corpus, config, seed, num_noise)
+      for name, (vectors, seconds) in programs.items():
+        answers.setdefault(name, []).append(word_vectors.answer_analogies(
+            corpus.words.words, vectors, questions))
+        speeds.setdefault(name, []).append(
+            pairs * config.max_max_epoch / seconds)
+    show_accuracy(answers)
+    for name, speed in speeds.items():
+      print(f"{name}: {np.median(speed):,.0f} pairs/s, {pairs:,} pairs per "
+            f"epoch, {config.max_max_epoch} epochs; median of {len(speed)} "
+            "seeds")
 
 
 if __name__ == "__main__":
-  define_flags()
-  app.run(main)
+  scripts.run(main, define_flags)
