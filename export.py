@@ -29,6 +29,7 @@ def define_flags() -> None:
 
 scripts.parse_first(__name__, define_flags)
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -43,6 +44,8 @@ from rnn.text.vocabulary import Characters
 from rnn.tf1 import error_cause, tf
 from trained import model_flags
 from trained.model import TrainedModel, state_placeholders
+
+_log = logging.getLogger(__name__)
 
 
 def export(model: TrainedModel, path: str) -> None:
@@ -181,7 +184,11 @@ def main(argv: Sequence[str]) -> None:
     path = os.path.join(FLAGS.output, _version(os.path.abspath(FLAGS.output)))
     kind = ("characters" if isinstance(model.vocabulary, Characters)
             else "words")
-    print(f"{path}: {model.name}, {len(model.vocabulary):,} {kind}")
+    print(f"{os.path.normpath(path)}: {model.name}, "
+          f"{len(model.vocabulary):,} {kind}")
+    if model.config.reset_state:
+      _log.warning("the model has reset_state: give each sentence by itself, "
+                   "and zeros as the state with each <eos>")
 
 
 if __name__ == "__main__":

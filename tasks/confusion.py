@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from rnn.errors import escaped
+
 _MAX_LABELS = 10  # of a matrix as wide as a terminal
 _MAX_NAME = 20  # characters
 _MOST = 10  # confusions in a list
@@ -19,7 +21,7 @@ def lines(matrix: np.ndarray, labels: Sequence[str]) -> Iterator[str]:
     labels: the names.
   """
   names = [name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME - 3]}..."
-           for name in labels]
+           for name in map(escaped, labels)]
   if len(names) > _MAX_LABELS:
     yield from _list(matrix, names)
     return

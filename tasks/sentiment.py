@@ -61,6 +61,7 @@ import numpy as np
 
 import configs
 from rnn.cli import initial_flags, stored_flags, text_flags, training_flags
+from rnn.errors import escaped
 from rnn.layers import cells, dropout, seeded
 from rnn.options import Options
 from rnn.runs import config_file
@@ -383,15 +384,15 @@ def _predict_as_flags_say() -> None:
   labels = labels_of(run)
   if len(labels) > 2:
     _log.info("columns: label, and the probability of %s",
-              ", ".join(labels))
+              ", ".join(map(escaped, labels)))
   lines = sys.stdin or io.StringIO()  # it may have been closed
   if isinstance(lines, io.TextIOWrapper):
     lines.reconfigure(errors="replace")
   for probs in predict(run, lines, FLAGS.rnn_mode,
                        at_once=1 if lines.isatty() else _AT_ONCE):
     shown = probs[1:] if len(labels) == 2 else probs
-    print(labels[probs.argmax()], *(f"{p:.4f}" for p in shown), sep="\t",
-          flush=True)
+    print(escaped(labels[probs.argmax()]), *(f"{p:.4f}" for p in shown),
+          sep="\t", flush=True)
 
 
 if __name__ == "__main__":

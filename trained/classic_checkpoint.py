@@ -84,6 +84,18 @@ def pad_vocabulary(vocabulary: Vocabulary, width: int,
   return Vocabulary((*vocabulary.words, *unused))
 
 
+def num_words(path: str) -> int | None:
+  """Returns the number of words of the model in a checkpoint; None if unknown.
+
+  Args:
+    path: see `find`.
+  """
+  try:
+    return checkpoints.shape_of(find(path) or path, "Model/embedding")[0]
+  except (DamagedError, RunError):  # reading the model reports it
+    return None
+
+
 def read(prefix: str,
          variables: Sequence[tf.Variable]) -> dict[str, np.ndarray]:
   """Reads the values of variables: a dict by the names in this suite.

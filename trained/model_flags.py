@@ -7,9 +7,9 @@ from absl import flags
 
 import configs
 import reader
-from rnn.errors import UserError
+from rnn.errors import DataError, UserError
 from rnn.runs import selection
-from rnn.text import sources
+from rnn.text import corpora, numbering, sources
 from rnn.text.vocabulary import Vocabulary
 from trained import classic_checkpoint, model
 from trained.model import TrainedModel
@@ -78,11 +78,32 @@ def _classic(path: str) -> tuple[configs.Config, Vocabulary]:
       configs.CONFIGS[FLAGS.model], FLAGS.config_override or "")
   if FLAGS.vocab_path:
     return config, Vocabulary.load(FLAGS.vocab_path)
-  if os.path.isdir(FLAGS.data_path):
-    text = reader.find_corpus(FLAGS.data_path, ("train",))["train"]
-  else:
-    text = sources.find(FLAGS.data_path)
-  return config, reader.build_vocabulary(reader.read_text(text))
+  return config, _vocabulary_of_text(path)
+
+
+def _vocabulary_of_text(path: str) -> Vocabulary:
+  """Returns the vocabulary of the text in --data_path.
+
+  One text is the training text itself, or was split for training. The number of
+  words in the checkpoint tells which.
+  """
+  if not corpora.is_single(FLAGS.data_path):
+    train = reader.find_corpus(FLAGS.data_path, ("train",))["train"]
+    return reader.build_vocabulary(reader.read_text(train))
+  whole = reader.build_vocabulary(
+      reader.read_text(sources.find(FLAGS.data_path)))
+  try:
+    split = reader.build_vocabulary(
+        numbering.number_corpus(FLAGS.data_path)["train"])
+  except DataError:  # too short
+    return whole
+  size = classic_checkpoint.num_words(path)
+  if len(whole) == len(split) == size and whole.words != split.words:
+    raise UserError(
+        f"--data_path={FLAGS.data_path}: the whole text and its training part "
+        f"have {size:,} words each, in another order; give --vocab_path "
+        "instead")
+  return split if len(split) == size else whole
 
 
 def _compare_words(first: TrainedModel, other: TrainedModel) -> None:

@@ -8,11 +8,6 @@ from rnn.errors import DataError
 from rnn.text import sources
 from rnn.text.splitting import SPLITS
 
-# The file that makes a folder an indexed text, see `shards`; and the folder in
-# it while the text is being indexed.
-INDEX = "text_index.json"
-UNFINISHED = "indexing"
-
 # The SHA-256 of the splits of the Penn Treebank, as preprocessed by Mikolov.
 PTB = {
     "train": "fcea919f6cf83f35d4d00c6cbf08040d13d4155226340912e2fef9c9c4102cbf",
@@ -74,9 +69,9 @@ def is_indexed(data_path: str) -> bool:
   Raises:
     DataError: it has not been finished.
   """
-  if os.path.isfile(os.path.join(data_path, INDEX)):
+  if os.path.isfile(os.path.join(data_path, sources.INDEX)):
     return True
-  if os.path.isdir(os.path.join(data_path, UNFINISHED)):
+  if os.path.isdir(os.path.join(data_path, sources.UNFINISHED)):
     raise DataError(f"{data_path}: data/index.py has not finished this folder; "
                     "repeat its command")
   return False
@@ -115,9 +110,7 @@ def find_corpus(data_path: str, splits: Sequence[str] = SPLITS,
     what = "not a folder" if os.path.exists(data_path) else "no such folder"
     raise DataError(f"{data_path or 'data_path'}: {what}; name the folder with "
                     "the files train.txt, valid.txt and test.txt")
-  if is_indexed(data_path):
-    raise DataError(f"{data_path}: an indexed text, which only ptb_word_lm.py "
-                    "reads; name the text itself")
+  sources.refuse_index(data_path)
   incomplete = None
   for folder in _FOLDERS:
     for naming in _NAMINGS:

@@ -30,9 +30,8 @@ from rnn.text import (
   word_arrays,
   word_counts,
 )
-from rnn.text.corpora import INDEX, UNFINISHED
 from rnn.text.processes import each
-from rnn.text.sources import Source
+from rnn.text.sources import INDEX, UNFINISHED, Source
 from rnn.text.splitting import SPLITS
 from rnn.text.vocabulary import EOS, Choice, Vocabulary
 

@@ -79,13 +79,21 @@ def read_corpus(data_path: str, encoding: str | None = None,
   """
   if corpora.is_indexed(data_path):
     return read_index(data_path, choice)
-  found = corpora.find(data_path, encoding)
-  if corpora.is_single(data_path):
-    numbered = _read_split(found["train"])
-  else:
-    numbered = {split: read_text(source) for split, source in found.items()}
+  numbered = number_corpus(data_path, encoding)
   _warn_if_unsegmented(data_path, numbered["train"].words)
   return encode_corpus(numbered, choice=choice)
+
+
+def number_corpus(data_path: str,
+                  encoding: str | None = None) -> dict[str, NumberedText]:
+  """Reads a corpus without a vocabulary: a dict, split -> NumberedText.
+
+  Args, raises: see `read_corpus`; not an indexed text.
+  """
+  found = corpora.find(data_path, encoding)
+  if corpora.is_single(data_path):
+    return _read_split(found["train"])
+  return {split: read_text(source) for split, source in found.items()}
 
 
 def read_index(data_path: str, choice: Choice = Choice()

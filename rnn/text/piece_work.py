@@ -15,8 +15,8 @@ import numpy as np
 
 from rnn import files
 from rnn.text import word_arrays
-from rnn.text.corpora import UNFINISHED
 from rnn.text.pieces import Piece
+from rnn.text.sources import UNFINISHED
 from rnn.text.vocabulary import UNK
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from rnn import files
 from rnn.errors import DataError
-from rnn.text.corpora import INDEX
+from rnn.text.sources import INDEX
 from rnn.text.vocabulary import Choice, Vocabulary
 
 FORMAT = 1

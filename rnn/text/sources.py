@@ -21,6 +21,11 @@ from rnn import files
 from rnn.errors import DataError
 from rnn.text import encodings
 
+# The file that makes a folder an indexed text, see `shards`; and the folder in
+# it while the text is being indexed.
+INDEX = "text_index.json"
+UNFINISHED = "indexing"
+
 _BLOCK_BYTES = 1 << 20
 _BLANKS = tuple(b" \t\n\r\v\f")
 
@@ -260,6 +265,7 @@ def _find(name: str) -> Iterable[str]:
 
 def _inside(folder: str) -> list[str]:
   """Returns the files in a folder, sorted; hidden ones are left out."""
+  refuse_index(folder)
   with files.path_errors(folder):
     found = sorted(
         entry.path for entry in os.scandir(folder)
@@ -269,6 +275,14 @@ def _inside(folder: str) -> list[str]:
                     f"texts, or {os.path.join(folder, '**')} for the files in "
                     "its folders")
   return found
+
+
+def refuse_index(folder: str) -> None:
+  """Raises a DataError if a folder is an indexed text, and no text itself."""
+  if any(os.path.exists(os.path.join(folder, name))
+         for name in (INDEX, UNFINISHED)):
+    raise DataError(f"{folder}: an indexed text, which only ptb_word_lm.py "
+                    "reads; name the text itself")
 
 
 def absolute(name: str) -> str:

@@ -10,7 +10,7 @@ import index
 import pytest
 
 import reader
-from rnn.text import corpora
+from rnn.text import sources
 from tests.helpers.texts import write_corpus
 
 TEXT = "".join(f"word{i % 40} is in line {i}\n" for i in range(300))
@@ -135,4 +135,4 @@ def test_a_kill_leaves_no_process_and_the_work_goes_on(tmp_path):
   one, other = ({entry.name: open(entry.path, "rb").read()
                  for entry in os.scandir(tmp_path / name)}
                 for name in ("killed", "undisturbed"))
-  assert one == other and corpora.INDEX in one
+  assert one == other and sources.INDEX in one

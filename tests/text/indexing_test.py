@@ -70,7 +70,7 @@ def test_words_and_ids_are_those_of_the_text(corpus, tmp_path, choice, most):
     assert texts[split].unknown == expected[split].unknown
     assert ids.num_unk == (expected[split].ids == words.unk).sum()
   assert (len(content["splits"]["train"]["shards"]) > 5) == (most == 2000)
-  assert set(os.listdir(tmp_path / "index")) == {corpora.INDEX, "vocab.txt", *(
+  assert set(os.listdir(tmp_path / "index")) == {sources.INDEX, "vocab.txt", *(
       shard["file"] for split in SPLITS
       for shard in content["splits"][split]["shards"])}
   unlearned = reader.unlearned(texts, vocabulary)
@@ -176,7 +176,7 @@ def test_damaged_work_is_reported(corpus, tmp_path, stop_after):
   with pytest.raises(_StopError):
     indexing.index(task(tmp_path / "a", corpus))
   stop_after(10**6)
-  (tmp_path / "a" / corpora.UNFINISHED / "train-00000.json").write_text("{}")
+  (tmp_path / "a" / sources.UNFINISHED / "train-00000.json").write_text("{}")
   with pytest.raises(DataError, match="000.json: garbled; delete .*/a,"):
     indexing.index(task(tmp_path / "a", corpus))
 
@@ -268,12 +268,12 @@ def test_valid_and_test_are_held_out(indexed):
 
 
 @pytest.mark.parametrize("name, change, message", [
-    (corpora.INDEX, lambda path: path.write_text("{}"), "garbled"),
-    (corpora.INDEX, lambda path: path.write_text(
+    (sources.INDEX, lambda path: path.write_text("{}"), "garbled"),
+    (sources.INDEX, lambda path: path.write_text(
         path.read_text().replace('"size": 50', '"size": 51')), "checksum"),
-    (corpora.INDEX, lambda path: files.write_sealed(path, {"format": 2}),
+    (sources.INDEX, lambda path: files.write_sealed(path, {"format": 2}),
      "a newer version wrote it"),
-    (corpora.INDEX, lambda path: files.write_sealed(path, {"format": 1}),
+    (sources.INDEX, lambda path: files.write_sealed(path, {"format": 1}),
      "garbled"),
     ("vocab.txt", lambda path: path.unlink(), "No such file"),
     ("vocab.txt", lambda path: path.write_text("<unk>\n<eos>\n"),
@@ -299,5 +299,6 @@ def test_a_fingerprint_changes_with_the_text(corpus, indexed, tmp_path):
 
 
 def test_scripts_that_read_texts_refuse_an_index(indexed):
-  with pytest.raises(DataError, match="an indexed text, which only"):
-    corpora.find(str(indexed))
+  for find in corpora.find, corpora.find_corpus, sources.find:
+    with pytest.raises(DataError, match="an indexed text, which only"):
+      find(str(indexed))

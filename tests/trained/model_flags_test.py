@@ -109,6 +109,46 @@ def test_scripts_read_classic_checkpoints(
   assert outputs[0] == outputs[1] and outputs[0].startswith("the ")
 
 
+@pytest.mark.slow
+def test_a_single_text_is_split_as_in_training(
+    trained_runs, tmp_path, call_main, call_script, capsys):
+  """Its training part has fewer words, so the checkpoint's size decides."""
+  text, run = trained_runs / "text" / "train.txt", tmp_path / "run"
+  sizes = "--config_override=hidden_size=24,num_layers=2,num_steps=5"
+  assert call_main("--model=test", f"--data_path={text}", "--epochs=1",
+                   f"--save_path={run}", sizes) == 0
+  write_classic(tmp_path / "classic" / "model.ckpt-1", load(str(run)).values)
+  outputs = []
+  for flags in ([f"--save_path={run}"],
+                [f"--save_path={tmp_path}/classic", "--model=test", sizes,
+                 f"--data_path={text}"]):
+    capsys.readouterr()
+    assert call_script(
+        score, *flags, f"--text={trained_runs}/text/valid.txt") == 0
+    outputs.append(capsys.readouterr().out)
+  assert outputs[0] == outputs[1]
+
+
+@pytest.mark.slow
+def test_two_vocabularies_of_one_size_are_refused(
+    tmp_path, call_main, call_script, capsys):
+  lines = [f"w{i} w{i} w{i + 1}\n" for i in range(60)] * 2
+  (tmp_path / "text").write_text("".join(lines + [
+      f"w59 w59 w{i}\n" for i in range(15)]))
+  sizes = "--config_override=hidden_size=4,num_steps=3,batch_size=2"
+  assert call_main("--model=test", f"--data_path={tmp_path}/text",
+                   "--epochs=1", f"--save_path={tmp_path}/run", sizes) == 0
+  write_classic(tmp_path / "classic" / "model.ckpt-1",
+                load(f"{tmp_path}/run").values)
+  capsys.readouterr()
+  assert call_script(
+      score, f"--save_path={tmp_path}/classic", "--model=test", sizes,
+      f"--data_path={tmp_path}/text", f"--text={tmp_path}/text") == 1
+  assert_one_line(capsys.readouterr().err, "score.py",
+                  "text: the whole text and its training part have 63 words "
+                  "each, in another order; give --vocab_path instead")
+
+
 def test_words_of_a_short_classic_vocabulary_keep_their_scores(
     trained_runs, tmp_path, call_script, capsys):
   """The checkpoint has more rows than the vocabulary has words."""
