@@ -36,13 +36,16 @@ from trained import embeddings, model_flags
 def main(argv: Sequence[str]) -> None:
   """Prints each word, and one line for each of its neighbors."""
   with scripts.error_lines(argv[0]):
-    if not all(FLAGS.words or [""]):
-      raise UserError("--words: give some words with commas between, such as "
-                      "--words=oil,bank")
+    if not FLAGS.words:
+      raise UserError("--words: give some words, such as --words=oil,bank")
     words, vectors = _load()
+    whole = ",".join(FLAGS.words)  # a word may have commas
+    asked = [whole] if whole in words.ids else FLAGS.words
+    if not all(asked):
+      raise UserError(f"--words={whole}: has a comma too many")
     try:
       found = {word: embeddings.neighbors(words, vectors, word, FLAGS.number)
-               for word in FLAGS.words}
+               for word in asked}
     except UserError as error:
       raise UserError(f"--words: {error}") from None
     for word, neighbors in found.items():

@@ -131,6 +131,12 @@ def test_bad_corpora_get_one_line(tmp_path):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("sizes", [(0, 5), (2, -5)])
+def test_sizes_of_windows_are_positive(sizes):
+  with pytest.raises(reader.DataError, match="both must be at least 1"):
+    next(reader.ptb_iterator(range(50), *sizes))
+
+
 def test_the_iterator_yields_the_classic_windows():
   windows = list(reader.ptb_iterator([4, 3, 2, 1, 0, 5, 6, 7, 8, 9, 10], 2, 2))
   xs = [x.tolist() for x, _ in windows]

@@ -248,7 +248,9 @@ def _find(name: str) -> Iterable[str]:
   """Generates the files that a name, pattern or list of them stands for."""
   if os.path.isdir(name):
     return _inside(name)
-  if os.path.lexists(name) or not name:
+  if not name:
+    raise DataError("the name of a text is empty; name a file")
+  if os.path.lexists(name):
     return [name]
   if "," in name:
     return itertools.chain.from_iterable(

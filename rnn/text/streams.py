@@ -113,8 +113,12 @@ class TrainingStreams(Streams):
       seed: determines the order of shards.
 
     Raises:
-      DataError: the text is too short for a single window.
+      DataError: the text is too short for a single window, or a size is not
+        positive.
     """
+    if batch_size < 1 or num_steps < 1:
+      raise DataError(f"batch_size={batch_size}, num_steps={num_steps}: both "
+                      "must be at least 1")
     length = len(ids) // batch_size
     windows = (length - 1) // num_steps
     if windows < 1:

@@ -28,6 +28,7 @@ def test_each_word_is_followed_by_its_neighbors(
 
 @pytest.mark.parametrize("words, message", [
     ("", "--words: give some"),
+    ("the,", "--words=the,: has a comma too many$"),
     ("the,xyz",
      "--words: xyz is not in the vocabulary; .*most frequent: the, "),
     ("populatoin", "near in spelling: population[,;]")])
@@ -38,3 +39,15 @@ def test_bad_words_get_one_line(
   out, err = capsys.readouterr()
   assert out == ""
   assert_one_line(err, "neighbors.py", message)
+
+
+@pytest.mark.slow
+def test_a_word_may_have_a_comma(tmp_path, call_main, call_script, capsys):
+  (tmp_path / "text").write_text("one, two\n" * 99)
+  assert call_main("--model=test", f"--data_path={tmp_path}/text",
+                   f"--save_path={tmp_path}/run", "--epochs=1",
+                   "--config_override=num_steps=2,batch_size=2") == 0
+  capsys.readouterr()
+  assert call_script(neighbors, f"--save_path={tmp_path}/run",
+                     "--words=one,") == 0
+  assert capsys.readouterr().out.startswith("one,\n  ")
