@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "rnn.text.corpora": ("rnn.errors", "rnn.text.sources",
                          "rnn.text.splitting"),
     "rnn.text.vocabulary": ("rnn.errors", "rnn.files", "rnn.text.sources"),
-    "rnn.text.shards": ("rnn.errors", "rnn.files", "rnn.text.corpora",
+    "rnn.text.shards": ("rnn.errors", "rnn.files", "rnn.text.sources",
                         "rnn.text.vocabulary"),
     "rnn.text.streams": ("rnn.errors", "rnn.text.shards"),
     "rnn.text.numbering": _BASE,

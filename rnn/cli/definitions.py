@@ -57,9 +57,9 @@ def training(data_help: str | None,
                      "is one at the end of each epoch in any case.",
                      lower_bound=0)
   flags.DEFINE_integer("keep", 3,
-                       "For how many of the newest epochs to keep the "
-                       "checkpoint of their end. The best is kept as well, and "
-                       "the newest two of the present epoch.", lower_bound=1)
+                       "The number of newest checkpoints to keep, and of "
+                       "newest ends of epochs, in addition to the best.",
+                       lower_bound=1)
   flags.DEFINE_integer("seed", 1, "Determines the initial values and all other "
                        "random numbers of training.",
                        lower_bound=0, upper_bound=2**31 - 1)

@@ -33,10 +33,6 @@ from rnn.tf1 import error_cause, tf
 
 _log = logging.getLogger(__name__)
 
-# Checkpoints of the epoch that is being trained: the newest, and one more in
-# case that one gets damaged.
-_WITHIN_EPOCH = 2
-
 
 class TrainingRun(RunDirectory):
   """A run directory that this process writes during training.
@@ -59,8 +55,8 @@ class TrainingRun(RunDirectory):
       vocabulary: the words of the run, if it has any.
       fresh: whether to refuse a folder that is not empty.
       may_change: see `config_file.differences`.
-      keep: the number of newest ends of epochs whose checkpoints are kept, in
-        addition to the best, and to the newest two of the present epoch.
+      keep: the number of newest checkpoints to keep, and of newest ends of
+        epochs, in addition to the best.
       title, reference: see `learning_curve.draw`.
       texts: a dict, split -> reader.Text, whose ids are saved for `corpus`.
       metric: the metric's name in the rows, as in "valid_perplexity". The best
@@ -345,15 +341,14 @@ class TrainingRun(RunDirectory):
   def _delete_old(self) -> None:
     """Deletes old checkpoints.
 
-    The newest ends of epochs stay, the best, and the newest of the epoch that
-    is being trained.
+    The best stays, as many of the newest as `keep` says, and as many of the
+    newest ends of epochs.
     """
     checkpoints = self.checkpoints()
     best = [c for c in checkpoints if c.best]
     others = [c for c in checkpoints if not c.best]
     ends = [c for c in others if c.epoch is not None]
-    within = list(itertools.takewhile(lambda c: c.epoch is None, others))
-    kept = {*best[:1], *ends[:self._keep], *within[:_WITHIN_EPOCH]}
+    kept = {*best[:1], *others[:self._keep], *ends[:self._keep]}
     for checkpoint in checkpoints:
       if checkpoint not in kept:
         cleanup.delete_checkpoint(checkpoint)

@@ -78,10 +78,10 @@ def test_checkpoints_within_an_epoch_displace_no_end(
   monkeypatch.setattr(signals, "on_signals", lambda: contextlib.nullcontext(
       StopAfter(3 * (89 + 12) + 40)))  # in epoch 4
   assert call_main(*flags) == 143
-  assert kept_epochs() == [None, None, 3, 2, 1]
+  assert kept_epochs() == [None, None, None, 3, 2, 1]
   monkeypatch.undo()
   assert call_main(*flags) == 0
-  assert kept_epochs() == [4, 3, 2]
+  assert kept_epochs() == [4, None, None, 3, 2]
 
 
 @pytest.mark.parametrize("path", ["run", "runs/../runs/small", "{}/run"])

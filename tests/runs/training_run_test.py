@@ -65,10 +65,11 @@ def test_the_newest_checkpoints_and_the_best_are_kept(training):
       # The earlier one of two equal epochs is the best.
       (30, 3.0, ["best-step-000000020-epoch-2", "step-000000020-epoch-2",
                  "step-000000030-epoch-3"]),
-      (35, None, ["best-step-000000020-epoch-2", "step-000000030-epoch-3",
-                  "step-000000035"]),
-      (40, 4.0, ["best-step-000000020-epoch-2", "step-000000035",
-                 "step-000000040-epoch-4"]),
+      (35, None, ["best-step-000000020-epoch-2", "step-000000020-epoch-2",
+                  "step-000000030-epoch-3", "step-000000035"]),
+      # The end of epoch 3 stays next to the two newest.
+      (40, 4.0, ["best-step-000000020-epoch-2", "step-000000030-epoch-3",
+                 "step-000000035", "step-000000040-epoch-4"]),
       (50, 2.0, ["best-step-000000050-epoch-5", "step-000000040-epoch-4",
                  "step-000000050-epoch-5"])]:
     training.save(step, valid)
