@@ -39,7 +39,7 @@ def tables(runs: Sequence[Record],
 def _models(runs: Sequence[Record]) -> Iterator[str]:
   """Generates a row per model and precision, and the paper's large."""
   yield from header("", "parameters", "epochs", "hours", "words/s", "valid",
-                     "test")
+                    "test")
   for model in (*MODELS, "large"):
     of_model = [run for run in runs if run.model == model
                 and run.is_of_the_table]
@@ -134,7 +134,7 @@ def _awd(text: str) -> Iterator[str]:
   if not lines:
     return
   yield from header("epoch", "train", "PyTorch", "valid", "PyTorch",
-                     "difference", "")
+                    "difference", "")
   before = ""
   for number, line in enumerate(lines, 1):
     notes = ", ".join(line.notes)

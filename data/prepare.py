@@ -183,7 +183,7 @@ def split_in_order(paragraphs: Iterable[str],
     raise DataError(
         f"--input: {len(text)} sentence{'s' * (len(text) != 1)} cannot be "
         "split in three; give more text, and end its sentences by . ! ? or by "
-        "newlines; or train on the text as it is, whose line may be long")
+        "newlines. Training also takes the text as it is, even on one line")
   # Sentences, unlike lines, have no paragraphs that a cut would look for.
   valid, test = splitting.find_cuts(
       ((len(sentence), splitting.LINE) for sentence in text),

@@ -275,13 +275,13 @@ def evaluate(run: RunDirectory, data_path: str | None = None,
   """Evaluates a run on valid and test; prints bits per character.
 
   Args:
-    data_path, encoding: see `read_corpus`; by default those of the run. Other
-      texts may be named.
+    data_path, encoding: see `read_corpus`. By default, the texts that the run
+      was trained on are read; others may be named.
 
   Raises:
     DataError: as in `read_corpus`.
     RunError: this is no run of characters, no checkpoint is readable, or the
-      texts at the stored path are not those of the run.
+      texts at the stored path have changed since training.
   """
   settings, vocabulary = run.settings(), run.vocabulary()
   if not isinstance(vocabulary, Characters):

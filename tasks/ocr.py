@@ -29,8 +29,8 @@ def define_flags() -> None:
                     "The words to train on: 66 % at random, fold 0, or folds "
                     "1 to 9. The others are tested on.")
   flags.DEFINE_bool("predict", False, "Read words with the run at --save_path, "
-                    "and print each with its probability, and that of each "
-                    "letter.")
+                    "and print each word with its probability, and the "
+                    "probability of each letter.")
   flags.DEFINE_list("input", None, "The words for --predict: a file of lines "
                     "like those of letter.data; or one word, as a folder of "
                     "PNG images of its letters, or a list of such images. By "
@@ -227,7 +227,7 @@ def evaluate(run: RunDirectory, data_path: str | None = None,
   Raises:
     DataError: as in `read`.
     RunError: this is no run of handwriting, no checkpoint is readable, or the
-      words are not those of the run.
+      words have changed since training.
   """
   settings, split = run.settings(TASK), run.stored("split")
   if split not in letters.SPLITS:

@@ -89,7 +89,7 @@ def test_a_setting_that_needs_another_is_refused_without(
       f"^{setting}: has no effect without {needed}; leave it out$")):
     configs.override(base, setting)
   configs.override(base, f"{setting},{enough}")
-  # What a config says by itself is not refused.
+  # Only settings that the user names are refused, not the config's own.
   name = setting.partition("=")[0]
   configs.override(dataclasses.replace(
       base, **configs.parse(setting, configs.Config)), "num_steps=3")
@@ -111,7 +111,7 @@ def test_the_settings_of_merity_et_al():
 
 
 def test_a_run_is_compared_with_a_validation_perplexity():
-  """With that of the first source; the learning curve shows it."""
+  """The learning curve shows the perplexity of the first source."""
   for name, sources in configs.PUBLISHED.items():
     assert name in configs.CONFIGS
     for source, figures in sources.items():

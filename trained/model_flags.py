@@ -75,7 +75,7 @@ def _classic(path: str) -> tuple[configs.Config, Vocabulary]:
         f"{path}: holds a checkpoint of the classic script; name its config by "
         "--model, and its words by --vocab_path or --data_path")
   config = configs.override(
-      configs.CONFIGS[FLAGS.model], FLAGS.config_override or "")
+      configs.CONFIGS[FLAGS.model], FLAGS.config_override)
   if FLAGS.vocab_path:
     return config, Vocabulary.load(FLAGS.vocab_path)
   return config, _vocabulary_of_text(path)

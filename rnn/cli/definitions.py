@@ -26,11 +26,11 @@ class _JoinedFlag(flags.Flag):
     super().parse(",".join(filter(None, [earlier, argument])))
 
 
-def config_override(meaning: str, default: str | None = "") -> None:
+def config_override(meaning: str) -> None:
   """Defines --config_override, which may be given several times."""
   flags.DEFINE_flag(_JoinedFlag(
       flags.ArgumentParser(), flags.ArgumentSerializer(), "config_override",
-      default, meaning))
+      "", meaning))
 
 
 def training(data_help: str | None,
@@ -224,8 +224,7 @@ def trained_model(several: bool = False) -> None:
                        "checkpoints.", lower_bound=1)
   flags.DEFINE_enum("model", None, list(configs.CONFIGS),
                     "The config of a classic checkpoint.")
-  config_override("Settings to change in the config of a classic checkpoint.",
-                  None)
+  config_override("Settings to change in the config of a classic checkpoint.")
   flags.DEFINE_string("vocab_path", None,
                       "The vocabulary of a classic checkpoint: a file with one "
                       "word per line, in order of id.")

@@ -65,8 +65,8 @@ def config(base: configs.Config, origin: Origin | None
   if not origin:
     return training_flags.config(base)
   settings = training_flags.named_settings(type(base))
-  agreed = [name for name in origins.SIZES if name in settings]
-  for name in agreed:
+  given = [name for name in origins.SIZES if name in settings]
+  for name in given:
     if not _agrees(origin.config, name, settings[name]):
       there = name
       if name in ("hidden_size", "num_layers", "hidden_sizes"):
@@ -82,7 +82,7 @@ def config(base: configs.Config, origin: Origin | None
         "effect, because --init_from gives the initial biases; leave it out")
   sizes = {name: getattr(origin.config, name) for name in origins.SIZES}
   changed, settings = training_flags.config(
-      dataclasses.replace(base, **sizes), without=agreed)
+      dataclasses.replace(base, **sizes), without=given)
   return dataclasses.replace(changed, **sizes), settings
 
 

@@ -62,10 +62,12 @@ def fill_in(task: str) -> Stored | None:
   if not FLAGS.save_path or FLAGS.fresh:
     return None
   run = RunDirectory(FLAGS.save_path)
-  if not os.path.exists(os.path.join(run.path, "config.json")) or (
-      run.config()["task"] != task):
+  if not os.path.exists(os.path.join(run.path, "config.json")):
     return None
-  settings, content = run.settings(task), run.config(task)
+  content = run.config()
+  if content["task"] != task or "settings" not in content:  # another program's
+    return None
+  settings = run.settings(task)
   given = {name for name in FLAGS if FLAGS[name].present}
   for name, value in dict(_values(run, content)).items():
     group = next((group for group in _GROUPS if name in group), {name})

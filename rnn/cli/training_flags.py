@@ -82,7 +82,7 @@ def config(base: _S, one_layer: bool = False, unused: Sequence[str] = (),
   Args:
     one_layer: whether the model must have one layer.
     unused: settings that the model does not have.
-    without: settings that have been dealt with.
+    without: settings that are left as `base` has them, whatever the flags say.
 
   Returns:
     config, settings: a record like `base`, and the changed settings by name.

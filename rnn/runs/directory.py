@@ -36,7 +36,7 @@ from rnn.errors import UserError
 from rnn.files import DamagedError
 from rnn.runs import config_file
 from rnn.runs.checkpoints import Checkpoint, RunError, absolute
-from rnn.text import corpora
+from rnn.text import corpora, sources
 from rnn.text.vocabulary import Words
 from rnn.tf1 import tf
 
@@ -338,7 +338,7 @@ class RunDirectory:
     Raises:
       DataError: as in `corpora.find`.
     """
-    if corpora.is_indexed(data_path):
+    if sources.is_indexed(data_path):
       return reader.read_index(data_path, choice)
     found = corpora.find(data_path, encoding)
     try:

@@ -141,13 +141,12 @@ def _select(run: RunDirectory, checkpoint: str | Checkpoint,
     return epochs[:average_last]
   if checkpoint == "last":
     return []
-  best = run.best()
-  if not best and run.checkpoints():
+  if best := run.best():
+    return [best]
+  if run.checkpoints():
     raise SettingError("checkpoint", f"no epoch of {run.path} has ended yet; "
                        "leave it out", checkpoint)
-  if not best:
-    raise RunError(f"{run.path}: has no checkpoint yet")
-  return [best]
+  raise RunError(f"{run.path}: has no checkpoint yet")
 
 
 def _warn_if_behind(run: RunDirectory, last: Checkpoint) -> None:

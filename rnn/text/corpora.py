@@ -63,20 +63,6 @@ def name(data: Mapping[str, Any]) -> str:
   return os.path.basename(str(data.get("path", "")).rstrip("/"))
 
 
-def is_indexed(data_path: str) -> bool:
-  """Returns whether a path is a folder that `data/index.py` wrote.
-
-  Raises:
-    DataError: it has not been finished.
-  """
-  if os.path.isfile(os.path.join(data_path, sources.INDEX)):
-    return True
-  if os.path.isdir(os.path.join(data_path, sources.UNFINISHED)):
-    raise DataError(f"{data_path}: data/index.py has not finished this folder; "
-                    "repeat its command")
-  return False
-
-
 def is_single(data_path: str) -> bool:
   """Returns whether a path names one text, which `splitting.Split` splits.
 
@@ -85,7 +71,7 @@ def is_single(data_path: str) -> bool:
   """
   if not os.path.isdir(data_path):
     return data_path != ""
-  if is_indexed(data_path):
+  if sources.is_indexed(data_path):
     return False
   return not any(
       _with_ending(os.path.join(data_path, folder, naming.format(split)))

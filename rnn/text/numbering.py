@@ -77,7 +77,7 @@ def read_corpus(data_path: str, encoding: str | None = None,
     DataError, SettingError: as in
       `reader.ptb_raw_data`.
   """
-  if corpora.is_indexed(data_path):
+  if sources.is_indexed(data_path):
     return read_index(data_path, choice)
   numbered = number_corpus(data_path, encoding)
   _warn_if_unsegmented(data_path, numbered["train"].words)
@@ -138,7 +138,7 @@ def read_held_out(data_path: str, vocabulary: Vocabulary,
   Raises:
     DataError, SettingError: as in `reader.ptb_raw_data`.
   """
-  if corpora.is_indexed(data_path):
+  if sources.is_indexed(data_path):
     texts, _ = read_index(data_path, Choice(vocabulary))
     return {split: texts[split] for split in ("valid", "test")}
   if not corpora.is_single(data_path):

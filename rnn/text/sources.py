@@ -279,11 +279,24 @@ def _inside(folder: str) -> list[str]:
   return found
 
 
-def refuse_index(folder: str) -> None:
-  """Raises a DataError if a folder is an indexed text, and no text itself."""
-  if any(os.path.exists(os.path.join(folder, name))
-         for name in (INDEX, UNFINISHED)):
-    raise DataError(f"{folder}: an indexed text, which only ptb_word_lm.py "
+def is_indexed(path: str) -> bool:
+  """Returns whether a path is a folder that `data/index.py` wrote.
+
+  Raises:
+    DataError: it has not been finished.
+  """
+  if os.path.isfile(os.path.join(path, INDEX)):
+    return True
+  if os.path.isdir(os.path.join(path, UNFINISHED)):
+    raise DataError(f"{path}: data/index.py has not finished this folder; "
+                    "repeat its command")
+  return False
+
+
+def refuse_index(path: str) -> None:
+  """Raises a DataError if a path is an indexed text."""
+  if is_indexed(path):
+    raise DataError(f"{path}: an indexed text, which only ptb_word_lm.py "
                     "reads; name the text itself")
 
 

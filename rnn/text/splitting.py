@@ -81,7 +81,7 @@ def find_cuts(units: Iterable[tuple[int, int]], total: int) -> tuple[int, int]:
   if count < len(SPLITS):
     raise _TooShortError(
         "the text is too short to be split in train, valid and test; give more "
-        "of it")
+        "text")
   valid, test = (found[max(found)] for found in places)
   valid = min(valid, count - 2)
   return valid, min(max(test, valid + 1), count - 1)

@@ -22,9 +22,10 @@ def error(position: str, what: str, learning_rate: float, good_norm: float,
 
   Args:
     position: the epoch and the step.
-    what: what is not finite.
+    what: says what is not finite, such as "a parameter is not finite".
     good_norm: the gradient norm of the last good step; NaN if there was none.
-    bad_norm: that of the step that diverged, if there was one.
+    bad_norm: the gradient norm of the step that diverged; None if this step is
+      not known.
     run: it has the checkpoints to resume from.
   """
   before = ("" if bad_norm is None or math.isnan(good_norm)

@@ -21,10 +21,11 @@ class Trainable:
     final_state: the state after the window, of the streams of all workers; ()
       if the model carries none.
     variables: the parameters.
-    lr, grad_norm, max_grad_norm, train_op, averages: only in training. The
-      learning rate, the global norm of the gradient before clipping, the norm
-      that it is clipped to, the op that takes a step and increments the global
-      step, and the `averaging.NoAverages` of the parameters.
+    lr: the learning rate. It and what follows exist only in training.
+    grad_norm: the global norm of the gradient before clipping.
+    max_grad_norm: the norm to which the gradient is clipped.
+    train_op: the op that takes a step and increments the global step.
+    averages: the `averaging.NoAverages` of the parameters.
   """
 
   final_state: Any = ()

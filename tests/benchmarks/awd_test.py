@@ -165,7 +165,7 @@ def test_the_driver_trains_both_sides_and_writes_a_table(
                    re.MULTILINE)
   assert re.search(r"^ +2 .* %  averages in PyTorch\n +3 .* -\n"
                    r"words/s: [\d,]+ here, 20 in PyTorch$", text, re.MULTILINE)
-  # What is done is not done again.
+  # The same command trains nothing again.
   assert call_script(awd, *args) == 0
   assert metrics.stat().st_mtime_ns == trained
 

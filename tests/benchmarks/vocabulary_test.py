@@ -10,9 +10,9 @@ from benchmarks import transcript, vocabulary
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's files")
 def test_nothing_that_is_kept_is_in_memory_twice(monkeypatch, tmp_path):
-  """Beside parameters and slots there is only what a window needs.
+  """Memory holds parameters and slots once, and what a window needs.
 
-  That is about 0.4 GB in training, whatever the vocabulary.
+  A window needs about 0.4 GB in training, whatever the vocabulary.
   """
   monkeypatch.chdir(tmp_path)
   monkeypatch.setenv("PYTHONPATH", transcript.ROOT)

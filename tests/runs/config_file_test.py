@@ -1,6 +1,7 @@
 """config.json: defaults of older runs, and differences between runs."""
 
 import dataclasses
+import json
 import os
 
 import pytest
@@ -45,6 +46,15 @@ def test_the_settings_of_a_run_have_names(trained_runs):
   assert settings.config.hidden_size == 24
   assert settings.data_path == str(trained_runs / "text")
   assert settings.precision == "float32"
+
+
+def test_an_encoding_is_a_name(trained_runs, tmp_path):
+  config = json.loads((trained_runs / "a" / "config.json").read_text())
+  config["data"]["encoding"] = 7
+  (tmp_path / "config.json").write_text(json.dumps(config))
+  with pytest.raises(RunError, match=(
+      "data.encoding=7: must be a string or null; restore the file")):
+    RunDirectory(str(tmp_path)).config()
 
 
 @pytest.mark.parametrize("make, reason", [

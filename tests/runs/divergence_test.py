@@ -1,6 +1,7 @@
 """Training that diverges stops before a bad update is saved."""
 
 import contextlib
+import math
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ import pytest
 from rnn import signals
 from rnn.runs.directory import RunDirectory
 from rnn.tf1 import tf
-from rnn.training import loop
+from rnn.training import divergence, loop
 from tests.helpers.calls import run_script
 from tests.helpers.run_folders import variables_of
 
@@ -90,3 +91,12 @@ def test_parameters_that_are_not_finite_are_not_saved(
   assert ("diverged at epoch 1, step 1 of 89: a parameter is not finite "
           "(learning rate 1, gradient norm ") in capsys.readouterr().err
   assert not os.listdir(tmp_path / "run" / "checkpoints")
+
+
+@pytest.mark.parametrize("good_norm, shown", [
+    (2.5, "gradient norm inf, 2.5 one step before"),
+    (math.nan, "gradient norm inf")])
+def test_the_first_step_has_none_before_it(good_norm, shown):
+  error = divergence.error(
+      "epoch 1, step 1 of 9", "the loss is inf", 1.0, good_norm, math.inf, None)
+  assert f"(learning rate 1, {shown}); lower" in str(error)

@@ -27,7 +27,7 @@ class Training:
     self.saver = tf.train.Saver(max_to_keep=0)
 
   def save(self, step, valid=None):
-    """Saves a checkpoint; with a metric on validation, that of an epoch."""
+    """Saves a checkpoint; if `valid` is given, as the end of an epoch."""
     if valid is not None:
       self.rows.append({
           "epoch": step // EPOCH, "learning_rate": 1.0,

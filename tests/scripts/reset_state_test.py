@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import export
 import ptb_word_lm
 import score
 from tasks import char_lm
@@ -47,3 +48,7 @@ def test_test_evaluation_and_score_agree(
         score, f"--save_path={corpus}/run", f"--text={corpus}/test.txt",
         f"--state={state}") == 0
     assert capsys.readouterr().err.split()[-1] == tested
+  assert call_script(export, f"--save_path={corpus}/run",
+                     f"--output={corpus}/exported") == 0
+  assert "reset_state: give each sentence by itself" in "".join(
+      capsys.readouterr())

@@ -164,6 +164,11 @@ def test_end_to_end(archive, tmp_path, call_script, capsys, monkeypatch):
   assert [label for label, _ in rows][:2] == ["positive", "negative"]
   assert len(rows) == 4 and rows[3][0] == "positive"
   assert all((label == "positive") == (float(p) > 0.5) for label, p in rows)
+  # A label of several lines is written on one.
+  monkeypatch.setattr(sentiment, "labels_of", lambda _: ["a\nb", "c\td"])
+  monkeypatch.setattr(sys, "stdin", io.StringIO("A fine film.\n"))
+  assert call_script(sentiment, f"--save_path={run}", "--predict") == 0
+  assert re.fullmatch(r"c\\td\t0\.\d+\n", capsys.readouterr().out)
 
 
 def test_other_labels_and_characters(

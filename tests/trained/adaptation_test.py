@@ -91,7 +91,7 @@ def test_windows_longer_than_those_of_training(model, monkeypatch, size):
     assert stream.read(TEXT).shape == (1, 30 // size * size)
   np.testing.assert_allclose(
       read(model, (5, 4, 0, 22), cache=settings), expected, rtol=1e-5)
-  # A step is taken after each window, so its windows are those of training.
+  # Dynamic evaluation takes a step after each window, so they stay short.
   with adaptation.Stream(model, dynamic=0.3) as stream:
     assert stream.read(TEXT).shape == (2, 28)
 
