@@ -176,11 +176,17 @@ def _local_folder(source: str, names: Collection[str]) -> str | None:
   """Returns the folder of this machine with the files, or None.
 
   It may be below `source`, as in the unpacked archive.
+
+  Raises:
+    FetchError: the source is a folder without them.
   """
   root = pathlib.Path(source)
-  return next((str(folder) for folder in (
-      root, root / "data", root / ARCHIVE_FOLDER)
-      if any(os.path.lexists(folder / name) for name in names)), None)
+  for folder in root, root / "data", root / ARCHIVE_FOLDER:
+    if any(os.path.lexists(folder / name) for name in names):
+      return str(folder)
+  if root.is_dir():
+    raise FetchError(f"has none of {', '.join(names)}")
+  return None
 
 
 def _get(source: str, path: str, max_bytes: int, timeout: float) -> None:

@@ -18,7 +18,10 @@ from rnn import files
 from rnn.errors import DataError
 from tasks.letters import HEIGHT, PIXELS, WIDTH
 
-_MAGIC = b"\x89PNG"
+# How files begin: PNG, and images that `read_word` refuses by name (GIF, JPEG,
+# BMP, TIFF, WebP).
+_MAGIC = (b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*",
+          b"RIFF")
 _MAX_PIXELS = 4096 * 4096
 _MIN_CONTRAST = 0.1  # between the darkest and the lightest pixel; 1: all of it
 _WIDEST = 3  # times its height; the widest letters in the data have 1.4
@@ -29,15 +32,15 @@ _ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
            Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
-def is_png(path: str) -> bool:
-  """Returns whether a file begins like a PNG image.
+def is_image(path: str) -> bool:
+  """Returns whether a file begins like an image, of PNG or another format.
 
   Raises:
     DataError: the file cannot be read.
   """
   files.check_is_file(path)
   with files.path_errors(path), open(path, "rb") as file:
-    return file.read(len(_MAGIC)) == _MAGIC
+    return file.read(max(map(len, _MAGIC))).startswith(_MAGIC)
 
 
 def find(folder: str) -> list[str]:

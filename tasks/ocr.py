@@ -361,7 +361,7 @@ def _input_as_flags_say() -> Iterator[np.ndarray]:
     yield letter_images.read_word(paths)
   elif os.path.isdir(paths[0]):
     yield letter_images.read_word(letter_images.find(paths[0]))
-  elif letter_images.is_png(paths[0]):
+  elif letter_images.is_image(paths[0]):
     yield letter_images.read_word(paths)
   else:
     yield from letters.read_images(letters.lines_of(paths[0]), paths[0])

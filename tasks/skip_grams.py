@@ -16,7 +16,7 @@ import numpy as np
 
 import configs
 from rnn import archives, files
-from rnn.errors import DataError
+from rnn.errors import DataError, SettingError
 from rnn.text import sources
 from rnn.text.vocabulary import Words, ranked, split_blanks
 from tasks import imdb, ragged, tokens, wikipedia
@@ -192,6 +192,9 @@ class Batches:
         sqrt(t / f) + t / f, as in word2vec; the others are dropped before
         contexts are formed. With 0, all words stay.
       seed: determines all random numbers.
+
+    Raises:
+      SettingError: `subsample` drops nearly all words.
     """
     self._corpus, self._seed = corpus, seed
     self._max_context, self._num_noise = max_context, config.num_noise
@@ -201,6 +204,10 @@ class Batches:
     self._stay = np.ones(len(share))
     if subsample:
       self._stay = np.sqrt(subsample / share) + subsample / share
+      left = corpus.counts @ np.minimum(self._stay, 1)
+      if left < 2:
+        raise SettingError("subsample", f"leaves {left:.2g} words of the "
+                           "text; raise it, or give more text", subsample)
     self._cumulative_noise = np.cumsum(noise_distribution(corpus.counts))
     self._order = ragged.EpochOrder(
         self.size, lambda epoch: np.random.default_rng(

@@ -36,6 +36,7 @@ from rnn.text.splitting import SPLITS
 from rnn.text.vocabulary import EOS, Choice, Vocabulary
 
 _SAMPLE = 1 << 20  # bytes of a piece's words that show whether they are words
+_CHOSEN = "shards.json"  # written at the end of the first pass
 
 _log = logging.getLogger(__name__)
 
@@ -123,10 +124,13 @@ def _begin(task: Task) -> bool:
     os.makedirs(task.output, exist_ok=True)
     plan = os.path.join(work, "task.json")
     if os.path.exists(plan):
-      if files.read_sealed(plan) != description:
+      earlier = files.read_sealed(plan)
+      if earlier == description:
+        return False
+      if not _counts_for(description, earlier) or os.path.exists(
+          os.path.join(work, _CHOSEN)):
         raise other
-      return False
-    if [name for name in os.listdir(task.output) if name != UNFINISHED]:
+    elif [name for name in os.listdir(task.output) if name != UNFINISHED]:
       raise DataError(f"{task.output}: not empty; choose another folder",
                       "output")
     os.makedirs(work, exist_ok=True)
@@ -138,13 +142,25 @@ def _begin(task: Task) -> bool:
   return False
 
 
+def _counts_for(task: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
+  """Returns whether a task may use what the first pass of another one wrote.
+
+  Args:
+    task, earlier: descriptions. All texts of `earlier` must be among those of
+      `task`; the vocabulary and the cuts are chosen after the first pass.
+  """
+  return task["most"] == earlier["most"] and all(
+      task["stamps"].get(split) == stamps
+      for split, stamps in earlier["stamps"].items())
+
+
 def _index(task: Task, report: Report) -> dict:
   work = os.path.join(task.output, UNFINISHED)
   plans = {split: pieces.plan(text, task.most)
            for split, text in task.texts.items()}
   names = _count(task, work, plans, report)
   _check_unchanged(task, work)
-  plan = os.path.join(work, "shards.json")
+  plan = os.path.join(work, _CHOSEN)
   if not os.path.exists(plan):
     _choose(task, work, names, plan)
   chosen = files.read_sealed(plan)

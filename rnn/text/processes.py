@@ -56,7 +56,8 @@ def _pool(processes: int) -> Iterator[Callable[..., Iterator]]:
       processes, spawn, _end_with_parent) as pool:
     def submit(function: Callable[..., _T],
                calls: Sequence[tuple[Any, ...]]) -> Iterator[_T]:
-      futures = [pool.submit(function, *call) for call in calls]
+      with _sigint_blocked():  # submitting starts the processes
+        futures = [pool.submit(function, *call) for call in calls]
       return (future.result() for future in futures)
     try:
       yield submit
@@ -65,11 +66,25 @@ def _pool(processes: int) -> Iterator[Callable[..., Iterator]]:
       raise
 
 
-def _end_with_parent() -> None:
-  """Ends this process when its parent does, even if that is killed.
+@contextlib.contextmanager
+def _sigint_blocked() -> Iterator[None]:
+  """A context at whose end this thread receives the SIGINT of meanwhile.
 
-  Ctrl-C reaches the parent, which then ends the work.
+  Ctrl-C reaches all processes, and the parent ends the work. A process that
+  starts within this context never receives it, also while it starts.
   """
+  if not hasattr(signal, "pthread_sigmask"):
+    yield
+    return
+  before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+  try:
+    yield
+  finally:
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent() -> None:
+  """Ends this process when its parent does, even if that is killed."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   parent = multiprocessing.parent_process()
   assert parent

@@ -148,7 +148,8 @@ def test_source_may_be_on_this_machine(tmp_path, path, as_url):
 @pytest.mark.parametrize("source, message", [
     ("{}/none.tgz", "No such file"), ("file://{}/none.tgz", "No such file"),
     ("{}/pipe.tgz", "not a file"), ("file:///%00.tgz", "not a file name"),
-    ("{}", "No such file"), ("ftp://a/b.tgz", "not an http, https or file URL"),
+    ("{}/none", "No such file"), ("{}", r"has none of .*ptb\.test\.txt"),
+    ("ftp://a/b.tgz", "not an http, https or file URL"),
     ("{}/bad.tgz", "not a complete .tgz archive")])
 def test_bad_source_on_this_machine_is_reported(tmp_path, source, message):
   os.mkfifo(tmp_path / "pipe.tgz")

@@ -118,13 +118,20 @@ def _running(session):
 def test_a_kill_leaves_no_process_and_the_work_goes_on(tmp_path):
   text = tmp_path / "text"
   text.write_text(TEXT * 500)
-  for number, wait in enumerate((0.5, 1, 1.5)):
+  for wait, kill in ((0.1, signal.SIGINT), (0.3, signal.SIGINT),
+                     (0.5, signal.SIGKILL), (1, signal.SIGKILL)):
     process = _start(text, tmp_path / "killed")
-    time.sleep(wait)
-    process.send_signal(signal.SIGKILL if number else signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    if not number and process.returncode == 130:
-      assert "interrupted; repeat the command, and it goes on" in err
+    while not (tmp_path / "killed" / sources.UNFINISHED).exists():
+      time.sleep(0.01)
+    time.sleep(wait)  # first, while the processes start
+    if kill == signal.SIGINT:  # as Ctrl-C, to all of them
+      os.killpg(process.pid, kill)
+      assert process.communicate(timeout=60) == ("", (
+          "\nindex.py: interrupted; repeat the command, and it goes on\n"))
+      assert process.returncode == 130
+    else:
+      process.kill()
+      process.communicate(timeout=60)
     end = time.monotonic() + 30
     while _running(process.pid):
       assert time.monotonic() < end

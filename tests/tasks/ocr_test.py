@@ -210,6 +210,10 @@ def check_prediction(path, run, call_script, capsys, tmp_path):
     Image.fromarray(255 - 255 * image.reshape(16, 8)).save(name)
   assert predict(f"--input={folder}") == [lines[number]]
   assert predict(f"--input={','.join(images)}") == [lines[number]]
+  Image.fromarray(255 - 255 * image.reshape(16, 8)).save(folder / "a.gif")
+  assert call_script(ocr, f"--save_path={run}", "--predict",
+                     f"--input={folder}/a.gif") == 1
+  assert "a.gif: not a PNG image, or damaged; give" in capsys.readouterr().err
 
 
 def test_lines_of_standard_input_need_no_letters(

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import strategies
 
 import reader
+from rnn.errors import SettingError
 from tasks import hyperparameters, skip_grams
 from tests.helpers.odd_input import BLANKS
 from tests.helpers.odd_input import WORDS as ODD_WORDS
@@ -247,6 +248,11 @@ def test_a_step_is_a_function_of_its_number_and_the_seed(corpus):
   assert words(again, 0) != words(again, 1)  # another order, other widths
   other = make_batches(corpus, subsample=0.02, seed=2)
   assert words(again, 0) != words(other, 0)
+
+
+def test_a_text_that_is_dropped_is_refused(corpus):
+  with pytest.raises(SettingError, match="leaves 0.0.* words of the text; rai"):
+    make_batches(corpus, subsample=1e-12)
 
 
 def test_an_epoch_processes_each_block_once(corpus):

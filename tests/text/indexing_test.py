@@ -1,5 +1,6 @@
 """Indexed texts: the words and ids of training on the text itself."""
 
+import functools
 import gzip
 import itertools
 import json
@@ -12,7 +13,15 @@ import pytest
 import reader
 from rnn import files
 from rnn.errors import DataError
-from rnn.text import corpora, indexing, piece_work, shards, sources, word_counts
+from rnn.text import (
+  corpora,
+  indexing,
+  piece_work,
+  pieces,
+  shards,
+  sources,
+  word_counts,
+)
 from rnn.text.vocabulary import Choice, Vocabulary
 from tests.helpers.texts import write_corpus
 
@@ -154,13 +163,14 @@ def test_a_finished_index_is_left_as_it_is(corpus, tmp_path, monkeypatch):
   assert contents(tmp_path / "a") == before
 
 
-def test_another_text_or_setting_is_refused(corpus, tmp_path, stop_after):
-  stop_after(10**6)
+def test_another_text_or_setting_is_refused(corpus, tmp_path, monkeypatch):
+  def fail(*args):
+    raise OSError(28, "disk full")
+
   indexing.index(task(tmp_path / "a", corpus))
-  stop_after(9)
-  with pytest.raises(_StopError):
+  with monkeypatch.context() as patched, pytest.raises(DataError, match="full"):
+    patched.setattr(piece_work, "write_shards", fail)
     indexing.index(task(tmp_path / "b", corpus))
-  stop_after(10**6)
   for name in "a", "b":
     for other in (task(tmp_path / name, corpus, Choice(size=9)),
                   task(tmp_path / name, corpus, most=99),
@@ -169,6 +179,29 @@ def test_another_text_or_setting_is_refused(corpus, tmp_path, stop_after):
         indexing.index(other)
   with pytest.raises(DataError, match="corpus.*: not empty; choose another"):
     indexing.index(task(corpus, corpus))
+
+
+@pytest.mark.parametrize("mistaken, corrected", [
+    (whole, functools.partial(whole, held_out=0.1)), (whole, task),
+    (functools.partial(task, choice=Choice(min_count=10**6)),
+     functools.partial(task, choice=Choice(size=9)))])
+def test_a_bad_setting_is_corrected_in_the_same_folder(
+    tmp_path, mistaken, corrected, monkeypatch):
+  """No text is read twice."""
+  corpus = write_corpus(tmp_path / "text", make_text(0, 40), make_text(1, 9),
+                        make_text(2, 9))
+  indexing.index(corrected(tmp_path / "direct", corpus))
+  with pytest.raises(DataError, match="too few|no word"):
+    indexing.index(mistaken(tmp_path / "a", corpus))
+  texts = pieces.Piece.texts
+
+  def read(piece):
+    assert mistaken is whole and "train" not in piece.spans[0].source.name
+    return texts(piece)
+
+  monkeypatch.setattr(pieces.Piece, "texts", read)
+  indexing.index(corrected(tmp_path / "a", corpus))
+  assert contents(tmp_path / "a") == contents(tmp_path / "direct")
 
 
 def test_damaged_work_is_reported(corpus, tmp_path, stop_after):
