@@ -138,10 +138,15 @@ def _models(results: Results) -> Iterator[str]:
 
 
 def _runs_of_a_model(runs: Sequence[Record]) -> Iterator[str]:
-  """Generates a row for each precision, with the lowest seed."""
+  """Generates a row for each precision, with the lowest seed.
+
+  Other precisions than the first have none if `_seeds` has a row for them.
+  """
   first = True
   for _, group in itertools.groupby(runs, lambda run: run.config["precision"]):
-    run = next(group)
+    run, *others = group
+    if others and run.is_finished and not first:
+      continue
     label = _with_flags(
         f"**{run.model}**, this suite" if first else run.model, run.config)
     epochs = len(run.rows)

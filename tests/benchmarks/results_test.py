@@ -257,7 +257,7 @@ def test_seeds_have_mean_and_deviation(copy):
           ] in found
   assert [label for label in labels(copy) if label.startswith(
       ("**small", "small with"))] == [
-          "**small**, this suite", "small with `--use_bfloat16`",
+          "**small**, this suite",
           "small with `--use_bfloat16`, seeds 1 to 3: mean and standard "
           "deviation"]
   assert "deviation" not in " ".join(
