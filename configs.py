@@ -51,13 +51,11 @@ class Config(Settings):
       flag="learning_rate")
   max_grad_norm: float = setting(
       POSITIVE, "the gradient is clipped to this global norm", may_change=True)
-  num_layers: int = setting(
-      LAYERS, "L, recurrent layers", flag="num_layers")
+  num_layers: int = setting(LAYERS, "L, recurrent layers", flag="num_layers")
   num_steps: int = setting(
       COUNT, "T, words per window: the length of backpropagation",
       flag="num_steps")
-  hidden_size: int = setting(
-      COUNT, "H, units per layer", flag="hidden_size")
+  hidden_size: int = setting(COUNT, "H, units per layer", flag="hidden_size")
   max_epoch: int = setting(
       COUNT_OR_0, "epochs at the full learning rate", may_change=True,
       needs="lr_schedule=epochs")
@@ -102,6 +100,10 @@ class Config(Settings):
   # Jozefowicz, Zaremba and Sutskever 2015:
   forget_bias: float = setting(
       between(-100, 100), "added to the initial bias of the forget gate", 0.0)
+  # PyTorch's layers:
+  layer_init: str = setting(
+      one_of("init_scale", "size"), "where recurrent layers start: uniform in "
+      "+-init_scale, or in +-1/sqrt(H)", "init_scale")
   # Gal and Ghahramani 2016 (arXiv 1512.05287); `window` is also known as
   # variational or locked dropout:
   dropout_mask: str = setting(
@@ -146,8 +148,7 @@ class Config(Settings):
       "lr_decay: after each epoch from max_epoch on, or when validation has "
       "not improved for plateau_epochs", "epochs", may_change=True)
   plateau_epochs: int = setting(
-      COUNT, "see lr_schedule", 1, may_change=True,
-      needs="lr_schedule=plateau")
+      COUNT, "see lr_schedule", 1, may_change=True, needs="lr_schedule=plateau")
   reset_state: bool = setting(
       TRUTH, "each sentence starts from a zero state, in training and in "
       "evaluation; a window has words of one sentence per stream", False)
@@ -318,9 +319,7 @@ TIED_MEDIUM = dataclasses.replace(
     keep_prob_recurrent=0.75)
 
 # The Penn Treebank's command in the README of github.com/salesforce/awd-lstm-lm
-# by Merity, Keskar and Socher 2018 (arXiv 1708.02182). Its initial values are
-# uniform in +-1/sqrt(H) for the LSTM, with two biases, and +-0.1 for the
-# embedding; its softmax starts without bias. Fine-tuning is not part of it.
+# by Merity, Keskar and Socher 2018 (arXiv 1708.02182), without fine-tuning.
 AWD = Config(
     init_scale=0.1,
     learning_rate=30 / 70,
@@ -336,6 +335,7 @@ AWD = Config(
     lr_decay=1.0,
     optimizer="asgd",
     tie_weights=True,
+    layer_init="size",
     dropout_mask="window",
     keep_prob_input=0.6,
     keep_prob_hidden=0.75,

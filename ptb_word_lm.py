@@ -172,8 +172,7 @@ def _add_layers(
   layers, width = [], config.input_size
   for i, sizes in enumerate(config.sizes):
     with tf.variable_scope(f"RNN/multi_rnn_cell/cell_{i}"):
-      weights = parameters.add_layer(
-          cells.CELLS[config.cell], width, *sizes, config.forget_bias)
+      weights = parameters.add_layer(config, width, *sizes)
       layers.append(recurrent.cast(dropout.drop_weights(
           config, i, weights, options.seed, step), options.precision))
     width = sizes[1]

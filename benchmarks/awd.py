@@ -6,10 +6,9 @@ Each side is a process of its own, one after the other. `peer_awd.py` is the
 side of PyTorch, which `make peers` sets up. After a kill, the same command goes
 on at the beginning of an epoch (PyTorch), or where it was (the suite).
 
-The two draw their own masks and windows, so they are as close as two runs with
-different seeds. They also start from other initial values, unless --init=ours.
-A smaller model reaches the point at which averaging begins sooner. PyTorch's
-side may end before it:
+The two draw their own initial values, masks and windows, so they are as close
+as two runs with different seeds. A smaller model reaches the point at which
+averaging begins sooner. PyTorch's side may end before it:
 
     python -m benchmarks.awd --epochs=60 --peer_epochs=3 --use_bfloat16
         --config_override=hidden_sizes=400,400,400
@@ -41,9 +40,9 @@ from rnn.tf1 import tf
 FLAGS = flags.FLAGS
 MODEL = "awd"
 # The settings that the peer reads; all others must be those of `awd`.
-READS = ("init_scale", "learning_rate", "max_grad_norm", "num_steps",
-         "hidden_sizes", "embedding_size", "batch_size", "max_max_epoch",
-         "epoch_size", "optimizer", "tie_weights", "keep_prob",
+READS = ("init_scale", "layer_init", "learning_rate", "max_grad_norm",
+         "num_steps", "hidden_sizes", "embedding_size", "batch_size",
+         "max_max_epoch", "epoch_size", "optimizer", "tie_weights", "keep_prob",
          "keep_prob_input", "keep_prob_hidden", "keep_prob_output",
          "keep_prob_word", "keep_prob_recurrent", "activation_penalty",
          "slowness_penalty", "weight_decay", "window_jitter", "asgd_patience")
@@ -66,8 +65,6 @@ def define_flags() -> None:
                               "such as epoch_size=100 for short epochs.")
   flags.DEFINE_integer("seed", 1, "The seed of both sides.", 0)
   definitions.precision()  # of this suite's side
-  flags.DEFINE_enum("init", "theirs", ["theirs", "ours"],
-                    "The distribution of PyTorch's initial values.")
   flags.DEFINE_string("runs", "runs", "The folder of the runs.")
   flags.DEFINE_string("output", os.path.join("results", "beyond", "awd.txt"),
                       "A file for the table.")
@@ -98,7 +95,7 @@ def main(argv: Sequence[str]) -> None:
         "settings": json.loads(json.dumps(dataclasses.asdict(config)))})
     ours = train_here(data_path, os.path.join(FLAGS.runs, name))
     theirs, version = train_peer(config, peer_epochs, data_path, os.path.join(
-        FLAGS.runs, f"peer-{name}-{FLAGS.init}.pt"))
+        FLAGS.runs, f"peer-{name}.pt"))
     now = datetime.datetime.now(datetime.timezone.utc)
     output.add("$ python -m benchmarks.awd " + shlex.join(sys.argv[1:]),
                f"# {now:%Y-%m-%d %H:%M} UTC, " + machine.describe({
@@ -171,7 +168,7 @@ def train_peer(config: configs.Config, epochs: int, data_path: str,
     spec = {
         "config": dataclasses.asdict(config), "vocab_size": len(vocabulary),
         **{name: os.path.join(folder, f"{name}.npy") for name in texts},
-        "epochs": epochs, "seed": FLAGS.seed, "init": FLAGS.init,
+        "epochs": epochs, "seed": FLAGS.seed,
         "parameters": None, "checkpoint": os.path.abspath(checkpoint)}
     version, *lines = training.run(
         [os.path.abspath(FLAGS.peers_python), "-m", "benchmarks.peer_awd",

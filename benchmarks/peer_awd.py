@@ -13,11 +13,9 @@ The argument is a JSON object, the spec:
     train, valid  paths of .npy files with word ids
     epochs      how many to train
     seed        of initial values, masks and windows
-    init        "theirs": +-1/sqrt(H) in an LSTM with two biases, +-0.1 in the
-                embedding, no bias in the softmax; "ours": +-init_scale for all,
-                and one bias
     parameters  the path of an .npz file with initial parameters, by their names
-                in the suite's checkpoints, for init "ours"; null: random
+                in the suite's checkpoints; null: they start at random, with a
+                second bias in the LSTM, as theirs, and none in the softmax
     checkpoint  the file to go on from, and to write after each epoch; null
 
 The first line of the output is the version of PyTorch. Then each epoch prints a
@@ -59,9 +57,8 @@ def drop(x: torch.Tensor, keep: float, shared: int | None = None
 class Model(nn.Module):
   """Embedding, LSTM layers and a softmax, with masks for a window each."""
 
-  def __init__(self, config: dict[str, Any], vocab_size: int,
-               ours: bool) -> None:
-    """Starts with random parameters; see the module for `ours`."""
+  def __init__(self, config: dict[str, Any], vocab_size: int) -> None:
+    """Starts with random parameters."""
     super().__init__()
     self.config = config
     widths = [config["embedding_size"], *config["hidden_sizes"]]
@@ -72,15 +69,13 @@ class Model(nn.Module):
     self.softmax = nn.Linear(widths[-1], vocab_size)
     if config["tie_weights"]:
       self.softmax.weight = self.embedding.weight
-    scale = config["init_scale"] if ours else 0.1
+    scale = config["init_scale"]
     nn.init.uniform_(self.embedding.weight, -scale, scale)
     nn.init.uniform_(self.softmax.weight, -scale, scale)
     nn.init.zeros_(self.softmax.bias)
-    if ours:
-      for parameter in self.parameters():
+    if config["layer_init"] == "init_scale":  # PyTorch's default is "size"
+      for parameter in self.layers.parameters():
         nn.init.uniform_(parameter, -scale, scale)
-      for layer in self.layers:
-        nn.init.zeros_(layer.bias_hh_l0).requires_grad_(False)
 
   def keep(self, site: str) -> float:
     """Returns the share of units to keep; 1 outside training."""
@@ -167,7 +162,7 @@ class Training:
         np.load(spec[name]).astype(np.int64)).to(DEVICE)
                   for name in ("train", "valid")}
     torch.manual_seed(spec["seed"])
-    self.model = Model(self.config, spec["vocab_size"], spec["init"] == "ours")
+    self.model = Model(self.config, spec["vocab_size"])
     if spec["parameters"]:
       load(self.model, dict(np.load(spec["parameters"])))
     self.model.to(DEVICE)
@@ -300,7 +295,7 @@ class Training:
     """Returns what a checkpoint must agree with: all but the epochs."""
     return json.dumps([
         self.config | {"max_max_epoch": 0}, self.spec["vocab_size"],
-        self.spec["seed"], self.spec["init"]], sort_keys=True)
+        self.spec["seed"]], sort_keys=True)
 
 
 def perplexity(nats: float) -> float:
@@ -328,6 +323,7 @@ def load(model: Model, parameters: dict[str, np.ndarray]) -> None:
     assign(layer.weight_ih_l0, gates(x))
     assign(layer.weight_hh_l0, gates(h))
     assign(layer.bias_ih_l0, gates(parameters[cell + "bias"]))
+    nn.init.zeros_(layer.bias_hh_l0).requires_grad_(False)
   if not model.config["tie_weights"]:
     assign(model.softmax.weight, parameters["Model/softmax_w"].T)
   assign(model.softmax.bias, parameters["Model/softmax_b"])

@@ -15,6 +15,7 @@ _OFF = {
 _ON = {
     "tie_weights": "tie_weights=true",
     "forget_bias": "forget_bias=1",
+    "layer_init": "layer_init=size",
     "dropout_mask": "dropout_mask=window",
     "keep_prob_word": "keep_prob_word=0.9",
     "keep_prob_recurrent": "keep_prob_recurrent=0.8",

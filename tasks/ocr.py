@@ -146,8 +146,8 @@ class OCRModel(Trainable):
       weights = []
       for direction in directions:
         with tf.variable_scope(f"RNN/{direction}"):
-          weights.append(parameters.add_layer(
-              cell, letters.PIXELS, *sizes, config.forget_bias))
+          weights.append(
+              parameters.add_layer(config, letters.PIXELS, *sizes))
       width = sizes[1] * len(directions)
       softmax_w = parameters.add("softmax_w", [width, len(letters.LETTERS)])
       softmax_b = parameters.add("softmax_b", [len(letters.LETTERS)])

@@ -134,8 +134,7 @@ class SentimentModel(Trainable):
     with tf.variable_scope("Model", reuse=tf.AUTO_REUSE):
       embedding = parameters.add("embedding", [vocab_size, config.input_size])
       with tf.variable_scope("RNN"):
-        weights = parameters.add_layer(
-            cell, config.input_size, *sizes, config.forget_bias)
+        weights = parameters.add_layer(config, config.input_size, *sizes)
       softmax_w = parameters.add("softmax_w", [sizes[1], num_labels])
       softmax_b = parameters.add("softmax_b", [num_labels])
     batch_size = tf.shape(words)[1]

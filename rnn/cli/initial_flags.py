@@ -60,7 +60,8 @@ def config(base: configs.Config, origin: Origin | None
   The cell and the sizes are those of the origin.
 
   Raises:
-    ConfigError: as there; or the user sets another size, or forget_bias.
+    ConfigError: as there; or the user sets another size, or the initial values
+      of layers.
   """
   if not origin:
     return training_flags.config(base)
@@ -76,10 +77,10 @@ def config(base: configs.Config, origin: Origin | None
           f"{name}={configs.as_text(settings[name])}: the run in --init_from "
           f"has {there}={configs.as_text(_value(origin.config, there))}; leave "
           "it out")
-  if "forget_bias" in settings:
+  for name in {"forget_bias", "layer_init"} & {*settings}:
     raise configs.ConfigError(
-        f"forget_bias={configs.as_text(settings['forget_bias'])}: has no "
-        "effect, because --init_from gives the initial biases; leave it out")
+        f"{name}={configs.as_text(settings[name])}: has no effect, because "
+        "--init_from gives the initial values of layers; leave it out")
   sizes = {name: getattr(origin.config, name) for name in origins.SIZES}
   changed, settings = training_flags.config(
       dataclasses.replace(base, **sizes), without=given)

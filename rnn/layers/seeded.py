@@ -19,7 +19,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rnn.layers.cells import Cell
+import configs
+from rnn.layers.cells import CELLS
 from rnn.tf1 import on_host, tf
 
 WORD_MASKS, KERNEL_MASKS, CANDIDATES = 2 ** 61, 2 ** 62, -2 ** 33
@@ -37,12 +38,15 @@ class Parameters:
     self.variables: list[tf.Variable] = []
 
   def add(self, name: str, shape: Sequence[int],
-          center: float | np.ndarray = 0) -> tf.Variable:
+          center: float | np.ndarray = 0,
+          scale: float | None = None) -> tf.Variable:
     """Adds a variable to the graph, or takes the one of this name there.
 
     Args:
       center: the center of the initial values, a number or an array.
+      scale: replaces the scale of the other variables.
     """
+    scale = self._scale if scale is None else scale
     full_name = f"{tf.get_variable_scope().name}/{name}"
     # A checksum, because Python's hash of a text differs between processes.
     key = [self._seed, -1 - zlib.crc32(full_name.encode())]
@@ -53,25 +57,26 @@ class Parameters:
     self.variables.append(tf.get_variable(
         name, use_resource=True, initializer=center + (
             tf.random.stateless_uniform(
-                shape, key, -self._scale, self._scale))))
+                shape, key, -scale, scale))))
     return self.variables[-1]
 
-  def add_layer(self, cell: Cell, input_size: int, hidden_size: int,
-                output_size: int | None = None, forget_bias: float = 0
-                ) -> tuple[tf.Tensor, ...]:
+  def add_layer(self, config: configs.Config, input_size: int, hidden_size: int,
+                output_size: int) -> tuple[tf.Tensor, ...]:
     """Adds a recurrent layer, and returns the values of its parameters.
 
     Args:
-      output_size: see `Cell.shapes`.
-      forget_bias: see `Cell.bias_centers`.
+      config: it has the cell, the forget_bias and the layer_init.
+      input_size, hidden_size, output_size: see `Cell.shapes`.
 
     Returns:
       kernel and bias, and the others of `Cell.shapes`.
     """
-    centers = {"bias": cell.bias_centers(hidden_size, forget_bias)}
+    cell = CELLS[config.cell]
+    centers = {"bias": cell.bias_centers(hidden_size, config.forget_bias)}
+    scale = hidden_size ** -0.5 if config.layer_init == "size" else None
     with tf.variable_scope(cell.scope):
       return tuple(
-          self.add(name, shape, center=centers.get(name, 0)).read_value()
+          self.add(name, shape, centers.get(name, 0), scale).read_value()
           for name, shape in cell.shapes(
               input_size, hidden_size, output_size).items())
 

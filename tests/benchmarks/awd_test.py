@@ -60,7 +60,7 @@ def train_peer(folder, config, epochs, **changes):
   spec = {"config": dataclasses.asdict(config), "vocab_size": VOCAB_SIZE,
           "train": str(folder / "train.npy"),
           "valid": str(folder / "valid.npy"), "epochs": epochs, "seed": 1,
-          "init": "ours", "parameters": str(folder / "parameters.npz"),
+          "parameters": str(folder / "parameters.npz"),
           "checkpoint": None} | changes
   done = subprocess.run(
       [PEERS_PYTHON, "-m", "benchmarks.peer_awd", json.dumps(spec)], cwd=ROOT,
@@ -138,8 +138,8 @@ def test_the_driver_trains_both_sides_and_writes_a_table(
   write_corpus(tmp_path / "ptb", "a b c d e f\n" * 30, "a b c\n", "a b c\n")
   peer = tmp_path / "python"
   peer.write_text(
-      "#!/bin/sh\ncase \"$3\" in *'\"epochs\": 2, \"seed\": 7, "
-      "\"init\": \"ours\"'*) ;; *) exit 3;; esac\necho 2.99\n"
+      "#!/bin/sh\ncase \"$3\" in *'\"epochs\": 2, \"seed\": 7'*) ;; "
+      "*) exit 3;; esac\necho 2.99\n"
       "echo '{\"train\": 8.25, \"valid\": 5.5, \"averages\": false, "
       "\"words_per_second\": 10}'\n"
       "echo '{\"train\": 7.25, \"valid\": 4.5, \"averages\": true, "
@@ -153,7 +153,7 @@ def test_the_driver_trains_both_sides_and_writes_a_table(
   settings = ("hidden_sizes=4,3,embedding_size=3,num_steps=3,epoch_size=2,"
               "batch_size=2")
   args = ["--data_path=ptb", "--epochs=3", "--peer_epochs=2", "--seed=7",
-          "--init=ours", "--use_bfloat16", f"--config_override={settings}",
+          "--use_bfloat16", f"--config_override={settings}",
           f"--peers_python={peer}"]
   assert call_script(awd, *args) == 0
   metrics, = (tmp_path / "runs").glob("awd-seed-7-bfloat16-*/metrics.csv")

@@ -1,5 +1,6 @@
 """Every layer of every cell against the oracle, with and without lengths."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -127,7 +128,8 @@ def test_number_of_steps_may_be_unknown(cell, name, lengths):
 def test_gates_of_a_gru_start_half_open():
   with tf.Graph().as_default(), tf.Session() as session:
     parameters = seeded.Parameters(0.1, seed=1)
-    _, bias = parameters.add_layer(cells.CELLS["gru"], 3, 5)
+    _, bias = parameters.add_layer(
+        dataclasses.replace(configs.TEST, cell="gru"), 3, 5, 5)
     session.run(tf.global_variables_initializer())
     bias = session.run(bias)
   np.testing.assert_allclose(bias, np.repeat([1, 1, 0, 0], 5), atol=0.1)

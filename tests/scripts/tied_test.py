@@ -109,7 +109,8 @@ def test_a_run_starts_from_a_tied_run(
   assert "yak" in new and "yak" not in ids
   for setting, message in (
       ("tie_weights=false", ": the run in --init_from has tie_weights=true; "),
-      ("forget_bias=2.0", ": has no effect, because --init_from gives the ")):
+      ("forget_bias=2.0", ": has no effect, because --init_from gives the "),
+      ("layer_init=size", ": has no effect, because --init_from gives the ")):
     capsys.readouterr()
     assert call_main(*start[:3], f"--config_override={setting}") == 1
     assert_one_line(

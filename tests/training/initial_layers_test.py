@@ -1,4 +1,4 @@
-"""The initial bias of the forget gate, of all models with recurrent layers."""
+"""The initial values of recurrent layers, in all models that have them."""
 
 import dataclasses
 
@@ -49,7 +49,8 @@ def initial(add, config):
 @pytest.mark.parametrize("add, cell", [
     (add_ptb, "lstm"), (add_ptb, "peephole"), (add_ptb, "lstmp"),
     (add_ocr, "lstm"), (add_sentiment, "lstmp")])
-def test_it_is_added_to_the_forget_gate_and_to_nothing_else(add, cell):
+def test_forget_bias_is_added_to_the_forget_gate_and_to_nothing_else(
+    add, cell):
   config = dataclasses.replace(
       MODELS[add], cell=cell, projection_size=4 * (cell == "lstmp"))
   before = initial(add, config)
@@ -66,6 +67,32 @@ def test_it_is_added_to_the_forget_gate_and_to_nothing_else(add, cell):
         np.testing.assert_allclose(new, old + 1.5, atol=1e-6)
       else:
         np.testing.assert_array_equal(new, old)
+
+
+@pytest.mark.parametrize("add, cell", [
+    (add_ptb, "lstm"), (add_ptb, "gru"), (add_ptb, "rnn"),
+    (add_ptb, "peephole"), (add_ptb, "lstmp"), (add_ocr, "lstm"),
+    (add_sentiment, "gru")])
+def test_layer_init_replaces_the_scale_of_layers_and_of_nothing_else(add, cell):
+  config = dataclasses.replace(
+      MODELS[add], cell=cell, projection_size=4 * (cell == "lstmp"))
+  if add is add_ptb:
+    config = dataclasses.replace(config, hidden_sizes=(4, 9))
+  before = initial(add, config)
+  after = initial(add, dataclasses.replace(config, layer_init="size"))
+  assert before.keys() == after.keys()
+  for name in before:
+    if "RNN" not in name:
+      np.testing.assert_array_equal(after[name], before[name])
+      continue
+    units = 9 if "cell_1" in name else config.layer_sizes[0]
+    center = np.zeros_like(before[name])
+    if name.endswith("bias"):
+      center = cells.CELLS[cell].bias_centers(units).reshape(center.shape)
+    np.testing.assert_allclose(
+        after[name] - center,
+        (before[name] - center) / (config.init_scale * np.sqrt(units)),
+        atol=1e-5)
 
 
 def test_cells_without_a_forget_gate_say_so():
