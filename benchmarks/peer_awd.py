@@ -14,8 +14,8 @@ The argument is a JSON object, the spec:
     epochs      how many to train
     seed        of initial values, masks and windows
     parameters  the path of an .npz file with initial parameters, by their names
-                in the suite's checkpoints; null: they start at random, with a
-                second bias in the LSTM, as theirs, and none in the softmax
+                in the suite's checkpoints, which have one bias per LSTM; null:
+                random, with two biases per LSTM, and 0 in the softmax's bias
     checkpoint  the file to go on from, and to write after each epoch; null
 
 The first line of the output is the version of PyTorch. Then each epoch prints a

@@ -77,10 +77,11 @@ def config(base: configs.Config, origin: Origin | None
           f"{name}={configs.as_text(settings[name])}: the run in --init_from "
           f"has {there}={configs.as_text(_value(origin.config, there))}; leave "
           "it out")
-  for name in {"forget_bias", "layer_init"} & {*settings}:
-    raise configs.ConfigError(
-        f"{name}={configs.as_text(settings[name])}: has no effect, because "
-        "--init_from gives the initial values of layers; leave it out")
+  for name in "forget_bias", "layer_init":
+    if name in settings:
+      raise configs.ConfigError(
+          f"{name}={configs.as_text(settings[name])}: has no effect, because "
+          "--init_from gives the initial values of layers; leave it out")
   sizes = {name: getattr(origin.config, name) for name in origins.SIZES}
   changed, settings = training_flags.config(
       dataclasses.replace(base, **sizes), without=given)

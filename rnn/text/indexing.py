@@ -143,11 +143,13 @@ def _begin(task: Task) -> bool:
 
 
 def _counts_for(task: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
-  """Returns whether a task may use what the first pass of another one wrote.
+  """Returns whether a task can go on from the first pass of an earlier one.
+
+  It can if its texts include those of the earlier one. Vocabulary and cuts may
+  differ, because they are chosen after the first pass.
 
   Args:
-    task, earlier: descriptions. All texts of `earlier` must be among those of
-      `task`; the vocabulary and the cuts are chosen after the first pass.
+    task, earlier: what `Task.describe` returns.
   """
   return task["most"] == earlier["most"] and all(
       task["stamps"].get(split) == stamps

@@ -68,10 +68,10 @@ def _pool(processes: int) -> Iterator[Callable[..., Iterator]]:
 
 @contextlib.contextmanager
 def _sigint_blocked() -> Iterator[None]:
-  """A context at whose end this thread receives the SIGINT of meanwhile.
+  """A context in which SIGINT waits until the end.
 
-  Ctrl-C reaches all processes, and the parent ends the work. A process that
-  starts within this context never receives it, also while it starts.
+  Processes that start within it never receive SIGINT, even while they start.
+  Ctrl-C reaches the parent, which then ends the work.
   """
   if not hasattr(signal, "pthread_sigmask"):
     yield

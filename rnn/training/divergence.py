@@ -22,7 +22,7 @@ def error(position: str, what: str, learning_rate: float, good_norm: float,
 
   Args:
     position: the epoch and the step.
-    what: says what is not finite, such as "a parameter is not finite".
+    what: the fault, such as "a parameter is not finite".
     good_norm: the gradient norm of the last good step; NaN if there was none.
     bad_norm: the gradient norm of the step that diverged; None if this step is
       not known.
