@@ -10,8 +10,8 @@ The two draw their own initial values, masks and windows, so they are as close
 as two runs with different seeds. A smaller model reaches the point at which
 averaging begins sooner. PyTorch's side may end before it:
 
-    python -m benchmarks.awd --epochs=60 --peer_epochs=3 --use_bfloat16
-        --config_override=hidden_sizes=400,400,400
+    python -m benchmarks.awd --epochs=56 --peer_epochs=3 --use_bfloat16
+        --config_override=hidden_sizes=400,400,400,layer_init=init_scale
         --output=results/beyond/awd-400.txt
 """
 
@@ -51,6 +51,7 @@ READS = ("init_scale", "layer_init", "learning_rate", "max_grad_norm",
 # validation had averaged parameters, "averages".
 Row = Mapping[str, Any]
 
+_PEERS_PYTHON = ".venv-peers/bin/python"  # of `make peers`
 _NONE = "-"  # in the table, in place of a figure of an epoch without a peer
 
 
@@ -68,7 +69,7 @@ def define_flags() -> None:
   flags.DEFINE_string("runs", "runs", "The folder of the runs.")
   flags.DEFINE_string("output", os.path.join("results", "beyond", "awd.txt"),
                       "A file for the table.")
-  flags.DEFINE_string("peers_python", ".venv-peers/bin/python",
+  flags.DEFINE_string("peers_python", _PEERS_PYTHON,
                       "The interpreter that has PyTorch.")
 
 
@@ -87,8 +88,9 @@ def main(argv: Sequence[str]) -> None:
       raise UserError(f"--peers_python={FLAGS.peers_python}: no such file; "
                       "`make peers` sets up PyTorch")
     data_path = reproduce.find_ptb(FLAGS.data_path)
-    output = transcript.Output(
-        FLAGS.output, {data_path: transcript.SHOWN_DATA})
+    output = transcript.Output(FLAGS.output, {
+        data_path: transcript.SHOWN_DATA,
+        FLAGS.peers_python: _PEERS_PYTHON})
     name = records.name({
         "model": MODEL, "seed": FLAGS.seed,
         "precision": training_flags.precision(),

@@ -129,16 +129,15 @@ def _costs(text: str) -> Iterator[str]:
 
 
 def _awd(text: str) -> Iterator[str]:
-  """Generates the first epochs, every fifth, and those where it changes."""
+  """Generates the first epochs, every fifth, and those around changes."""
   lines = awd.read(text)
   if not lines:
     return
   yield from header("epoch", "train", "PyTorch", "valid", "PyTorch",
                     "difference", "")
-  before = ""
+  notes = [", ".join(line.notes) for line in lines]
   for number, line in enumerate(lines, 1):
-    notes = ", ".join(line.notes)
-    if number <= 3 or number % 5 == 0 or notes != before or (
+    around = set(notes[max(number - 2, 0):number + 1])
+    if number <= 3 or number % 5 == 0 or len(around) > 1 or (
         number == len(lines)):
-      yield row(str(number), *line.figures, line.difference, notes)
-    before = notes
+      yield row(str(number), *line.figures, line.difference, notes[number - 1])

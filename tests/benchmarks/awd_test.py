@@ -155,12 +155,14 @@ def test_the_driver_trains_both_sides_and_writes_a_table(
   args = ["--data_path=ptb", "--epochs=3", "--peer_epochs=2", "--seed=7",
           "--use_bfloat16", f"--config_override={settings}",
           f"--peers_python={peer}"]
+  monkeypatch.setattr("sys.argv", ["awd.py", *args])
   assert call_script(awd, *args) == 0
   metrics, = (tmp_path / "runs").glob("awd-seed-7-bfloat16-*/metrics.csv")
   trained = metrics.stat().st_mtime_ns
   text = (tmp_path / "results" / "beyond" / "awd.txt").read_text()
-  assert re.match(r"\$ python -m benchmarks.awd .*\n# \d{4}-.* UTC, .*torch "
-                  r"2.99\n", text)
+  assert re.match(r"\$ python -m benchmarks.awd --data_path=data/ptb .* "
+                  r"--peers_python=.venv-peers/bin/python\n"
+                  r"# \d{4}-.* UTC, .*torch 2.99\n", text)
   assert re.search(r"^ +1 +[\d.]+ +8.25 +[\d.]+ +5.50 +[+-][\d.]+ %$", text,
                    re.MULTILINE)
   assert re.search(r"^ +2 .* %  averages in PyTorch\n +3 .* -\n"
