@@ -40,23 +40,26 @@ def initial(path: str, words: Sequence[str], width: int, scale: float,
     values, fingerprint: float32 [V, E], and a dict that identifies them.
 
   Raises:
-    DataError: as in `vector_files.load`; or the vectors have another width.
+    DataError: as in `vector_files.load`; or the vectors have another width, or
+      none of the words has one.
   """
   if (there := vector_files.width(path)) != width:
     raise DataError(
         f"{path}: has vectors of {there} numbers, but the embedding has "
         f"{width}; leave out embedding_size, or set embedding_size={there}")
   own, by_case = _match(path, words, ignore_case)
-  matched = len(own) + len(by_case)
-  _log.info("%s: has vectors of %s of the %s words%s; the others start at "
-            "random", path, f"{matched if ignore_case else len(own):,}",
-            f"{len(words):,}", _case_note(len(by_case), ignore_case))
+  vectors = own | by_case if ignore_case else own
+  found = (f"{path}: has vectors of {len(vectors):,} of the {len(words):,} "
+           f"words{_case_note(len(by_case), ignore_case)}")
+  if not vectors:
+    raise DataError(f"{found}; choose a file for this language, or leave it "
+                    "out")
+  _log.info("%s; the others start at random", found)
   values = np.random.default_rng([seed, 2]).uniform(
       -scale, scale, [len(words), width]).astype(np.float32)
-  for i, vector in (own | by_case if ignore_case else own).items():
+  for i, vector in vectors.items():
     values[i] = vector
-  return values, {"file": os.path.basename(path),
-                  "words": matched if ignore_case else len(own),
+  return values, {"file": os.path.basename(path), "words": len(vectors),
                   "sha256": hashlib.sha256(values.data).hexdigest()}
 
 

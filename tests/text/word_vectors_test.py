@@ -55,6 +55,13 @@ def test_words_are_matched_by_lower_case(tmp_path, caplog, ignore_case, known):
           ) in caplog.text
 
 
+def test_vectors_of_other_words_are_refused(prefix):
+  assert data_error(word_vectors.initial, f"{prefix}.npy", ["gas", "OIL"], 3,
+                    0.1, 1) == (
+      f"{prefix}.npy: has vectors of 0 of the 2 words (1 more with "
+      "--lowercase_vectors); choose a file for this language, or leave it out")
+
+
 def test_questions_are_read(tmp_path):
   path = tmp_path / "questions.txt"
   path.write_text(QUESTIONS)
