@@ -23,10 +23,10 @@ import numpy as np
 from absl import flags
 
 import reader
-from benchmarks import records, scores, transcript
+from benchmarks import number_flags, records, scores, transcript
 from rnn import files
 from rnn.cli import scripts
-from rnn.errors import SettingError, UserError
+from rnn.errors import UserError
 from rnn.settings import Range
 from rnn.training.metrics import perplexity
 from trained import adaptation
@@ -38,12 +38,6 @@ FLAGS = flags.FLAGS
 Numbers = Mapping[str, Sequence[float]]  # by the name of a flag
 
 _CACHE = ("size", "theta", "lambda")
-_RANGES = {
-    "rate": Range(lambda x: 0 < x <= 1e6, "above 0 and at most 1e6"),
-    "size": Range(lambda x: x in range(1, 10**5 + 1),
-                  "whole numbers from 1 to 100,000"),
-    "theta": Range(lambda x: 0 <= x <= 1e6, "from 0 to 1e6"),
-    "lambda": Range(lambda x: 0 <= x < 1, "from 0 to below 1")}
 
 
 def dynamic_log_probs(model: TrainedModel, ids: np.ndarray,
@@ -151,20 +145,26 @@ def define_flags() -> None:
   flags.DEFINE_string("test_text", None,
                       "A text to read with the best settings.")
   flags.DEFINE_string("output", None, "A file for all that is printed.")
-  flags.DEFINE_list("rate", ["0.03", "0.05", "0.07", "0.1", "0.14", "0.2"],
-                    "Learning rates of dynamic evaluation.")
-  flags.DEFINE_list("size", ["500", "700", "1000"], "Sizes of the cache.")
-  flags.DEFINE_list("theta", ["0.1", "0.2", "0.3", "0.4", "0.5"],
-                    "Thetas of the cache.")
-  flags.DEFINE_list("lambda", ["0.05", "0.1", "0.15", "0.2"],
-                    "Lambdas of the cache.")
+  number_flags.define("rate", [0.03, 0.05, 0.07, 0.1, 0.14, 0.2],
+                      Range(lambda x: 0 < x <= 1e6, "above 0 and at most 1e6"),
+                      "Learning rates of dynamic evaluation.")
+  number_flags.define("size", [500, 700, 1000], number_flags.whole(1, 100_000),
+                      "Sizes of the cache.")
+  number_flags.define("theta", [0.1, 0.2, 0.3, 0.4, 0.5],
+                      Range(lambda x: 0 <= x <= 1e6, "from 0 to 1e6"),
+                      "Thetas of the cache.")
+  number_flags.define("lambda", [0.05, 0.1, 0.15, 0.2],
+                      Range(lambda x: 0 <= x < 1, "from 0 to below 1"),
+                      "Lambdas of the cache.")
   flags.mark_flags_as_required(["save_path", "text"])
 
 
 def main(argv: Sequence[str]) -> None:
   """Prints one perplexity per setting, and the best settings."""
   with scripts.error_lines(argv[0]):
-    numbers = {name: _numbers(name) for name in ("rate", *_CACHE)}
+    # "lambda" is a keyword of Python, so it cannot be an attribute of FLAGS.
+    numbers = {name: FLAGS.get_flag_value(name, None)
+               for name in ("rate", *_CACHE)}
     shown = {FLAGS.save_path: records.shown_path(FLAGS.save_path),
              os.path.dirname(FLAGS.text): transcript.SHOWN_DATA}
     output = transcript.Output(FLAGS.output, shown)
@@ -184,24 +184,6 @@ def main(argv: Sequence[str]) -> None:
     output.save()
     if FLAGS.output:
       print(*_over_all(os.path.dirname(FLAGS.output)), sep="\n", flush=True)
-
-
-def _numbers(name: str) -> list[float]:
-  """Returns the numbers in a flag.
-
-  Raises:
-    SettingError: one is out of range, or no number.
-  """
-  # "lambda" is a keyword of Python, so it cannot be an attribute of FLAGS.
-  texts = FLAGS.get_flag_value(name, None)
-  try:
-    numbers = list(map(float, texts))
-    if not all(map(_RANGES[name].contains, numbers)):
-      raise ValueError
-    return numbers
-  except ValueError:
-    raise SettingError(name, f"must be {_RANGES[name].text}",
-                       ",".join(texts)) from None
 
 
 def _test(best: Mapping[str, str]) -> str:

@@ -25,11 +25,12 @@ from absl import flags
 
 import configs
 import ptb_word_lm
-from benchmarks import machine, networks, texts
+from benchmarks import machine, networks, number_flags, texts
 from rnn.cli import scripts
 from rnn.options import Options
 from rnn.parallel.cluster import Cluster
 from rnn.parallel.workers import Workers
+from rnn.settings import Range
 from rnn.tf1 import repeatable_session, tf, use_threads
 
 FLAGS = flags.FLAGS
@@ -40,9 +41,14 @@ def define_flags() -> None:
   """Defines the flags of this script."""
   flags.DEFINE_multi_enum("model", ["small"], list(configs.CONFIGS),
                           "The config; may be given several times.")
-  flags.DEFINE_list("sizes", ["1", "2", "4"], "The numbers of workers.")
-  flags.DEFINE_list("gigabits", [], "Also at these rates in Gbit/s.")
-  flags.DEFINE_list("precisions", ["float32", "bfloat16"], "The precisions.")
+  number_flags.define("sizes", [1, 2, 4], number_flags.whole(1, 20),
+                      "The numbers of workers, which share 20 streams.")
+  number_flags.define("gigabits", [], Range(
+      lambda x: 1e-3 <= x <= 1e3, "from 0.001 to 1,000"),
+      "Also at these rates in Gbit/s.")
+  flags.DEFINE_multi_enum("precisions", ["float32", "bfloat16"],
+                          ["float32", "bfloat16"],
+                          "The precision; may be given several times.")
   flags.DEFINE_float("seconds", 12, "The time of a measurement, about.")
   flags.DEFINE_string("job", None, "For the processes of this script.")
 
@@ -60,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
     alone: dict[tuple, float] = {}
     for model in FLAGS.model:
       for precision in FLAGS.precisions:
-        for size in map(int, FLAGS.sizes):
+        for size in FLAGS.sizes:
           for network in _networks(size):
             with network as connected:
               _measure(model, precision, connected, alone)
@@ -70,7 +76,7 @@ def _networks(size: int) -> list[Any]:
   """Returns contexts of the networks between so many workers."""
   limited = FLAGS.gigabits if size > 1 else []
   return [contextlib.nullcontext(networks.loopback(size)),
-          *(networks.links(size, float(rate)) for rate in limited)]
+          *(networks.links(size, rate) for rate in limited)]
 
 
 def _measure(model: str, precision: str, network: networks.Network,

@@ -26,6 +26,7 @@ from absl import flags
 import configs
 import ptb_word_lm
 import reader
+from benchmarks import number_flags
 from benchmarks.machine import memory
 from rnn.cli import scripts
 from rnn.layers import halves
@@ -128,7 +129,7 @@ def compare(data_path: str) -> None:
   halves.set_threads(configs.MEDIUM)
   print(f"{'num_sampled':>11}{'valid perplexity':>18}{'words/s':>9}",
         flush=True)
-  for number in map(int, FLAGS.num_sampled):
+  for number in FLAGS.num_sampled:
     config = dataclasses.replace(
         configs.MEDIUM, num_sampled=number, epoch_size=FLAGS.steps)
     perplexity, speed = _train_and_validate(
@@ -155,12 +156,14 @@ def _train_and_validate(
 
 def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
-  flags.DEFINE_list("words", ["100000"], "Sizes of vocabularies.")
+  number_flags.define("words", [100_000], number_flags.whole(2, 10**6),
+                      "Sizes of vocabularies.")
   flags.DEFINE_integer("size", 512, "Numbers per vector of a word, and units.")
   flags.DEFINE_string("data_path", None, "The folder of the Penn Treebank, to "
                       "compare on.")
-  flags.DEFINE_list("num_sampled", ["0", "512", "2048"], "Numbers of "
-                    "candidates to compare; 0 is the full softmax.")
+  number_flags.define("num_sampled", [0, 512, 2048],
+                      number_flags.whole(0, 10**6), "Numbers of candidates to "
+                      "compare; 0 is the full softmax.")
   flags.DEFINE_integer("steps", 30, "Steps of each training.")
   flags.DEFINE_string("save_path", None, "Trains a run in this process.")
   flags.DEFINE_integer("epochs", 1, "The epochs of this run.")
@@ -169,15 +172,15 @@ def define_flags() -> None:
 def main(argv: Sequence[str]) -> None:
   """Prints one of the two tables."""
   with scripts.error_lines(argv[0]):
-    sizes = list(map(int, FLAGS.words))
     if FLAGS.save_path:
-      train_in_this_process(sizes[0], FLAGS.size, FLAGS.epochs, FLAGS.save_path)
+      train_in_this_process(
+          FLAGS.words[0], FLAGS.size, FLAGS.epochs, FLAGS.save_path)
     elif FLAGS.data_path:
       compare(FLAGS.data_path)
     else:
       print(f"{'words x size':>15}{'kept':>14}{'training':>10}{'restore':>10}"
             f"{'resumed':>10}{'peak':>13}{'words/s':>10}", flush=True)
-      for vocab_size in sizes:
+      for vocab_size in FLAGS.words:
         print(measure(vocab_size, FLAGS.size, FLAGS.steps), flush=True)
 
 
