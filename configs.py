@@ -140,7 +140,7 @@ class Config(Settings):
       "max_grad_norm is multiplied by length / num_steps", 0.0)
   asgd_patience: int = setting(
       COUNT, "optimizer=asgd begins to average when validation is worse than "
-      "in the best epoch, leaving out the newest one and so many before it",
+      "in the best epoch before the last asgd_patience + 1",
       5, may_change=True, needs="optimizer=asgd")
   # PyTorch's example word_language_model, and tf-lm (Verwimp et al. 2018):
   lr_schedule: str = setting(

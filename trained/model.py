@@ -171,7 +171,7 @@ def load(path: str, checkpoint: str = "last", average_last: int = 1,
     path: a run directory, or one of its checkpoints; or a checkpoint of the
       classic script, or a folder of them, in which the newest counts.
     checkpoint: for a run, "last" or "best" (by validation perplexity).
-    average_last: for a run, the number of last checkpoints whose parameters are
+    average_last: for a run, the number of last epochs whose parameters are
       averaged.
     classic: the config and the vocabulary of a classic checkpoint.
 

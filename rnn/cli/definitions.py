@@ -182,7 +182,7 @@ def origin() -> None:
                     "by validation.")
   flags.DEFINE_integer("init_average_last", 1,
                        "Start from the average of this many of the last "
-                       "checkpoints of --init_from.", lower_bound=1)
+                       "epochs of --init_from.", lower_bound=1)
 
 
 def language_model() -> None:
@@ -220,8 +220,8 @@ def trained_model(several: bool = False) -> None:
                     "The checkpoint to use: the last one, or the best by "
                     "validation.")
   flags.DEFINE_integer("average_last", 1,
-                       "Average the parameters of this many of the run's last "
-                       "checkpoints.", lower_bound=1)
+                       "Average the parameters at the ends of this many of the "
+                       "run's last epochs.", lower_bound=1)
   flags.DEFINE_enum("model", None, list(configs.CONFIGS),
                     "The config of a classic checkpoint.")
   config_override("Settings to change in the config of a classic checkpoint.")

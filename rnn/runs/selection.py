@@ -68,7 +68,7 @@ def read(run: RunDirectory, variables: Sequence[tf.Variable],
   Args:
     variables: the parameters of the model.
     checkpoint: "last", "best" (by validation), or one of the run.
-    average_last: the number of last checkpoints whose parameters are averaged.
+    average_last: the number of last epochs whose parameters are averaged.
 
   Returns:
     name, values: the run with its epochs, as shown to the user, and a dict,
@@ -131,7 +131,7 @@ def _select(run: RunDirectory, checkpoint: str | Checkpoint,
     if checkpoint != "last":
       raise SettingError(
           "checkpoint", f"average_last={average_last} averages the last "
-          "checkpoints; leave out one of the two", checkpoint)
+          "epochs; leave out one of the two", checkpoint)
     epochs = [c for c in run.checkpoints() if c.epoch and not c.best]
     if len(epochs) < average_last:
       raise SettingError(

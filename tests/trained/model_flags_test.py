@@ -48,7 +48,7 @@ def test_a_folder_with_commas_in_its_name(
     (["--save_path=a", "--average_last=9"],
      "--average_last=9: a has the checkpoints of only 3 epochs; lower "),
     (["--save_path=a", "--average_last=2", "--checkpoint=best"],
-     "--checkpoint=best: average_last=2 averages the last checkpoints; leave "),
+     "--checkpoint=best: average_last=2 averages the last epochs; leave "),
     (["--save_path=a", "--average_last=0"], "average_last"),
     (["--save_path=a", "--checkpoint=worst"], "checkpoint=worst"),
     (["--save_path=a", "more"], "more: not a flag"),

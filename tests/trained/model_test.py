@@ -92,7 +92,7 @@ def test_an_average_uses_only_ends_of_epochs(run):
     ({"average_last": 9}, "average_last=9: .*run has the checkpoints of only 3 "
      "epochs; lower it, or train with keep=9 or more"),
     ({"average_last": 2, "checkpoint": "best"},
-     "checkpoint=best: average_last=2 averages the last checkpoints; leave out "
+     "checkpoint=best: average_last=2 averages the last epochs; leave out "
      "one of the two"),
     ({"average_last": 0}, "average_last=0: must be at least 1"),
     ({"checkpoint": "lst"}, "checkpoint=lst: must be last or best")])
