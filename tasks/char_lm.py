@@ -276,7 +276,7 @@ def evaluate(run: RunDirectory, data_path: str | None = None,
 
   Args:
     data_path, encoding: see `read_corpus`. By default, the texts that the run
-      was trained on are read; others may be named.
+      was trained on are read, in their encoding; others may be named.
 
   Raises:
     DataError: as in `read_corpus`.
@@ -287,9 +287,10 @@ def evaluate(run: RunDirectory, data_path: str | None = None,
   if not isinstance(vocabulary, Characters):
     raise RunError(f"{run.path}: does not hold a model of characters; use "
                    "ptb_word_lm.py", "save_path")
-  path = settings.data_path if data_path is None else data_path
-  texts, _ = read_corpus(path, encoding or settings.encoding,
-                         Choice(vocabulary))
+  path = data_path
+  if path is None:
+    path, encoding = settings.data_path, encoding or settings.encoding
+  texts, _ = read_corpus(path, encoding, Choice(vocabulary))
   del texts["train"]
   if data_path is None:
     run.check_data(path, {

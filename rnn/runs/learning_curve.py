@@ -3,6 +3,7 @@
 import logging
 import os
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -53,7 +54,8 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str],
     above.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
     above.yaxis.set_minor_locator(ticker.NullLocator())
   above.set_ylabel(metric.replace("_", " "))
-  above.set_title("\n".join(lines), loc="left")
+  # A folder may be named a$_$b, which is no formula.
+  above.set_title("\n".join(lines), loc="left", parse_math=False)
 
   below.step(epochs, [row["learning_rate"] for row in rows], "o-",
              where="mid", color="black", linewidth=1, markersize=2)
@@ -67,7 +69,10 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str],
   for axes in above, below:
     axes.grid(True, color="#e6e6e6")
     axes.spines[["top", "right"]].set_visible(False)
-  picture.savefig(path, format="png")
+  with warnings.catch_warnings():
+    # Letters that the font lacks, as of Chinese, are boxes.
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")
+    picture.savefig(path, format="png")
 
 
 def _short(value: float) -> str:

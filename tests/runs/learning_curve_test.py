@@ -56,6 +56,15 @@ def test_a_title_of_many_settings_has_lines_that_fit(tmp_path, monkeypatch):
   assert above._left_title.get_window_extent().x1 < width
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("title", ["small on a$_$b", "small on 语料"])
+def test_a_folder_may_have_any_name(tmp_path, title):
+  path = tmp_path / "x.png"
+  learning_curve.draw([{"epoch": 1, "train_perplexity": 9.0,
+                        "learning_rate": 1.0}], path, title)
+  assert path.stat().st_size > 1000
+
+
 @pytest.mark.slow
 def test_the_curve_is_redrawn_after_each_epoch(
     corpus_folder, tmp_path, call_main, monkeypatch):

@@ -289,6 +289,25 @@ def test_settings_that_follow_the_text_are_plain_settings(
   assert "is finished" in output.out and "follows" not in output.out
 
 
+def test_another_text_is_read_in_its_own_encoding(
+    tmp_path, call_script, capsys):
+  """Not in that of the run's text, which would make other characters of it."""
+  lines = "".join(f"{line}\n" for line in LINES).translate(
+      {ord("a") + i: ord("а") + i for i in range(26)})
+  for encoding in "cp1251", "utf-8":
+    (tmp_path / encoding).write_text(lines, encoding=encoding)
+  run = f"--save_path={tmp_path}/run"
+  assert call_script(
+      char_lm, run, f"--data_path={tmp_path}/cp1251", "--encoding=cp1251",
+      SMALL.replace("epoch=2", "epoch=1")) == 0
+  results = []
+  for flag in [], [f"--data_path={tmp_path}/utf-8"]:
+    capsys.readouterr()
+    assert call_script(char_lm, run, "--mode=eval", *flag) == 0
+    results.append(capsys.readouterr().out.splitlines()[-1])
+  assert results[0] == results[1]
+
+
 def test_a_run_of_characters_is_not_one_of_words(
     text, tmp_path, call_script, call_main, capsys):
   run = f"{tmp_path}/run"
