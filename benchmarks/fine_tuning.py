@@ -49,23 +49,29 @@ def define_flags() -> None:
 def main(argv: Sequence[str]) -> None:
   """Trains all variants, and writes their perplexities."""
   with scripts.error_lines(argv[0]):
-    origin = origins.load(FLAGS.origin, ptb_word_lm.model_variables,
-                          checkpoint=FLAGS.checkpoint)
-    config = configs.override(
-        dataclasses.replace(configs.CONFIGS[FLAGS.model], **{
-            name: getattr(origin.config, name) for name in SIZES}),
-        FLAGS.config_override)
-    lines = [_title(), *_compare(
-        origin, config, origin.vocabulary, "the origin's words",
-        {"from scratch": None, "from the origin": ()})]
-    own = reader.read_corpus(FLAGS.text)[1]
-    lines += _compare(
-        origin, config, own, "the text's own words",
-        {"from scratch": None, "new words as <unk>": tuple(origins.WORD_AXES),
-         "the same, only their embedding": ("Model/embedding",),
-         "new words at random": ()})
-    with open(FLAGS.output, "a") as file:
-      file.write("\n".join(lines) + "\n\n")
+    os.makedirs(os.path.dirname(FLAGS.output) or ".", exist_ok=True)
+    with open(FLAGS.output, "a") as file:  # an error comes before training
+      file.write("\n".join([_title(), *_compare_all(), "", ""]))
+
+
+def _compare_all() -> list[str]:
+  """Trains all variants; returns the lines with their perplexities."""
+  origin = origins.load(FLAGS.origin, ptb_word_lm.model_variables,
+                        checkpoint=FLAGS.checkpoint)
+  config = configs.override(
+      dataclasses.replace(configs.CONFIGS[FLAGS.model], **{
+          name: getattr(origin.config, name) for name in SIZES}),
+      FLAGS.config_override)
+  known = _compare(
+      origin, config, origin.vocabulary, "the origin's words",
+      {"from scratch": None, "from the origin": ()})
+  own = reader.read_corpus(FLAGS.text)[1]
+  new = _compare(
+      origin, config, own, "the text's own words",
+      {"from scratch": None, "new words as <unk>": tuple(origins.WORD_AXES),
+       "the same, only their embedding": ("Model/embedding",),
+       "new words at random": ()})
+  return [*known, *new]
 
 
 def _title() -> str:

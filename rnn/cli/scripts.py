@@ -122,7 +122,12 @@ def error_lines(
       _fail(script, _with_flag(error), error.status, error.details)
     except (MemoryError, tf.errors.ResourceExhaustedError):
       _fail(script, out_of_memory)
-    except OSError as error:  # raised by print
+    except OSError as error:
+      if error.filename is not None:
+        _fail(script, f"{error.filename}: {error.strerror}")
+      if isinstance(error, FileNotFoundError):  # raised by os.getcwd
+        _fail(script, "the current folder does not exist any more")
+      # All others are raised by print.
       sys.stdout = open(os.devnull, "w")  # later output goes nowhere
       # BrokenPipeError: as in `ptb_word_lm.py | head`
       if not isinstance(error, BrokenPipeError):

@@ -7,6 +7,12 @@ import pytest
 from benchmarks import fine_tuning
 
 
+def test_the_file_is_opened_before_training(call_script, capsys):
+  assert call_script(fine_tuning, "--origin=x", "--output=/dev/null/x/y") == 1
+  assert capsys.readouterr().err == (
+      "fine_tuning.py: /dev/null/x: Not a directory\n")
+
+
 @pytest.mark.slow
 def test_all_variants_are_trained_and_written(
     trained_runs, call_script, tmp_path):

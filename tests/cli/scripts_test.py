@@ -42,6 +42,18 @@ def test_a_full_disk_gives_one_line(in_shell, script, flags):
 
 
 @pytest.mark.slow
+def test_a_folder_that_is_gone_gives_one_line(tmp_path):
+  done = subprocess.run(
+      ["sh", "-c", "mkdir gone && cd gone && rmdir ../gone && exec "
+       f"{sys.executable} {ROOT}/ptb_word_lm.py "
+       "--save_path=run"], cwd=tmp_path, capture_output=True, text=True,
+      timeout=120)
+  assert done.returncode == 1
+  assert_one_line(done.stderr, "ptb_word_lm.py",
+                  "the current folder does not exist any more$")
+
+
+@pytest.mark.slow
 def test_streams_may_be_closed(in_shell):
   status, out, err = in_shell("score.py", "--text=text")
   assert status == 0 and out.count(b"\n") == 3 and "perplexity" in err
