@@ -51,9 +51,9 @@ def atomic_write(path: str) -> Iterator[str]:
   """Yields a temporary name to write a file or folder under.
 
   The name is in a new folder beside `path`, so nothing exists under it. At the
-  end of the context the file is synced and renamed to `path`. After an
-  exception it is removed, and `path` is as it was. A killed process leaves the
-  new folder behind, see `is_leftover`.
+  end of the context the file, or the folder with all that is in it, is synced
+  and renamed to `path`. After an exception it is removed, and `path` is as it
+  was. A killed process leaves the new folder behind, see `is_leftover`.
   """
   folder, name = os.path.split(path)
   temporary = tempfile.mkdtemp(PARTIAL, f"{name[:_PREFIX]}.", folder or ".")
@@ -61,9 +61,12 @@ def atomic_write(path: str) -> Iterator[str]:
   try:
     yield partial
     if os.path.isdir(partial):
-      for inside in os.listdir(partial):
-        _sync(os.path.join(partial, inside))
-    _sync(partial)
+      for parent, _, names in os.walk(partial, topdown=False):
+        for inside in names:
+          _sync(os.path.join(parent, inside))
+        _sync(parent)
+    else:
+      _sync(partial)
     os.replace(partial, path)
     _sync(folder or ".")
   finally:

@@ -101,7 +101,7 @@ def main(argv: Sequence[str]) -> None:
           config, series, Options(flags.FLAGS.rnn_mode)), ERROR)
       return
     config, settings = training_flags.config(stored_flags.resume(
-        "echo", ECHO), unused=("window_jitter", "reset_state"))
+        "echo", ECHO), unused=("num_sampled", "window_jitter", "reset_state"))
     options = training_flags.options(config)
     series = make_series(config.batch_size, options.seed)
     run, tests = training_flags.train("echo", config, settings, {

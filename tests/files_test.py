@@ -99,9 +99,10 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
   monkeypatch.setattr(os, "replace", replace)
   folder = f"{tmp_path}/folder"
   with files.atomic_write(folder) as partial:
-    os.mkdir(partial)
-    open(f"{partial}/file", "w").close()
-  assert events == [f"{partial}/file", partial, "rename", str(tmp_path)]
+    os.makedirs(f"{partial}/inside")
+    open(f"{partial}/inside/file", "w").close()
+  assert events == [f"{partial}/inside/file", f"{partial}/inside", partial,
+                    "rename", str(tmp_path)]
 
 
 def test_remove_accepts_a_file_a_folder_and_nothing(tmp_path):

@@ -14,8 +14,8 @@ from rnn.runs.checkpoints import Checkpoint
 
 _FILES = ("config.json", "vocab.txt", "metadata.tsv", "projector_config.pbtxt",
           "metrics.csv", "learning_curve.png", "tests.json", "checkpoint",
-          "ids.int32", "ids.json", "page.png", "vectors.npy", "vectors.txt",
-          "vectors.words.txt")
+          "ids.int32", "ids.json", "page.png", "echo.png", "vectors.npy",
+          "vectors.txt", "vectors.words.txt")
 _CHECKPOINT = re.compile(
     r"(best-)?step-\d+(-epoch-\d+)?(-old|\.\w{8})?" + re.escape(files.PARTIAL))
 

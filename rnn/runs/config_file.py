@@ -40,6 +40,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "bidirectional": (bool,),
     "rnn_mode": (str, type(None)), "vocabulary": (str, type(None)),
     "init_embeddings": (dict, type(None)), "init_from": (dict, type(None)),
+    "init_from.path": (str,), "init_from.checkpoint": (str,),
+    "init_from.average_last": (int,),
     "labels": (list,), "letters": (str,), "settings": (dict,),
     "vocabulary_choice": (dict,), "data": (dict,), "data.path": (str,),
     "data.encoding": (str, type(None)), "flags": (dict,)}
@@ -97,7 +99,7 @@ def _check_types(name: str, config: dict) -> None:
   """Raises a RunError if a property has another type than the trainer's."""
   for key, types in _TYPES.items():
     place, _, last = key.rpartition(".")
-    parent = config.get(place, {}) if place else config
+    parent = config.get(place) or {} if place else config
     if last not in parent:
       continue
     value = parent[last]

@@ -25,7 +25,8 @@ _MAX_LINE = 10 ** 7
 _MAX_WORD = 10_000
 _MAX_WIDTH = 10 ** 6
 _BLOCK_BYTES = 1 << 20
-_HEADER = re.compile(rb"[ \t]*(\d+)[ \t]+(\d+)[ \t]*\r?(?:\n|$)")
+_HEADER = re.compile(  # Python refuses to convert thousands of digits
+    rb"[ \t]*(\d{1,19})[ \t]+(\d{1,19})[ \t]*\r?(?:\n|$)")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _AGAIN = "get the file again"
 
@@ -102,8 +103,8 @@ class Text:
     self._lines = files.limited_lines(file, path, _MAX_LINE)
     self._first, self._size = next(self._lines, ""), None
     fields = _fields(self._first)
-    if len(fields) == 2 and all(map(str.isdecimal, fields)):
-      self._size, self.width = map(int, fields)
+    if header := _HEADER.fullmatch(self._first.encode()):
+      self._size, self.width = map(int, header.groups())
       self._first = ""
       _check_size(path, self._size, self.width)
     elif (self._first.endswith("\n") and len(fields) > 2

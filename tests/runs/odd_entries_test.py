@@ -255,7 +255,8 @@ def test_only_leftovers_of_the_run_are_deleted(finished, tmp_path, call_main):
   ours = ["checkpoints/step-7.abcdefgh.partial", "config.json.abcdefgh.partial",
           "checkpoints/best-step-000000007-epoch-2.partial",
           "checkpoints/step-7-old.partial", "page.png.abcdefgh.partial",
-          "vectors.words.txt.abcdefgh.partial", "vocab.txt.partial"]
+          "echo.png.abcdefgh.partial", "vectors.words.txt.abcdefgh.partial",
+          "vocab.txt.partial"]
   for name in kept + ours:
     (run / name).mkdir()
     (run / name / "file").touch()

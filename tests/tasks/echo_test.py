@@ -45,6 +45,12 @@ def short(monkeypatch):
   return ["--config_override=max_max_epoch=3,learning_rate=0.03,num_layers=1"]
 
 
+def test_sampling_from_two_bits_is_refused(call_script, capsys):
+  assert call_script(echo, "--config_override=num_sampled=1") == 1
+  assert_one_line(capsys.readouterr().err, "echo.py",
+                  "num_sampled: this model has no such setting")
+
+
 @pytest.mark.slow
 def test_it_learns_resumes_in_the_same_bits_and_is_evaluated(
     short, tmp_path, call_script, capsys, monkeypatch):

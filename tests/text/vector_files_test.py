@@ -222,6 +222,7 @@ def test_a_text_is_read_as_a_stream(tmp_path):
 @pytest.mark.parametrize("text, message", [
     ("", "line 1 is neither"), ("oil\n", "line 1 is neither"),
     ("oil x 2\n", "line 1 is neither"), ("3 -2\n", "line 1 is neither"),
+    ("1" * 5000 + " 300\n", "line 1 is neither"),
     ("0 2\n", "line 1 announces 0 words of 2 numbers"),
     ("1 0\noil\n", "line 1 announces 1 words of 0 numbers"),
     ("1 99999999\noil 1\n", "vectors of 99,999,999 numbers"),
