@@ -86,17 +86,17 @@ class Comparison:
       The names of the contenders that did not fit.
 
     Raises:
-      UserError: all of them fail.
+      UserError: none of them starts, or the first one fails later.
     """
     waiting = list(names)
     with contextlib.ExitStack() as stack:
       self._running = {}
       while waiting and (len(self._running) < 2 or machine.has_memory()):
         self._try_each([waiting.pop(0)], lambda name: self._enter(name, stack))
-      if not self._running:
-        raise UserError(str(self.failed[names[0]]))
       gemm = self._start(Command("gemms", {}), stack)
       self._try_each(self._running, self._warm_up)
+      if not self._running:
+        raise UserError(str(self.failed[names[0]]))
       for round_ in range(self._rounds):
         if round_ in (0, self._rounds // 2, self._rounds - 1):
           self._measure_gemms(gemm)
@@ -107,11 +107,13 @@ class Comparison:
     """Gives each contender a turn.
 
     Raises:
-      UserError: all of them have failed.
+      UserError: the first one has failed, so no ratio has a meaning.
     """
+    first = next(iter(self._running))
     self._try_each(self._running, self._take_turn)
-    if not self._running:
-      raise UserError(str(next(iter(self.failed.values()))))
+    if first not in self._running:
+      raise UserError(f"{first}, with which the others are compared, has "
+                      f"failed: {self.failed[first]}")
     results = [self.results[name] for name in self._running]
     for result in results:
       result.ratios.append(results[0].rates[-1] / result.rates[-1])

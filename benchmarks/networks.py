@@ -10,7 +10,10 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-_PORT = 45_000
+from benchmarks.transcript import last_line
+from rnn.errors import UserError
+
+_PORT, _SWITCH = 45_000, "ptb-switch"
 
 
 class Network(NamedTuple):
@@ -43,17 +46,21 @@ def links(size: int, gigabits: float) -> Iterator[Network]:
     gigabits: the rate at which each worker can send, in Gbit/s.
 
   Raises:
-    subprocess.CalledProcessError: the machine does not permit it.
+    UserError: the machine does not permit it.
   """
-  names = [f"worker{n}" for n in range(size)]
-  try:
-    _ip("link", "add", "switch", "type", "bridge")
-    _ip("link", "set", "switch", "up")
+  names = [f"ptb-worker{n}" for n in range(size)]
+  with contextlib.ExitStack() as stack:  # removes what has been added
+    _ip("link", "add", _SWITCH, "type", "bridge")
+    stack.callback(_ip, "link", "del", _SWITCH)
+    _ip("link", "set", _SWITCH, "up")
     for number, name in enumerate(names):
+      port = f"ptb-port{number}"
       _ip("netns", "add", name)
-      _ip("link", "add", f"port{number}", "type", "veth", "peer", "name",
-          "eth", "netns", name)
-      _ip("link", "set", f"port{number}", "master", "switch", "up")
+      stack.callback(_ip, "netns", "del", name)
+      _ip("link", "add", port, "type", "veth", "peer", "name", "eth", "netns",
+          name)
+      stack.callback(_ip, "link", "del", port)
+      _ip("link", "set", port, "master", _SWITCH, "up")
       _ip("-n", name, "addr", "add", f"10.77.0.{number + 1}/24", "dev", "eth")
       for interface in "eth", "lo":
         _ip("-n", name, "link", "set", interface, "up")
@@ -63,11 +70,6 @@ def links(size: int, gigabits: float) -> Iterator[Network]:
         f"{gigabits:g} Gbit/s",
         [f"10.77.0.{n + 1}:{_PORT}" for n in range(size)],
         [["ip", "netns", "exec", name] for name in names], "eth")
-  finally:
-    for number, name in enumerate(names):
-      _ip("link", "del", f"port{number}", check=False)
-      _ip("netns", "del", name, check=False)
-    _ip("link", "del", "switch", check=False)
 
 
 def sent_bytes(interface: str) -> int:
@@ -77,9 +79,16 @@ def sent_bytes(interface: str) -> int:
     return int(file.read())
 
 
-def _ip(*args: str, check: bool = True) -> None:
-  _run("ip", *args, check=check)
+def _ip(*args: str) -> None:
+  _run("ip", *args)
 
 
-def _run(*command: str, check: bool = True) -> None:
-  subprocess.run(command, check=check, capture_output=True)
+def _run(*command: str) -> None:
+  try:
+    subprocess.run(command, check=True, capture_output=True, text=True)
+  except FileNotFoundError:
+    raise UserError(f"{command[0]}: no such command; install the package "
+                    "iproute2") from None
+  except subprocess.CalledProcessError as error:
+    raise UserError(f"{' '.join(command)}: {last_line(error.stderr)}; links "
+                    "need root, and names that are free") from None

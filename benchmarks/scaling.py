@@ -26,7 +26,9 @@ from absl import flags
 import configs
 import ptb_word_lm
 from benchmarks import machine, networks, number_flags, texts
+from benchmarks.transcript import last_line
 from rnn.cli import scripts
+from rnn.errors import UserError
 from rnn.options import Options
 from rnn.parallel.cluster import Cluster
 from rnn.parallel.workers import Workers
@@ -111,8 +113,10 @@ def _run(model: str, precision: str, network: networks.Network,
         [*prefix, sys.executable, "-m", "benchmarks.scaling",
          f"--job={json.dumps(job)}"], stdout=subprocess.PIPE, text=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}))
-  results = [json.loads(process.communicate()[0].splitlines()[-1])
-             for process in processes]
+  outputs = [process.communicate()[0] for process in processes]
+  if any(process.returncode for process in processes):
+    raise UserError("a worker has ended with an error; see above")
+  results = [json.loads(last_line(output)) for output in outputs]
   # Loopback's counter has the bytes of all workers already.
   counted = results[:1] if network.interface == "lo" else results
   return {"seconds": results[0]["seconds"],

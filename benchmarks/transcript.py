@@ -56,11 +56,15 @@ def run(arguments: Sequence[str], shows: str = "stdout") -> str:
                         capture_output=True, encoding="utf-8",
                         errors="backslashreplace")
   if done.returncode:
-    lines = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
-    raise UserError(lines[-1])
+    raise UserError(last_line(done.stderr) or f"status {done.returncode}")
   command = f"$ python {shlex.join(arguments)}" + (
       " > /dev/null" if shows == "stderr" else "")
   return f"{command}\n{done.stdout if shows == 'stdout' else done.stderr}"
+
+
+def last_line(text: str) -> str:
+  """Returns the last line of a text that is not blank; "" if there is none."""
+  return text.strip().rpartition("\n")[2]
 
 
 class Output:

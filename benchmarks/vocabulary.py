@@ -28,7 +28,9 @@ import ptb_word_lm
 import reader
 from benchmarks import number_flags
 from benchmarks.machine import memory
+from benchmarks.transcript import last_line
 from rnn.cli import scripts
+from rnn.errors import UserError
 from rnn.layers import halves
 from rnn.runs import config_file
 from rnn.runs.training_run import TrainingRun
@@ -117,7 +119,7 @@ def _figures(path: str, *options: str) -> dict[str, float]:
       [sys.executable, "-m", "benchmarks.vocabulary", f"--save_path={path}",
        *options], capture_output=True, text=True, check=False)
   if done.returncode:
-    raise RuntimeError(done.stdout + done.stderr)
+    raise UserError(last_line(done.stderr) or f"status {done.returncode}")
   pairs = (line[2:].rsplit(" ", 1) for line in done.stdout.splitlines()
            if line.startswith("= "))
   return {name: float(value) for name, value in pairs}

@@ -239,9 +239,10 @@ def _number(path: str, reading: Reading, columns: labeled.Columns
 def _by_number(label: str) -> tuple[float, str]:
   """Returns the key that sorts labels: numbers by value, before other names."""
   try:
-    return float(label), label
+    number = float(label)
   except ValueError:
-    return np.inf, label
+    number = np.inf
+  return number if np.isfinite(number) else np.inf, label  # "nan" has no order
 
 
 def _no_labels(path: str, labels: Iterable[str], texts: int) -> DataError:

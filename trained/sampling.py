@@ -79,7 +79,7 @@ class Writer:
 
   def __init__(self, windows: Windows, vocabulary: Vocabulary,
                num_samples: int) -> None:
-    """Starts at the beginning of a sentence.
+    """Reads nothing yet: call `read` before `write`.
 
     Args:
       windows: the model, with windows of one step.
@@ -88,7 +88,6 @@ class Writer:
     self._num_samples = num_samples
     self._state: Any = None
     self._logits: np.ndarray  # [num_samples, V] of the next word
-    self.read([])
 
   def read(self, words: Sequence[str]) -> np.ndarray:
     """Starts again, and reads a prompt.
@@ -110,8 +109,9 @@ class Writer:
     """Draws words one by one, each given all words before.
 
     Args:
-      rng: determines the samples. A sample depends on its index, but not on the
-        number of samples or words.
+      rng: determines the samples, by the children that it spawns, new ones in
+        each call. A sample depends on its index, but not on the number of
+        samples or words.
       stop_at_eos: whether a sample ends with its first `<eos>`.
       kwargs: arguments of `distribution`.
 

@@ -87,7 +87,7 @@ class TrainingRun(RunDirectory):
     """
     with contextlib.ExitStack() as stack:
       with self.writing():
-        os.makedirs(self.path, exist_ok=True)
+        os.makedirs(self._folder, exist_ok=True)
         self._refuse_other_content()
         stack.enter_context(self._lock.hold())
         if self.checkpoints():
@@ -273,7 +273,7 @@ class TrainingRun(RunDirectory):
 
   def _refuse_other_content(self) -> None:
     """Refuses a folder that is neither empty nor a run directory."""
-    names = {name for name in os.listdir(self.path)
+    names = {name for name in os.listdir(self._folder)
              if name != "lock" and not cleanup.is_leftover(name)}
     if names and self._fresh:
       raise RunError(f"{self.path}: not empty, but a fresh run needs a new "

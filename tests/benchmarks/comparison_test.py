@@ -71,6 +71,13 @@ def test_contender_that_fails_is_left_out(compare):
           in list(report.remarks(compared)))
 
 
+def test_the_first_contender_must_not_fail_later(compare):
+  """The ratios of other rounds would have another meaning."""
+  with pytest.raises(UserError, match="fused, with which the others are .* has "
+                     "failed: suite has ended"):
+    compare(RATES | {"suite": [9.0, 12.0]})
+
+
 def test_fails_if_all_contenders_fail(compare):
   with pytest.raises(UserError, match="suite has ended"):
     compare({})

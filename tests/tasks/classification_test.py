@@ -57,7 +57,8 @@ def test_words_of_texts_drawn_for_the_test_are_not_learned(tmp_path):
 
 
 @pytest.mark.parametrize("names, labels", [
-    (["10", "9", "-1"], ("-1", "9", "10")), (["b", "2", "a"], ("2", "a", "b"))])
+    (["10", "9", "-1"], ("-1", "9", "10")), (["b", "2", "a"], ("2", "a", "b")),
+    (["nan", "2", "1"], ("1", "2", "nan"))])
 def test_labels_are_sorted(tmp_path, names, labels):
   write_files(tmp_path, {f"{name}/{i}": f"{name} word{chr(97 + i)}"
                          for name in names for i in range(10)})

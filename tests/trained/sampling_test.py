@@ -39,7 +39,9 @@ class MarkovWindows:
 
 
 def markov_writer(num_samples):
-  return Writer(MarkovWindows(), VOCABULARY, num_samples)
+  writer = Writer(MarkovWindows(), VOCABULARY, num_samples)
+  writer.read([])
+  return writer
 
 
 def assert_drawn_from(counts, p):
@@ -133,6 +135,7 @@ def test_many_samples_are_drawn_in_blocks(monkeypatch):
       return state
 
   writer = Writer(Windows(), vocabulary, size)
+  writer.read([])
 
   def write():
     tracemalloc.start()
