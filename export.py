@@ -55,8 +55,8 @@ def export(model: TrainedModel, path: str) -> None:
 
     "serving_default": "log_probs" [batch, steps, V], natural logarithms of the
       probabilities of the next word at each step;
-    "hidden": "hidden" [batch, steps, H], the outputs of the last layer, before
-      the softmax;
+    "hidden": "hidden" [batch, steps, H] (P with a projection), the outputs of
+      the last layer, before the softmax;
     "stateful": as "serving_default", from a given state;
     "top_k": "top_words" (ids) and "top_log_probs" [batch, steps, k] of the most
       probable next words, from a given state; it takes "k" too, an int32

@@ -94,7 +94,7 @@ class PTBModel(Trainable):
     variables, lr, grad_norm, max_grad_norm, train_op: see `Trainable`.
 
   Raises:
-    UserError: it needs more memory than is available.
+    UserError: it needs too much memory, or its cell lacks the rnn_mode.
   """
 
   @integer_shapes()

@@ -57,13 +57,15 @@ def ptb_raw_data(data_path: str, encoding: str | None = None) -> RawData:
     data_path: a folder with `ptb.{train,valid,test}.txt`,
       `{train,valid,test}.txt` or `wiki.{train,valid,test}.tokens`, which may
       be compressed, as train.txt.gz; or the folder that `simple-examples.tgz`
-      unpacks to.
+      unpacks to. Or one text, which is split in order, 80/10/10; or a folder
+      that `data/index.py` has written.
     encoding: of the files, see `sources.find`.
 
   Returns:
-    train, valid, test, vocabulary: three 1-D int32 arrays of word ids, and the
-    `Vocabulary` of the training text. One log line per split says how many of
-    its words are unknown and become `<unk>`.
+    train, valid, test, vocabulary: three 1-D sequences of word ids, and the
+    `Vocabulary` of the training text. The sequences are int32 arrays; those of
+    an indexed text are `ShardIds`, whose slices are. One log line per split
+    says how many of its words are unknown and become `<unk>`.
 
   Raises:
     DataError: the folder or a file is missing, empty, or in another encoding.

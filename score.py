@@ -9,7 +9,6 @@ Standard output gets one line per line of the text, standard error a summary.
 from absl import flags
 
 from rnn.cli import definitions, scripts
-from rnn.text import encodings
 
 FLAGS = flags.FLAGS
 
@@ -21,7 +20,7 @@ def define_flags() -> None:
                       "a file, which may be compressed, a folder of files, or "
                       "a pattern; - is standard input.")
   flags.register_validator("text", bool, "no name; - is standard input")
-  flags.DEFINE_string("encoding", None, encodings.HELP)
+  definitions.encoding()
   flags.DEFINE_enum("state", "reset", ["reset", "carry"],
                     "reset: score each line by itself, after <eos>. carry: "
                     "score the text as one stream, as the test at the end of "

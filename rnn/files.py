@@ -5,6 +5,7 @@ So a reader never sees half a file, even after a kill.
 """
 
 import bz2
+import codecs
 import contextlib
 import errno
 import gzip
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 # A folder with this ending holds something that is being written or removed, or
 # was when its process died.
 PARTIAL = ".partial"
-BOM = b"\xef\xbb\xbf"
+BOM = codecs.BOM_UTF8
 
 _PREFIX = 40  # characters of a file's name that its temporary name repeats
 _OPENERS: dict[bytes, Any] = {

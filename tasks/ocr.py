@@ -59,13 +59,11 @@ from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
 from rnn.tf1 import repeatable_session, tf
 from rnn.training import evaluation, footprint, passes
-from rnn.training.metrics import Metric
+from rnn.training.metrics import error_percent
 from rnn.training.trainable import Trainable
 from tasks import hyperparameters, letter_images, ragged
 
-LETTER_ERROR = Metric(
-    "letter_error", lambda sums: 100 * sums["errors"] / sums["targets"],
-    "letters")
+LETTER_ERROR = error_percent("letters", "letter_error")
 TASK = "handwriting"
 
 _VALID = 10  # one training word in ten is held out

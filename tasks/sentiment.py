@@ -70,7 +70,7 @@ from rnn.runs.directory import RunDirectory
 from rnn.text.vocabulary import EOS, Vocabulary
 from rnn.tf1 import repeatable_session, tf
 from rnn.training import evaluation, footprint, loop, passes, progress
-from rnn.training.metrics import Metric
+from rnn.training.metrics import error_percent
 from rnn.training.trainable import Trainable
 from tasks import (
   classification,
@@ -84,9 +84,7 @@ from tasks import (
 )
 from tasks.classification import Batches, Reading
 
-ERROR = Metric(
-    "error_percent", lambda sums: 100 * sums["errors"] / sums["targets"],
-    "reviews")
+ERROR = error_percent("reviews")
 # The flags that say how to read and divide the texts.
 _READING_FLAGS = (
     "vocab_size", "characters", "text_column", "label_column", "split")

@@ -171,7 +171,7 @@ class NeuralCache:
 
     Args:
       log_probs: [T], natural logarithms of the model's probabilities.
-      hidden: [T, H], the hidden states before the words.
+      hidden: [T, H] (P with a projection), the hidden states before the words.
       words: [T] ids.
 
     Returns:

@@ -230,7 +230,8 @@ class LanguageModel:
       normalize: see the class.
 
     Returns:
-      float32 [words, H]; the last row is a feature vector of the whole text.
+      float32 [words, H], or P with a projection; the last row is a feature
+      vector of the whole text.
     """
     words = self._read_prompt(text, normalize)
     ids = [self.vocabulary.eos, *self.vocabulary.encode(words)]

@@ -19,8 +19,9 @@ def run(config: configs.Config, inputs: tf.Tensor, state: Any,
     lengths: [B], the steps of each row, see `cells`; by default T.
 
   Returns:
-    A dict: "outputs" [T, B, H], of the last layer; if a penalty needs them,
-    "undropped", the same before dropout. And the final states.
+    A dict: "outputs" [T, B, H] (P with a projection), of the last layer; if a
+    penalty needs them, "undropped", the same before dropout. And the final
+    states.
   """
   x, final_state = dropout.apply(masks.get(0), inputs), []
   for i, (before, weights) in enumerate(

@@ -14,7 +14,6 @@ from rnn.errors import DataError, SettingError
 UTF_8 = "utf-8"
 HELP = ("The encoding of the text, such as gbk or cp1252; by default UTF-8, or "
         "what a byte order mark shows.")  # of the flag --encoding
-BOM = codecs.BOM_UTF8
 
 # UTF-32 first: its mark begins with that of UTF-16.
 _MARKS = {codecs.BOM_UTF8: UTF_8, codecs.BOM_UTF32_LE: "utf-32-le",
@@ -114,7 +113,7 @@ def to_utf_8(parts: Iterable[bytes], name: str, encoding: str | None = None,
   first = _first_part(parts)
   mark = next((mark for mark in _MARKS if first.startswith(mark)), b"")
   codec = _MARKS.get(mark) or encoding or UTF_8
-  if on_mark and mark == BOM:
+  if on_mark and mark == codecs.BOM_UTF8:
     on_mark(mark)
   if not (mark or encoding) and (guess := _guess_utf_16(first, 32)):
     raise DataError(

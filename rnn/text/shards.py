@@ -14,7 +14,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -61,7 +61,9 @@ class Shard:
 
 
 class ShardIds:
-  """The ids of shards one after the other, as a sequence that has slices.
+  """The ids of shards one after the other, as a sequence.
+
+  A slice of it is an array; `np.asarray` reads all of it into memory.
 
   Attributes:
     num_unk: how many of them are `<unk>`.
@@ -75,12 +77,26 @@ class ShardIds:
   def __len__(self) -> int:
     return self._ends[-1] if self._ends else 0
 
-  def __getitem__(self, part: slice) -> np.ndarray:
-    """Returns the ids from part.start to part.stop, int32.
+  def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+    """Returns all ids; see `__getitem__`."""
+    return np.asarray(self[:], dtype)
+
+  @overload
+  def __getitem__(self, part: int) -> int: ...
+
+  @overload
+  def __getitem__(self, part: slice) -> np.ndarray: ...
+
+  def __getitem__(self, part: int | slice) -> int | np.ndarray:
+    """Returns one id, or the ids from part.start to part.stop, int32.
 
     Raises:
       DataError: a shard is gone or damaged.
+      IndexError: there is no such id.
     """
+    if not isinstance(part, slice):
+      place = range(len(self))[part]  # also for -1
+      return int(self[place:place + 1][0])
     start, stop, _ = part.indices(len(self))
     pieces = []
     number = bisect.bisect_right(self._ends, start)

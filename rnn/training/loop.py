@@ -83,12 +83,14 @@ class Trainer:
       run: an open run directory.
       save_secs: seconds between two checkpoints within an epoch.
       check_stop: called after each window; may raise `signals.Stopped`.
+      metric: what is printed, and decides which epoch is the best.
       after_epoch: called with the session and the training model.
       early_stop: training ends after this many epochs without improvement on
         validation; 0 for never.
       workers: those of the passes. Only the chief may have a run.
 
     Raises:
+      RunError: see `TrainingRun.restore`.
       WorkersError: a worker is lost.
     """
     self._session, self._run, self._metric = session, run, metric

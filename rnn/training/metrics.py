@@ -84,10 +84,12 @@ def grouped(number: float) -> str:
   return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
-def error_percent(unit: str) -> Metric:
+def error_percent(unit: str, name: str = "error_percent") -> Metric:
   """Returns the share of targets, in percent, that are predicted wrongly.
 
   It computes this from the sum "errors".
+
+  Args:
+    unit, name: see `Metric`.
   """
-  return Metric("error_percent",
-                lambda sums: 100 * sums["errors"] / sums["targets"], unit)
+  return Metric(name, lambda sums: 100 * sums["errors"] / sums["targets"], unit)

@@ -30,10 +30,14 @@ class _Adagrad(tf.train.AdagradOptimizer):
   _START = 0.1  # TensorFlow's default
 
   def _create_slots(self, var_list: Sequence[tf.Variable]) -> None:
-    """Adds the slots; a method that TensorFlow lets optimizers replace."""
+    """Adds the slots.
+
+    TensorFlow lets optimizers replace this method, and calls the next one in
+    its own optimizers; slots have no public way.
+    """
     for variable in var_list:
       self._get_or_make_slot(variable, filled(variable.shape, self._START),
-                             "accumulator", self._name)
+                             "accumulator", self.get_name())
 
 
 # As in the classic scripts. "sgd" is plain gradient descent. So is "asgd";

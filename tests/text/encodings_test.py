@@ -1,5 +1,7 @@
 """Encodings: byte order marks, conversion to UTF-8, guesses and errors."""
 
+import codecs
+
 import hypothesis
 import pytest
 from hypothesis import strategies
@@ -51,7 +53,7 @@ def test_a_byte_order_mark_shows_the_encoding(encoding, given):
   data = (mark + GERMAN).encode(encoding)
   for size in 1, 3, 1000:
     assert convert(cut(data, size), given) == (
-        GERMAN.encode(), encodings.BOM if encoding == "utf-8-sig" else b"")
+        GERMAN.encode(), codecs.BOM_UTF8 if encoding == "utf-8-sig" else b"")
 
 
 @pytest.mark.parametrize("encoding", SAMPLES)

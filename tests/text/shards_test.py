@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from rnn.errors import DataError
+from rnn.text.producer import ptb_producer
 from rnn.text.shards import Shard, ShardIds
 from rnn.text.streams import EvaluationStreams, TrainingStreams
+from rnn.tf1 import tf
 
 SIZES = 5, 1, 7, 30
 
@@ -29,6 +31,20 @@ def test_slices_are_those_of_an_array(ids):
     for stop in (start - 1, start, start + 1, start + 9, 99):
       if start >= 0 and stop >= 0:
         assert ids[start:stop].tolist() == array[start:stop].tolist()
+
+
+def test_ids_are_a_sequence(ids):
+  assert [ids[0], ids[5], ids[-1]] == [0, 5, 42] and type(ids[5]) is int
+  assert list(ids) == np.asarray(ids).tolist() == list(range(43))
+  assert np.asarray(ids).dtype == np.int32
+  with pytest.raises(IndexError):
+    ids[43]
+
+
+def test_a_classic_input_may_be_indexed(ids):
+  with tf.Graph().as_default(), tf.Session() as session:
+    x, y = ptb_producer(ids, 2, 3)
+    assert session.run([x, y])[0].tolist() == [[0, 1, 2], [21, 22, 23]]
 
 
 def test_an_epoch_has_an_order_of_whole_shards(ids):
