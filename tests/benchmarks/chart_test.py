@@ -89,8 +89,10 @@ def test_an_output_that_cannot_be_written(call_script, capsys, tmp_path):
   assert_one_line(capsys.readouterr().err, "chart.py", "absent/x.png: No such")
 
 
-def test_the_table_has_the_figures_of_the_chart():
-  figures = {title: rates for path in FIGURES
+@pytest.mark.parametrize("paths", [FIGURES, [os.path.join(
+    ROOT, "results/speed/amd-epyc-family-26-model-2/speed.csv")]])
+def test_the_table_has_the_figures_of_the_chart(paths):
+  figures = {title: rates for path in paths
              for title, rates in chart.read_figures(path).items()}
   bars = chart.panels(figures).values()
   with open(os.path.join(ROOT, "docs/speed.md"), encoding="utf-8") as file:
