@@ -46,12 +46,10 @@ def define_flags() -> None:
 scripts.parse_first(__name__, define_flags)
 
 import contextlib
-import csv
 import hashlib
 import math
 import os
 from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import IO
 
 import configs
 import ptb_word_lm
@@ -72,7 +70,7 @@ from rnn.text.vocabulary import EOS, Characters, Choice, Vocabulary
 from rnn.training import progress
 from rnn.training.known_words import KnownWords
 from rnn.training.metrics import Metric
-from tasks import hyperparameters
+from tasks import hyperparameters, tables
 
 BITS = Metric(
     "bits_per_character",
@@ -82,7 +80,6 @@ _MIN_STREAMS = 2
 _PATIENCE = 3  # epochs
 _PTB = "ptb.char.{}.txt"
 _MAX_LINE = 10_000  # characters; a longer line is read as several
-_MAX_ROW = 1_000_000  # characters
 
 
 # Data
@@ -161,7 +158,8 @@ def read_lines(text: str | sources.Source) -> Iterator[str]:
     line = file.readline(_MAX_LINE)
     columns = line.rstrip("\r\n").split("\t")
     if "abstract" in columns[1:]:
-      for abstract in _abstracts(source.name, file, columns):
+      for _, row in tables.rows(source.name, file, dialect="excel-tab"):
+        abstract = dict(zip(columns, row, strict=False)).get("abstract", "")
         yield " ".join(abstract.split()) + "\n"
       return
     while line:
@@ -172,31 +170,6 @@ def read_lines(text: str | sources.Source) -> Iterator[str]:
         line = line.rstrip("\r\n") + "\n"
       yield line
       line = following
-
-
-def _abstracts(name: str, file: IO[str],
-               columns: Sequence[str]) -> Iterator[str]:
-  """Generates the abstracts in the rows of a table, below its header."""
-  length, number = 0, 1  # of a row, so far; of the line
-
-  def lines() -> Iterator[str]:
-    nonlocal length, number
-    while line := file.readline(_MAX_ROW + 1):
-      length, number = length + len(line), number + 1
-      if length > _MAX_ROW:
-        raise DataError(f"{name}: line {number:,} belongs to a row of more "
-                        f"than {_MAX_ROW:,} characters; close the quote in "
-                        "front of it, or shorten the row")
-      yield line
-
-  csv.field_size_limit(_MAX_ROW)
-  try:
-    for row in csv.reader(lines(), dialect="excel-tab"):
-      length = 0
-      if row:
-        yield dict(zip(columns, row, strict=False)).get("abstract", "")
-  except csv.Error as error:
-    raise DataError(f"{name}: line {number:,}: {error}; correct it") from None
 
 
 def _number_characters(lines: Iterable[str],

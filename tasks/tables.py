@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import IO
+from typing import IO, Any
 
 from rnn.errors import DataError
 
@@ -48,33 +48,43 @@ class Table:
     return cls(path, columns, file, separator)
 
   def rows(self) -> Iterator[tuple[int, list[str]]]:
-    """Generates the rows below the header: a line number, and the values.
+    """Generates the rows below the header, see `rows`."""
+    return rows(self.path, self._file, delimiter=self._separator)
 
-    A quoted value may contain line ends; the number is that of the last line.
-    Blank lines are skipped.
 
-    Raises:
-      DataError: a row has more than 1,000,000 characters, or is not CSV.
-    """
-    length, number = 0, 1  # of a row so far; of the line
+def rows(path: str, file: IO[str],
+         **options: Any) -> Iterator[tuple[int, list[str]]]:
+  """Generates the rows below a header: a line number, and the values.
 
-    def lines() -> Iterator[str]:
-      nonlocal length, number
-      while line := self._file.readline(_MAX_ROW + 1):
-        length, number = length + len(line), number + 1
-        if length > _MAX_ROW:
-          raise DataError(
-              f"{self.path}: line {number:,} belongs to a row of more than "
-              f"{_MAX_ROW:,} characters; close the quote in front of it, or "
-              "shorten the row")
-        yield line
+  A quoted value may contain line ends; the number is that of the last line.
+  Blank lines are skipped.
 
-    csv.field_size_limit(_MAX_ROW)
-    try:
-      for row in csv.reader(lines(), delimiter=self._separator):
-        length = 0
-        if row:
-          yield number, row
-    except csv.Error as error:
-      raise DataError(
-          f"{self.path}: line {number:,}: {error}; correct it") from None
+  Args:
+    path: the name of the file for errors.
+    file: an open text, whose first line has been read.
+    options: those of `csv.reader`.
+
+  Raises:
+    DataError: a row has more than 1,000,000 characters, or is not CSV.
+  """
+  length, number = 0, 1  # of a row so far; of the line
+
+  def lines() -> Iterator[str]:
+    nonlocal length, number
+    while line := file.readline(_MAX_ROW + 1):
+      length, number = length + len(line), number + 1
+      if length > _MAX_ROW:
+        raise DataError(
+            f"{path}: line {number:,} belongs to a row of more than "
+            f"{_MAX_ROW:,} characters; close the quote in front of it, or "
+            "shorten the row")
+      yield line
+
+  csv.field_size_limit(_MAX_ROW)
+  try:
+    for row in csv.reader(lines(), **options):
+      length = 0
+      if row:
+        yield number, row
+  except csv.Error as error:
+    raise DataError(f"{path}: line {number:,}: {error}; correct it") from None

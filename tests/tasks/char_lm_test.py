@@ -22,7 +22,7 @@ import score
 from rnn import signals
 from rnn.runs.training_run import TrainingRun
 from rnn.text.vocabulary import EOS, UNK, Characters
-from tasks import char_lm, hyperparameters
+from tasks import char_lm, hyperparameters, tables
 from tests.helpers.calls import assert_one_line, assert_refused
 from tests.helpers.run_folders import StopAfter, assert_same_run
 from tests.helpers.texts import data_error
@@ -154,7 +154,7 @@ TABLES = {
 
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_that_take_all_memory_get_one_line(tmp_path, monkeypatch, name):
-  monkeypatch.setattr(char_lm, "_MAX_ROW", 100_000)
+  monkeypatch.setattr(tables, "_MAX_ROW", 100_000)
   rows, message = TABLES[name]
   path = tmp_path / "table"
   path.write_bytes(lzma.compress((HEADER + rows).encode(), preset=0))
