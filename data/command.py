@@ -2,16 +2,23 @@
 
 The scripts run as `python data/NAME.py`, so Python looks for modules in data/
 and not in the folder above, which holds the package rnn. Importing this module
-first makes rnn importable.
+first makes rnn importable. Until `run`, Ctrl-C ends a script without a
+traceback, while its slow imports are running.
 """
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.dirname(_FOLDER))
+_MAIN = getattr(sys.modules["__main__"], "__file__", None)
+if _MAIN and os.path.dirname(os.path.abspath(_MAIN)) == _FOLDER and (
+    signal.getsignal(signal.SIGINT) == signal.default_int_handler):
+  signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from rnn import terminal
 from rnn.errors import SettingError, UserError, one_line
@@ -44,6 +51,8 @@ def run(prog: str, action: Callable[[], str],
     The exit status: 0; the status of a UserError; 130 after Ctrl-C; 1 if
     standard output cannot be written. `action` should raise no OSError.
   """
+  if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # see above
+    signal.signal(signal.SIGINT, signal.default_int_handler)
   try:
     print(action(), flush=True)
   except UserError as error:

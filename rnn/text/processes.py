@@ -73,14 +73,23 @@ def _sigint_blocked() -> Iterator[None]:
   Processes that start within it never receive SIGINT, even while they start.
   Ctrl-C reaches the parent, which then ends the work.
   """
-  if not hasattr(signal, "pthread_sigmask"):
+  if (not hasattr(signal, "pthread_sigmask")
+      or threading.current_thread() != threading.main_thread()):
     yield
     return
-  before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+  received: list[int] = []
+  handler = signal.signal(
+      signal.SIGINT, lambda number, _: received.append(number))
+  # The mask is for the processes. It does not keep the signal from this one: a
+  # thread of NumPy's takes it, and Python then calls the handler here.
+  mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
   try:
     yield
   finally:
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    signal.signal(signal.SIGINT, handler)
+    if received:
+      signal.raise_signal(signal.SIGINT)
 
 
 def _end_with_parent() -> None:
