@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
   """Trains all variants, and writes their perplexities."""
   with scripts.error_lines(argv[0]):
     os.makedirs(os.path.dirname(FLAGS.output) or ".", exist_ok=True)
-    with open(FLAGS.output, "a") as file:  # an error comes before training
+    with open(FLAGS.output, "a") as file:  # so an error comes before training
       file.write("\n".join([_title(), *_compare_all(), "", ""]))
 
 

@@ -90,5 +90,5 @@ def _run(*command: str) -> None:
     raise UserError(f"{command[0]}: no such command; install the package "
                     "iproute2") from None
   except subprocess.CalledProcessError as error:
-    raise UserError(f"{' '.join(command)}: {last_line(error.stderr)}; links "
-                    "need root, and names that are free") from None
+    raise UserError(f"{' '.join(command)}: {last_line(error.stderr)}; this "
+                    "needs root, and names that nothing else has") from None

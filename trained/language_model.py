@@ -144,7 +144,8 @@ class LanguageModel:
       temperature, top_k, top_p: see `sampling.distribution`.
       seed: determines the draws, together with the prompt. A larger
         num_samples or num_words keeps what a smaller one gives, and adds to it.
-        A generator gives other samples in each call, whatever it has drawn.
+        A generator gives other samples in each call, because it spawns new
+        children; its own draws do not matter.
       no_unk: whether `<unk>` is never drawn.
       stop_at_eos: whether a text ends with its first `<eos>`.
       normalize: see the class.

@@ -109,8 +109,8 @@ class Writer:
     """Draws words one by one, each given all words before.
 
     Args:
-      rng: determines the samples, by the children that it spawns, new ones in
-        each call. A sample depends on its index, but not on the number of
+      rng: determines the samples. Each call spawns new children of it, one per
+        sample. So a sample depends on its index, but not on the number of
         samples or words.
       stop_at_eos: whether a sample ends with its first `<eos>`.
       kwargs: arguments of `distribution`.

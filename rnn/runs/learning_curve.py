@@ -54,7 +54,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str],
     above.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
     above.yaxis.set_minor_locator(ticker.NullLocator())
   above.set_ylabel(metric.replace("_", " "))
-  # A folder may be named a$_$b, which is no formula.
+  # The name of a folder is no formula, even if it is a$_$b.
   above.set_title("\n".join(lines), loc="left", parse_math=False)
 
   below.step(epochs, [row["learning_rate"] for row in rows], "o-",
@@ -70,7 +70,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: str | os.PathLike[str],
     axes.grid(True, color="#e6e6e6")
     axes.spines[["top", "right"]].set_visible(False)
   with warnings.catch_warnings():
-    # Letters that the font lacks, as of Chinese, are boxes.
+    # A letter that the font lacks, such as a Chinese one, is drawn as a box.
     warnings.filterwarnings("ignore", "Glyph .* missing from font")
     picture.savefig(path, format="png")
 

@@ -40,7 +40,7 @@ def each(function: Callable[..., _T], calls: Sequence[tuple[Any, ...]],
         results.append(result)
         report(done, total)
   except concurrent.futures.BrokenExecutor:
-    raise UserError("a process was killed, perhaps for want of memory; use "
+    raise UserError("a process was killed, perhaps because memory ran out; use "
                     "fewer, then repeat the command", "processes") from None
   return results
 
@@ -80,8 +80,8 @@ def _sigint_blocked() -> Iterator[None]:
   received: list[int] = []
   handler = signal.signal(
       signal.SIGINT, lambda number, _: received.append(number))
-  # The mask is for the processes. It does not keep the signal from this one: a
-  # thread of NumPy's takes it, and Python then calls the handler here.
+  # The processes inherit the mask. It does not keep the signal from this one: a
+  # thread of NumPy may take it, and Python then calls the handler here.
   mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
   try:
     yield

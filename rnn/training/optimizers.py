@@ -32,8 +32,8 @@ class _Adagrad(tf.train.AdagradOptimizer):
   def _create_slots(self, var_list: Sequence[tf.Variable]) -> None:
     """Adds the slots.
 
-    TensorFlow lets optimizers replace this method, and calls the next one in
-    its own optimizers; slots have no public way.
+    TensorFlow lets optimizers replace this method. Its own optimizers make
+    their slots by `_get_or_make_slot`; there is no public method.
     """
     for variable in var_list:
       self._get_or_make_slot(variable, filled(variable.shape, self._START),

@@ -291,7 +291,7 @@ def test_settings_that_follow_the_text_are_plain_settings(
 
 def test_another_text_is_read_in_its_own_encoding(
     tmp_path, call_script, capsys):
-  """Not in that of the run's text, which would make other characters of it."""
+  """The encoding of the run's text would turn it into other characters."""
   lines = "".join(f"{line}\n" for line in LINES).translate(
       {ord("a") + i: ord("а") + i for i in range(26)})
   for encoding in "cp1251", "utf-8":

@@ -2,11 +2,13 @@
 
 import operator
 import os
+import signal
+import threading
 
 import pytest
 
 from rnn.errors import UserError
-from rnn.text.processes import each
+from rnn.text.processes import _sigint_blocked, each
 
 
 @pytest.mark.parametrize("processes", [
@@ -25,6 +27,27 @@ def test_an_error_ends_the_work(processes):
   with pytest.raises(ZeroDivisionError):
     each(operator.floordiv, [(1, 0), (1, 1)], processes, [1, 1],
          lambda *_: None)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX")
+def test_ctrl_c_waits_while_processes_start(request):
+  """Even if another thread takes the signal, as one of NumPy does."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+  begins, waited = threading.Event(), False
+
+  def interrupt():
+    begins.wait()
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+  thread = threading.Thread(target=interrupt)
+  thread.start()
+  with pytest.raises(KeyboardInterrupt), _sigint_blocked():
+    begins.set()
+    thread.join()
+    waited = True
+  assert waited and signal.SIGINT not in signal.pthread_sigmask(
+      signal.SIG_BLOCK, [])
 
 
 @pytest.mark.slow
