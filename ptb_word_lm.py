@@ -1,8 +1,8 @@
 """Trains an LSTM language model on the Penn Treebank, or on any text.
 
-    python ptb_word_lm.py --model=small|medium|large|test --data_path=DIR
+    python ptb_word_lm.py --model=small|medium|large --data_path=DIR
 
-The models are those of Zaremba, Sutskever and Vinyals 2014, "Recurrent Neural
+These are the models of Zaremba, Sutskever and Vinyals 2014, "Recurrent Neural
 Network Regularization" (arXiv 1409.2329). From a notebook, without flags:
 
     with tf.Graph().as_default():

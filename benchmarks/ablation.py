@@ -8,22 +8,19 @@ run in runs/ablation/. The table, of those that have ended, is written after
 each of them. After a kill, the same command goes on.
 """
 
-import datetime
 import os
 import re
-import shlex
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from absl import flags
 
 import configs
-from benchmarks import machine, records, reproduce, training, transcript
+from benchmarks import reproduce, training, transcript
 from benchmarks.records import Record
 from benchmarks.variants import variants
 from rnn.cli import definitions, scripts, training_flags
-from rnn.errors import SettingError
+from rnn.errors import SettingError, UserError
 from rnn.tf1 import tf
 
 FLAGS = flags.FLAGS
@@ -56,11 +53,14 @@ def main(argv: Sequence[str]) -> None:
     done: dict[str, tuple[str, Record]] = {}
     for name, settings in chosen.items():
       print(f"{name}: {settings or 'as it is'}", flush=True)
-      done[name] = settings, training.train(
+      record = training.train(
           FLAGS.model, merged(FLAGS.config_override, settings), FLAGS.epochs,
-          os.path.join(FLAGS.runs, _folder(name)), f"--data_path={data_path}",
-          f"--seed={FLAGS.seed}",
-          *records.PRECISION_FLAGS[training_flags.precision()])
+          FLAGS.seed, training_flags.precision(), data_path, FLAGS.runs)
+      if len(record.rows) > FLAGS.epochs:
+        raise UserError(f"{record.path}: has {len(record.rows)} epochs, more "
+                        f"than --epochs={FLAGS.epochs}; name another folder in "
+                        "--runs")
+      done[name] = settings, record
       _write(data_path, done)
 
 
@@ -79,12 +79,6 @@ def _chosen(config: configs.Config) -> dict[str, str]:
       if not FLAGS.variant or name in FLAGS.variant}
 
 
-def _folder(name: str) -> str:
-  """Returns the name of a variant's folder."""
-  base = f"{FLAGS.model}-seed-{FLAGS.seed}-{training_flags.precision()}"
-  return base if name == FLAGS.model else f"{base}-{name.replace(' ', '-')}"
-
-
 def merged(*settings: str) -> str:
   """Returns settings as one text; later ones replace earlier ones."""
   values: dict[str, object] = {}
@@ -95,10 +89,9 @@ def merged(*settings: str) -> str:
 
 
 def _write(data_path: str, done: Mapping[str, tuple[str, Record]]) -> None:
-  now = datetime.datetime.now(datetime.timezone.utc)
   output = transcript.Output(FLAGS.output, {data_path: transcript.SHOWN_DATA})
-  output.add("$ python -m benchmarks.ablation " + shlex.join(sys.argv[1:]),
-             f"# {now:%Y-%m-%d %H:%M} UTC, " + machine.describe({
+  output.add(transcript.this_command("ablation"),
+             transcript.time_and_machine({
                  "tensorflow": tf.version.VERSION, "numpy": np.__version__}),
              f"# {FLAGS.epochs} epochs, seed {FLAGS.seed}; of each run, the "
              "best epoch by validation", *table(done))

@@ -16,13 +16,10 @@ averaging begins sooner. PyTorch's side may end before it:
 """
 
 import dataclasses
-import datetime
 import json
 import os
 import re
-import shlex
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -32,7 +29,7 @@ from absl import flags
 
 import configs
 import reader
-from benchmarks import machine, records, reproduce, training, transcript
+from benchmarks import records, reproduce, training, transcript
 from rnn.cli import definitions, scripts, training_flags
 from rnn.errors import UserError
 from rnn.tf1 import tf
@@ -91,18 +88,15 @@ def main(argv: Sequence[str]) -> None:
     output = transcript.Output(FLAGS.output, {
         data_path: transcript.SHOWN_DATA,
         FLAGS.peers_python: _PEERS_PYTHON})
-    name = records.name({
-        "model": MODEL, "seed": FLAGS.seed,
-        "precision": training_flags.precision(),
-        "settings": json.loads(json.dumps(dataclasses.asdict(config)))})
-    ours = train_here(data_path, os.path.join(FLAGS.runs, name))
+    record = training.train(
+        MODEL, FLAGS.config_override, FLAGS.epochs, FLAGS.seed,
+        training_flags.precision(), data_path, FLAGS.runs)
     theirs, version = train_peer(config, peer_epochs, data_path, os.path.join(
-        FLAGS.runs, f"peer-{name}.pt"))
-    now = datetime.datetime.now(datetime.timezone.utc)
-    output.add("$ python -m benchmarks.awd " + shlex.join(sys.argv[1:]),
-               f"# {now:%Y-%m-%d %H:%M} UTC, " + machine.describe({
+        FLAGS.runs, f"peer-{records.name(record.config)}.pt"))
+    output.add(transcript.this_command("awd"),
+               transcript.time_and_machine({
                    "tensorflow": tf.version.VERSION, "torch": version}),
-               *table(ours, theirs))
+               *table(rows(record), theirs))
     output.save()
 
 
@@ -124,22 +118,8 @@ def check(config: configs.Config) -> None:
         f"{config.hidden_sizes[-1]}")
 
 
-def train_here(data_path: str, path: str) -> list[Row]:
-  """Trains the suite's side, as far as its run has not done so yet.
-
-  Args:
-    path: the folder of the run.
-
-  Returns:
-    One row per epoch.
-
-  Raises:
-    UserError: training ends with an error, or is stopped.
-  """
-  record = training.train(
-      MODEL, FLAGS.config_override, FLAGS.epochs, path,
-      f"--data_path={data_path}", f"--seed={FLAGS.seed}",
-      *records.PRECISION_FLAGS[training_flags.precision()])
+def rows(record: records.Record) -> list[Row]:
+  """Returns one row per epoch of this suite's side."""
   begin = averaging_begins(record.log)
   return [{"train": row["train_perplexity"], "valid": row["valid_perplexity"],
            "words_per_second": row["words_per_second"],

@@ -18,16 +18,22 @@ from rnn.errors import UserError
 from rnn.layers import lstm
 from rnn.options import PRECISIONS
 
-# name -> settings of the module `suite`
+# name -> settings of the module `suite`: this suite, by the implementation of
+# its layer and by the precision.
 OURS: dict[str, dict[str, Any]] = {
     layer if precision == "float32" else f"{layer}-{precision}":
     {"rnn_mode": layer, "precision": precision}
     for layer in lstm.LAYERS for precision in PRECISIONS}
-# name -> module, settings
+# name -> module, settings. A contender without oneDNN shows what that library
+# gains: PyTorch uses it for its LSTM on a CPU, TensorFlow for its GEMMs.
 PEERS: dict[str, tuple[str, dict[str, Any]]] = {
+    # The layers and the step of TensorFlow's tutorial.
     "classic": ("peer_classic", {}),
     "classic-no-onednn": ("peer_classic", {"onednn": False}),
+    # keras.layers.LSTM, compiled by Keras.
     "keras": ("peer_keras", {}),
+    # nn.LSTM with PyTorch's optimizer SGD as it is, with its two faster
+    # implementations, and with torch.compile.
     "torch": ("peer_torch", {}),
     "torch-foreach": ("peer_torch", {"sgd": {"foreach": True}}),
     "torch-fused": ("peer_torch", {"sgd": {"fused": True}}),

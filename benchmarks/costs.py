@@ -9,11 +9,8 @@ text is synthetic. optimizer=asgd is measured while it averages, and windows of
 random length count with the words that they have.
 """
 
-import datetime
 import os
 import re
-import shlex
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -21,7 +18,7 @@ import numpy as np
 from absl import flags
 
 import configs
-from benchmarks import comparison, machine, report, texts, transcript
+from benchmarks import comparison, report, texts, transcript
 from benchmarks.comparison import Result
 from benchmarks.contenders import Command, Workload
 from benchmarks.variants import variants
@@ -49,17 +46,15 @@ def define_flags() -> None:
 def main(argv: Sequence[str]) -> None:
   """Measures, and writes one table per config."""
   with scripts.error_lines(argv[0], out_of_memory="out of memory"):
-    now = datetime.datetime.now(datetime.timezone.utc)
     output = transcript.Output(FLAGS.output, {})
-    output.add("$ python -m benchmarks.costs " + shlex.join(sys.argv[1:]),
-               f"# {now:%Y-%m-%d %H:%M} UTC")
+    output.add(transcript.this_command("costs"))
     with tempfile.TemporaryDirectory() as folder:
       path = os.path.join(folder, "ids.npy")
       ids, vocab_size = texts.zipf_ids()
       np.save(path, ids)
       for model in FLAGS.model:
         compared = _compare(model, path, vocab_size)
-        output.add(f"# {machine.describe(compared.versions)}",
+        output.add(transcript.time_and_machine(compared.versions),
                    f"# {FLAGS.rounds} rounds of {FLAGS.seconds:g} s",
                    *table(compared.results),
                    *(f"# {line}" for line in report.remarks(compared)))

@@ -12,6 +12,7 @@ workers, which needs root.
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import statistics
@@ -44,7 +45,8 @@ def define_flags() -> None:
   flags.DEFINE_multi_enum("model", ["small"], list(configs.CONFIGS),
                           "The config; may be given several times.")
   number_flags.define("sizes", [1, 2, 4], number_flags.whole(1, 20),
-                      "The numbers of workers, which share 20 streams.")
+                      "The numbers of workers, which share the streams of a "
+                      "config: 20, or 128 for lm1b.")
   number_flags.define("gigabits", [], Range(
       lambda x: 1e-3 <= x <= 1e3, "from 0.001 to 1,000"),
       "Also at these rates in Gbit/s.")
@@ -61,6 +63,11 @@ def main(argv: Sequence[str]) -> None:
     if FLAGS.job:
       print(json.dumps(_work(json.loads(FLAGS.job))), flush=True)
       os._exit(0)  # other workers may still be reading
+    for model, size in itertools.product(FLAGS.model, FLAGS.sizes):
+      streams = configs.CONFIGS[model].batch_size
+      if streams % size:
+        raise UserError(f"--sizes={size}: must divide the {streams} streams of "
+                        f"{model} without remainder")
     print(machine.describe({"tensorflow": tf.version.VERSION}))
     print(f"{'model':8}{'precision':11}{'workers':>8} {'network':12}"
           f"{'words/s':>9}{'ms/step':>9}{'alone':>8}{'waiting':>9}"

@@ -24,7 +24,6 @@ machine's speed affect all of them alike. For each config, the script prints:
 import contextlib
 import itertools
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
@@ -33,7 +32,7 @@ from absl import flags
 
 import configs
 import reader
-from benchmarks import comparison, machine, report, texts
+from benchmarks import comparison, machine, report, texts, transcript
 from benchmarks.contenders import OURS, PEERS, Command, Workload, find_command
 from rnn.cli import scripts
 from rnn.errors import UserError
@@ -89,7 +88,7 @@ def _measure_as_flags_say() -> None:
     print(*new, sep="\n", flush=True)
     lines.extend(new)
 
-  say("python -m benchmarks.speed " + " ".join(sys.argv[1:]))
+  say(transcript.this_command("speed"))
   if missing and not FLAGS.profile:
     say(f"{', '.join(missing)}: not installed; `make peers` sets them up")
   with tempfile.TemporaryDirectory() as folder:

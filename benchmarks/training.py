@@ -1,6 +1,8 @@
 """Runs of the suite that comparisons train, each in a process of its own."""
 
 import contextlib
+import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
+import configs
 from benchmarks import records, transcript
 from benchmarks.records import Record
 from rnn.errors import UserError
@@ -15,35 +18,34 @@ from rnn.errors import UserError
 _MAIN = os.path.join(transcript.ROOT, "ptb_word_lm.py")
 
 
-def train(model: str, settings: str, epochs: int, path: str,
-          *flags: str) -> Record:
+def train(model: str, overrides: str, epochs: int, seed: int, precision: str,
+          data_path: str, runs: str) -> Record:
   """Trains a run, as far as this has not been done, and returns it.
 
-  What it prints is shown, and added to the log next to its folder.
+  A run that is finished is started, too: it compares itself with the flags and
+  the text, and ends. What it prints is shown, and added to the log next to its
+  folder.
 
   Args:
-    settings: those that replace the model's, as in --config_override.
-    path: the folder of the run.
-    flags: other flags of ptb_word_lm.py.
+    overrides: settings that replace the model's, as in --config_override.
+    runs: the folder of the run's folder, which has the name of `records.name`.
 
   Raises:
-    UserError: training has failed, or was stopped.
+    UserError: training has failed, or was stopped; or the run has another text.
   """
+  settings = dataclasses.asdict(
+      configs.override(configs.CONFIGS[model], overrides))
+  path = os.path.join(runs, records.name({
+      "model": model, "seed": seed, "precision": precision,
+      "settings": json.loads(json.dumps(settings))}))
   log = records.log_of(path)
-  if not _is_trained(path, epochs):
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with open(log, "a", encoding="utf-8") as file:
-      run([sys.executable, _MAIN, f"--model={model}", f"--epochs={epochs}",
-           f"--config_override={settings}", f"--save_path={path}", *flags],
-          file)
+  os.makedirs(runs or ".", exist_ok=True)
+  with open(log, "a", encoding="utf-8") as file:
+    run([sys.executable, _MAIN, f"--model={model}", f"--epochs={epochs}",
+         f"--config_override={overrides}", f"--save_path={path}",
+         f"--data_path={data_path}", f"--seed={seed}",
+         *records.PRECISION_FLAGS[precision]], file)
   return records.read(path, log)
-
-
-def _is_trained(path: str, epochs: int) -> bool:
-  if not os.path.exists(os.path.join(path, "config.json")):
-    return False
-  record = records.read(path, "")
-  return len(record.rows) > epochs or epochs in record.tests
 
 
 def run(command: Sequence[str], log: IO[str] | None = None,

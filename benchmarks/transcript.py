@@ -8,6 +8,7 @@ the paths on this machine.
 """
 
 import contextlib
+import datetime
 import os
 import re
 import shlex
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+from benchmarks import machine
 from rnn import files
 from rnn.errors import UserError
 
@@ -38,6 +40,22 @@ def plain(text: str, shown: Mapping[str, str]) -> str:
     text = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", names[path],
                   text)
   return text.replace(ROOT + os.sep, "")
+
+
+def this_command(script: str) -> str:
+  """Returns the command line of this process, as a transcript shows it.
+
+  Args:
+    script: its name in this package.
+  """
+  flags = "".join(f" {shlex.quote(flag)}" for flag in sys.argv[1:])
+  return f"$ python -m benchmarks.{script}{flags}"
+
+
+def time_and_machine(versions: Mapping[str, str]) -> str:
+  """Returns a line: the time, the machine, and the versions."""
+  now = datetime.datetime.now(datetime.timezone.utc)
+  return f"# {now:%Y-%m-%d %H:%M} UTC, {machine.describe(versions)}"
 
 
 def run(arguments: Sequence[str], shows: str = "stdout") -> str:

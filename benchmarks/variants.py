@@ -10,8 +10,9 @@ _OFF = {
     # As in the config `small`.
     "lr_schedule": "lr_schedule=epochs,max_epoch=4,lr_decay=0.5",
     "optimizer": "optimizer=sgd"}
-# How to turn a setting on: values of `awd`, except that a small model keeps
-# more of its recurrent weights.
+# How to turn a setting on: values of `awd` as far as it has the setting, except
+# that a small model keeps more of its recurrent weights and that weight_decay
+# is for windows of 35 words.
 _ON = {
     "tie_weights": "tie_weights=true",
     "forget_bias": "forget_bias=1",

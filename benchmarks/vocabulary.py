@@ -44,8 +44,11 @@ FLAGS = flags.FLAGS
 _VALID = 1  # windows of validation
 
 
-def zipf_ids(vocab_size: int, size: int) -> np.ndarray:
-  """Returns a text of ids whose frequencies follow Zipf's law."""
+def log_uniform_ids(vocab_size: int, size: int) -> np.ndarray:
+  """Returns a text of ids, whose frequencies follow Zipf's law closely.
+
+  It takes the same memory for any vocabulary.
+  """
   u = np.random.default_rng(0).random(size)
   return np.minimum(
       np.exp(u * np.log(vocab_size + 1)) - 1, vocab_size - 1).astype(np.int32)
@@ -66,7 +69,7 @@ def train_in_this_process(vocab_size: int, size: int, epochs: int,
       configs.LM1B, hidden_size=size, projection_size=size,
       max_max_epoch=epochs, epoch_size=FLAGS.steps)
   length = (config.num_steps * FLAGS.steps + 1) * config.batch_size
-  ids = zipf_ids(vocab_size, length)
+  ids = log_uniform_ids(vocab_size, length)
   valid = ids[:(config.num_steps * _VALID + 1) * config.batch_size]
   run = TrainingRun(path, {
       "task": config_file.LANGUAGE_MODEL,

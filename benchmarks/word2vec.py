@@ -21,16 +21,16 @@ import contextlib
 import io
 import logging
 import time
+import types
 from collections.abc import Mapping, Sequence
 
-import gensim
-import gensim.models
 import numpy as np
 from absl import flags
 
 import configs
 from benchmarks import machine
 from rnn.cli import definitions, scripts
+from rnn.errors import UserError
 from rnn.options import Options
 from rnn.text import word_vectors
 from rnn.tf1 import tf
@@ -57,6 +57,20 @@ def train_ours(corpus: skip_grams.Corpus, config: configs.Word2Vec,
   return vectors, number, sum(row["seconds"] for row in rows)
 
 
+def find_gensim() -> types.ModuleType:
+  """Returns gensim.
+
+  Raises:
+    UserError: it is not installed.
+  """
+  try:
+    import gensim.models
+  except ImportError:
+    raise UserError("the package gensim is not installed; run pip install -r "
+                    "requirements-test.txt") from None
+  return gensim
+
+
 def train_gensim(corpus: skip_grams.Corpus, config: configs.Word2Vec,
                  seed: int, num_noise: int) -> tuple[np.ndarray, float]:
   """Returns vectors [V, D], and seconds of all epochs."""
@@ -65,7 +79,7 @@ def train_gensim(corpus: skip_grams.Corpus, config: configs.Word2Vec,
                for passage in np.split(corpus.ids, corpus.ends[:-1])
                for part in np.split(passage, range(
                    _MAX_SENTENCE, len(passage), _MAX_SENTENCE))]
-  model = gensim.models.Word2Vec(
+  model = find_gensim().models.Word2Vec(
       sg=1, vector_size=config.embedding_size, window=FLAGS.max_context,
       negative=num_noise, sample=FLAGS.subsample, min_count=1,
       workers=_WORKERS, seed=seed)
@@ -116,6 +130,7 @@ def define_flags() -> None:
 def main(argv: Sequence[str]) -> None:
   """Trains, measures and prints."""
   with scripts.error_lines(argv[0]):
+    find_gensim()  # fails now, not after the first run
     logging.getLogger("gensim").setLevel(logging.WARNING)
     config = configs.override(hyperparameters.WORD2VEC, configs.parse(
         FLAGS.config_override, configs.Word2Vec))
@@ -124,7 +139,7 @@ def main(argv: Sequence[str]) -> None:
         FLAGS.data_path, FLAGS.vocab_size, FLAGS.min_count)
     print(machine.describe({
         "tensorflow": tf.__version__, "numpy": np.__version__,
-        "gensim": gensim.__version__}))
+        "gensim": find_gensim().__version__}))
     print(f"{len(corpus.ids):,} words, {len(corpus.words):,} different; "
           f"contexts of up to {FLAGS.max_context}, subsampling "
           f"{FLAGS.subsample:g}; {config}", flush=True)

@@ -1,6 +1,7 @@
 """The variants of a config, and the scripts that train and measure them."""
 
 import os
+import pathlib
 import re
 
 import pytest
@@ -16,6 +17,7 @@ from tests.helpers.texts import write_corpus
 BEYOND = [name for name in vars(configs.SMALL)][
     [*vars(configs.SMALL)].index("tie_weights"):]
 TINY = "hidden_size=3,num_layers=1,num_steps=3,batch_size=2,epoch_size=2"
+NAME_OF_TINY = "-".join(sorted(TINY.split(",")))
 
 
 @pytest.mark.parametrize("name", configs.CONFIGS)
@@ -78,20 +80,40 @@ def test_variants_are_trained_once_and_written(call, capsys, monkeypatch):
   assert call(*flags) == 1
   text = open("results/beyond/ablation.txt").read()
   assert [*ablation.read(text)] == ["tied-small"]
+  metrics = pathlib.Path(
+      "runs/ablation", "tied-small-seed-1-float32-" + NAME_OF_TINY,
+      "metrics.csv")
+  first = metrics.read_bytes()
   assert call(*flags) == 0
-  assert len(calls) == 3  # the first one is not trained again
+  assert metrics.read_bytes() == first  # it is not trained again
   text = open("results/beyond/ablation.txt").read()
-  assert re.match(r"\$ python -m benchmarks.ablation .*\n# \d{4}-.* UTC, .*"
+  assert re.match(r"\$ python -m benchmarks.ablation.*\n# \d{4}-.* UTC, .*"
                   "tensorflow .*\n# 1 epochs, seed 1", text)
   assert os.getcwd() not in text
   found = ablation.read(text)
   assert {name: settings for name, (*_, settings) in found.items()} == {
       "tied-small": "", "without tie_weights": "tie_weights=false"}
   assert all(min(figures) > 1 for *figures, _ in found.values())
-  assert os.path.exists(
-      "runs/ablation/tied-small-seed-1-float32-without-tie_weights/config.json")
-  assert "Valid Perplexity" in open(
-      "runs/ablation/tied-small-seed-1-float32.log").read()
+  assert "Valid Perplexity" in metrics.parent.with_suffix(".log").read_text()
+
+
+@pytest.mark.parametrize("flags, message", [
+    (["--epochs=1"], "has 2 epochs, more than --epochs=1; name another folder"),
+    (["--epochs=2", "--data_path=other"],
+     "has ended with status 1; see above")])
+def test_other_runs_in_the_folder_are_no_result(
+    call, capsys, monkeypatch, tmp_path, flags, message):
+  write_corpus(tmp_path / "other", "a b c d e g\n" * 20, "a b c\n", "a b c\n")
+  run = training.run
+  monkeypatch.setattr(training, "run", lambda command, *args: run(
+      [*warm_python.command(), *command[1:]], *args))
+  first = "--variant=without tie_weights"
+  assert call(first, "--epochs=2") == 0
+  table = open("results/beyond/ablation.txt").read()
+  capsys.readouterr()
+  assert call(first, *flags) == 1
+  assert_one_line(capsys.readouterr().err, "ablation.py", message)
+  assert open("results/beyond/ablation.txt").read() == table
 
 
 def test_an_unknown_variant_is_one_line(call, capsys):

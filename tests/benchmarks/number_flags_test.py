@@ -13,11 +13,12 @@ def test_whole_numbers_are_of_type_int():
   assert repr(flags.FLAGS.size) == "[1, 1000, 2000]"
   assert repr(flags.FLAGS.theta) == "[0, 0.5]"
   calls.parse(adaptation, *paths)
-  assert repr(flags.FLAGS.size) == "[500, 700, 1000]"
+  assert repr(flags.FLAGS.size) == "[300, 500, 700, 1000]"
 
 
 @pytest.mark.parametrize("script, flag, message", [
     (scaling, "--sizes=1,x", "must be whole numbers from 1 to 20, separated"),
+    (scaling, "--sizes=3", "must divide the 20 streams of small without"),
     (scaling, "--sizes=21", "must be whole numbers from 1 to 20"),
     (scaling, "--sizes=", "must be whole numbers from 1 to 20"),
     (scaling, "--gigabits=0", "must be from 0.001 to 1,000"),

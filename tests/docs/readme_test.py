@@ -28,9 +28,15 @@ REPLACED = {
                               "--peer=none",
     "speed --profile": "speed --profile --seconds=0.01 --rnn_mode=fused",
     "--megabytes=500": "--megabytes=1",
+    "benchmarks.saving ": "benchmarks.saving --seconds=0.1 ",
+    "large_text --vocab_size=800000": "large_text --megabytes=1 "
+                                      "--vocab_size=1000",
+    "hidden_size=512,epoch_size=300": "hidden_size=8,epoch_size=3",
     "benchmarks.adaptation ": "benchmarks.adaptation --rate=0.5,1 --size=100 "
                               "--theta=0.1 --lambda=0.1 ",
 }
+# In each folder of results/ptb/.
+PARTS_OF_A_RUN = {"log.txt", "learning_curve.png"}
 # Flags of other programs.
 OTHER_FLAGS = {"slow", "logdir"}
 
@@ -80,6 +86,18 @@ def test_files_named_exist(name):
     elif re.fullmatch(r"(rnn|trained|tasks|data|tests|benchmarks|docs)/[\w/]*",
                       span):
       assert (ROOT / span).is_dir(), span
+
+
+def test_results_named_exist():
+  """Files and folders of results/, by their path there or their name alone."""
+  folder = ROOT / "results"
+  spans = [span for span in documents.code_spans(
+      documents.read("results/README.md"))
+           if re.fullmatch(r"[\w/.-]+(/|\.(txt|png))", span)]
+  assert len(spans) > 30
+  for span in spans:
+    if span not in PARTS_OF_A_RUN and not span.startswith(("runs/", "tasks/")):
+      assert (folder / span).exists() or any(folder.rglob(span)), span
 
 
 # Flags

@@ -7,7 +7,6 @@ import pytest
 
 import configs
 from benchmarks import adaptation as benchmark
-from benchmarks import shuffled
 from rnn.text.vocabulary import Vocabulary
 from tests.helpers import oracle
 from trained import adaptation
@@ -192,13 +191,3 @@ def test_the_benchmark_equals_a_stream(model):
       rtol=1e-6)
   np.testing.assert_allclose(
       benchmark.dynamic_log_probs(model, ids, 0.3), dynamic, rtol=1e-6)
-
-
-@pytest.mark.parametrize("words", ["a b", "a a b", "a b c d e f"])
-def test_shuffled_words_have_another_order(words):
-  words = words.split()
-  for seed in range(20):
-    other = shuffled.shuffle(words, np.random.default_rng(seed))
-    assert other != words and sorted(other) == sorted(words)
-  assert shuffled.shuffle(["a", "a"], np.random.default_rng(0)) is None
-  assert shuffled.shuffle([], np.random.default_rng(0)) is None
