@@ -178,7 +178,8 @@ def _settings(config: Any) -> configs.Config:
       name: getattr(config, name) for name in names if hasattr(config, name)})
   defaults = settings.defaults()
   for name in ("projection_size", "keep_prob_input", "keep_prob_output",
-               "asgd_patience", "lr_schedule", "plateau_epochs",
+               "asgd_patience", "lr_schedule", "plateau_epochs", "epoch_size",
+               "early_stop",
                *configs.ONLY_PTB_MODEL):
     if (value := getattr(settings, name)) != defaults[name]:
       raise configs.ConfigError(
@@ -212,18 +213,23 @@ def run_epoch(session: tf.Session, model: PTBModel, eval_op: Any = None,
 
   Args:
     eval_op: run with every window; in training `model.train_op`.
-    verbose: whether to print perplexity and words per second ten times.
+    verbose: whether to print perplexity and words per second ten times; on a
+      terminal, a bar shows them.
 
   Returns:
     The perplexity.
 
   Raises:
-    UserError: the input has placeholders.
+    UserError: the input has placeholders, or has no whole window.
   """
   size, targets = model.input.epoch_size, model.batch_size * model.num_steps
   if size is None:
     raise UserError("run_epoch: cannot feed placeholders; give PTBInput the "
                     "data, or feed windows of reader.ptb_iterator yourself")
+  if size < 1:
+    raise UserError("run_epoch: the data are too short for one window of "
+                    f"batch_size={model.batch_size} x num_steps="
+                    f"{model.num_steps}; lower one of them")
   fetches = {"cost": model.cost, "final_state": model.final_state}
   if eval_op is not None:
     fetches["eval_op"] = eval_op

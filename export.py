@@ -83,21 +83,33 @@ def export(model: TrainedModel, path: str) -> None:
   """
   path = checkpoints.absolute(path, "output")
   try:
-    if os.path.isdir(path) and not os.listdir(path):
-      os.rmdir(path)
-    if os.path.lexists(path):
-      raise UserError(f"{path}: exists; name a new folder")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with files.atomic_write(path) as partial:
-      _write(model, os.path.join(partial, _version(path)))
+    version = os.path.join(path, _version(path)).rstrip(os.sep)
+    _refuse_content(path, os.path.basename(version))
+    os.makedirs(os.path.dirname(version), exist_ok=True)
+    with files.atomic_write(version) as partial:
+      _write(model, partial)
   except OSError as error:
     raise UserError(f"{error.filename or path}: {error.strerror}") from None
   except tf.errors.OpError as error:
     raise UserError(f"{path}: {error_cause(error)}") from None
 
 
+def _refuse_content(path: str, version: str) -> None:
+  """Raises a UserError if there is anything but what a killed process left.
+
+  That is deleted.
+  """
+  if not os.path.lexists(path):
+    return
+  names = os.listdir(path) if os.path.isdir(path) else [""]
+  if not all(files.is_leftover(name, version) for name in names):
+    raise UserError(f"{path}: exists; name a new folder")
+  for name in names:
+    files.remove(os.path.join(path, name))
+
+
 def _version(path: str) -> str:
-  """Returns the name of the version's folder in the output's folder."""
+  """Returns the name of the version's folder in the output's; "" for itself."""
   name = os.path.basename(path)
   return "" if name.isascii() and name.isdecimal() else "1"
 

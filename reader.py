@@ -136,7 +136,7 @@ def ptb_iterator(
   Raises:
     DataError: the stream is too short for a single window.
   """
-  streams = TrainingStreams(raw_data, batch_size, num_steps)
+  streams = TrainingStreams(raw_data, batch_size, num_steps, seed=None)
   for start in range(0, streams.windows * num_steps, num_steps):
     window = streams.rows(start, start + num_steps + 1).T
     yield window[:, :-1], window[:, 1:]

@@ -49,7 +49,8 @@ def run(prog: str, action: Callable[[], str],
 
   Returns:
     The exit status: 0; the status of a UserError; 130 after Ctrl-C; 1 if
-    standard output cannot be written. `action` should raise no OSError.
+    standard output cannot be written, or memory is used up. `action` should
+    raise no OSError.
   """
   if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # see above
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -62,6 +63,11 @@ def run(prog: str, action: Callable[[], str],
     # The newline ends the line on which the terminal echoed ^C.
     print(f"\n{prog}: interrupted; {interrupted}", file=sys.stderr)
     return 130
+  except MemoryError:
+    print(f"{prog}: out of memory; give less text at a time, or take "
+          "data/index.py, which reads texts that do not fit in memory",
+          file=sys.stderr)
+    return 1
   except OSError as error:  # from print
     # Python would flush the text again at exit, and fail with a traceback.
     sys.stdout = open(os.devnull, "w")

@@ -355,6 +355,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   if not args.input and args.factbook is None:
     parser.print_help(sys.stderr)
     return 2
+  if args.factbook is not None and args.encoding is not None:
+    parser.error("--encoding: has no effect with --factbook; leave it out")
   if not args.output:
     parser.error("--output is missing: name a folder for the three files")
   return command.run(parser.prog, lambda: prepare(args))

@@ -75,7 +75,7 @@ def atomic_write(path: str) -> Iterator[str]:
 
 
 def is_leftover(leftover: str, name: str) -> bool:
-  """Returns whether `atomic_write` may use a name while it writes a file.
+  """Returns whether a name is one that `atomic_write` uses for a time.
 
   Older versions used the name of the file with the ending.
 
@@ -248,8 +248,24 @@ def zip_members(path: str | int) -> list[str] | None:
   with path_errors(str(path)), open(path, "rb") as file:
     if not file.peek(4).startswith(_ZIP):
       return None
-    with zipfile.ZipFile(file) as archive:
+    with _open_archive(str(path), file) as archive:
       return _members(str(path), archive)
+
+
+@contextlib.contextmanager
+def _open_archive(name: str, file: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+  """Yields a zip archive.
+
+  Raises:
+    DataError: it is of an unknown version, or the names in it are damaged.
+  """
+  try:
+    archive = zipfile.ZipFile(file)
+  except (RuntimeError, UnicodeDecodeError) as error:
+    raise DataError(f"{name}: cannot be unpacked ({error}); get it again, or "
+                    "unpack it with another program") from None
+  with archive:
+    yield archive
 
 
 def _members(name: str, archive: zipfile.ZipFile) -> list[str]:
@@ -273,7 +289,7 @@ def _open_member(name: str, file: IO[bytes],
   if not file.seekable():
     raise DataError(f"{name}: a zip archive cannot be read from a pipe; unpack "
                     "it")
-  with zipfile.ZipFile(file) as archive:
+  with _open_archive(name, file) as archive:
     members = [member] if member else _members(name, archive)
     if len(members) > 1:
       some = ", ".join(members[:5]) + ", ..." * (len(members) > 5)

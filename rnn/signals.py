@@ -54,16 +54,17 @@ def on_signals() -> Iterator[Callable[[], None]]:
   watcher = threading.Thread(target=watch, daemon=True)
   watcher.start()
   # With the default action, SIGTERM would end the process. So handlers are
-  # needed, even if they do nothing.
+  # needed, even if they do nothing. The pipe is there before and after them, so
+  # that no signal is lost.
+  pipe_before = signal.set_wakeup_fd(writer)
   handlers_before = {signum: signal.signal(signum, lambda *_: None)
                      for signum in (signal.SIGINT, signal.SIGTERM)}
-  pipe_before = signal.set_wakeup_fd(writer)
   try:
     yield check
   finally:
-    signal.set_wakeup_fd(pipe_before)
     for signum, handler in handlers_before.items():
       signal.signal(signum, handler)
+    signal.set_wakeup_fd(pipe_before)
     os.close(writer)  # ends the watcher
     watcher.join()
     os.close(reader)

@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from rnn import files
-from rnn.errors import DataError
+from rnn.errors import DataError, SettingError
 from rnn.text import sources
 from tasks import imdb, tables
 from tasks.held_out import PARTS
@@ -152,7 +152,15 @@ def _labels_in(folder: str) -> dict[str, str]:
 
 def _read_parts(root: str, folders: dict[str, dict[str, str]],
                 columns: Columns) -> Iterator[Example]:
-  """Generates the texts of a dict, part -> label -> folder."""
+  """Generates the texts of a dict, part -> label -> folder.
+
+  Raises:
+    SettingError: a column is given, which only a table has.
+  """
+  for name in "text", "label":
+    if (column := getattr(columns, name)) is not None:
+      raise SettingError(f"{name}_column", "has no effect with a folder for "
+                         "each label; leave it out", column)
   _log.info("%s: %s", root, "; ".join(
       f"{part} has {_listed(list(labels), 'label')}"
       for part, labels in folders.items()))

@@ -80,8 +80,8 @@ def _reviews(path: str) -> Iterator[list[str]]:
 def _lines(source: sources.Source) -> Iterator[list[str]]:
   """Generates the words of each line; a very long line comes in parts.
 
-  Lines are split as in `reader`. A word that is too long to be learned may be
-  cut.
+  Words are split as in `reader`; a line also ends at a carriage return. A word
+  that is too long to be learned may be cut.
   """
   rest = ""
   with source.open_text() as file:

@@ -247,8 +247,8 @@ def main(argv: Sequence[str]) -> None:
     questions = FLAGS.questions and word_vectors.read_questions(FLAGS.questions)
     if FLAGS.mode == "eval":
       words, vectors = load_vectors(training_flags.run_to_read(
-          "--mode=eval", "data_path", "vocab_size", "min_count", "max_context",
-          "subsample"))
+          "--mode=eval", "data_path", "encoding", "vocab_size", "min_count",
+          "max_context", "subsample"))
       show_nearest(words, vectors)
     else:
       words, vectors = _train_as_flags_say()

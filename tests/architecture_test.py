@@ -15,8 +15,8 @@ MAX_FUNCTION_LINES = 60
 _BASE = ("rnn.errors", "rnn.published", "rnn.settings", "rnn.terminal",
          "rnn.files", "rnn.archives", "rnn.text.scripts", "rnn.text.sentences",
          "rnn.text.splitting", "rnn.text.encodings", "rnn.text.sources",
-         "rnn.text.corpora", "rnn.text.vocabulary", "rnn.text.shards",
-         "rnn.text.numbering", "rnn.text.streams")
+         "rnn.text.lines", "rnn.text.corpora", "rnn.text.vocabulary",
+         "rnn.text.shards", "rnn.text.numbering", "rnn.text.streams")
 _INDEXING = ("rnn.text.word_arrays", "rnn.text.word_counts", "rnn.text.pieces",
              "rnn.text.processes", "rnn.text.piece_work")
 _DATA = (*_BASE, "rnn.memory", "rnn.options", "rnn.signals", "rnn.tf1",
@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "rnn.text.splitting": ("rnn.errors",),
     "rnn.text.encodings": ("rnn.errors",),
     "rnn.text.sources": ("rnn.errors", "rnn.files", "rnn.text.encodings"),
+    "rnn.text.lines": ("rnn.text.sources",),
     "rnn.text.corpora": ("rnn.errors", "rnn.text.sources",
                          "rnn.text.splitting"),
     "rnn.text.vocabulary": ("rnn.errors", "rnn.files", "rnn.text.sources"),

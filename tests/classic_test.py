@@ -219,6 +219,14 @@ def test_run_epoch_cannot_feed_placeholders():
     classic.run_epoch(None, model)
 
 
+def test_run_epoch_needs_a_window():
+  config = tiny_config()
+  ids = np.zeros(config.batch_size * config.num_steps, np.int32)
+  model = classic.PTBModel(False, config, classic.PTBInput(config, ids))
+  with pytest.raises(UserError, match="^run_epoch: the data are too short for"):
+    classic.run_epoch(None, model)
+
+
 def test_configs_have_the_settings_and_can_be_changed():
   for name in "small", "medium", "large", "test":
     config = configs.CONFIGS[name]

@@ -123,6 +123,11 @@ def vocabulary_choice(origin: Origin | None,
   return text_flags.vocabulary_choice(kind)
 
 
+def _refuse_lowercase(when: str) -> None:
+  if "lowercase_vectors" in FLAGS and FLAGS.lowercase_vectors:
+    raise UserError(f"--lowercase_vectors: has no effect {when}; leave it out")
+
+
 def initial_values(
     vocabulary: Words, config: configs.Config, origin: Origin | None = None,
     stored: stored_flags.Stored | None = None,
@@ -141,6 +146,7 @@ def initial_values(
   """
   if origin:
     assert isinstance(vocabulary, Vocabulary)
+    _refuse_lowercase("with --init_from")
     # Without values, training resumes and needs none.
     values = origins.initial_values(
         origin, vocabulary, config.init_scale, FLAGS.seed
@@ -153,9 +159,7 @@ def initial_values(
   if vectors := stored_flags.initial_embeddings(stored):
     return None, content | {"init_embeddings": vectors}
   if not FLAGS.init_embeddings:
-    if FLAGS.lowercase_vectors:
-      raise UserError("--lowercase_vectors: has no effect without "
-                      "--init_embeddings; leave it out")
+    _refuse_lowercase("without --init_embeddings")
     return None, content
   embedding, fingerprint = word_vectors.initial(
       FLAGS.init_embeddings, vocabulary.words, config.input_size,

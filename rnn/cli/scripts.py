@@ -51,7 +51,7 @@ def parse_first(name: str, define_flags: Callable[[], None]) -> None:
 
 def run(main: Callable[[Sequence[str]], None],
         define_flags: Callable[[], None]) -> None:
-  """Runs a script: calls `main`, after `parse_first` at the latest."""
+  """Runs a script: parses its flags, if that was not done, and calls `main`."""
   if not FLAGS.is_parsed():
     parse_first("__main__", define_flags)
   from absl import app  # as in `parse_first`

@@ -138,9 +138,9 @@ def _values(run: RunDirectory,
 
 
 def _rnn_mode(content: Mapping[str, Any]) -> str | None:
-  """Returns the implementation of a run's layers; None if it is the default.
+  """Returns the implementation of a run's layers.
 
-  Or if it does not run here, on another machine.
+  It is None if that is the default, or if it does not run on this machine.
   """
   mode, cell = content.get("rnn_mode"), content["settings"].get("cell")
   if mode not in RNN_MODES or cell not in cells.CELLS or (

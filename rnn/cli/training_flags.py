@@ -213,7 +213,13 @@ def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
           vocabulary and files.json_digest(vocabulary.words))},
       resumes=bool(FLAGS.save_path) and os.path.exists(
           os.path.join(FLAGS.save_path, "config.json")))
-  if not FLAGS.save_path or not workers.is_chief:
+  if not workers.is_chief:
+    return None
+  if not FLAGS.save_path:
+    for flag in "fresh", "keep", "save_secs":
+      if FLAGS[flag].present:
+        raise UserError(f"--{flag}: has no effect without --save_path; name "
+                        "the folder of the run, or leave it out")
     return None
   return TrainingRun(
       FLAGS.save_path, description, vocabulary, fresh=FLAGS.fresh,

@@ -59,7 +59,7 @@ class Cell:
     columns: the width of the kernel in multiples of H.
     biases: the center of the initial values of each [H] part of the bias.
       Peephole weights are parts of the bias, too. The gates r and z of a GRU
-      start around 1, half open, as in the classic scripts. So does the forget
+      start around 1, mostly open, as in the classic scripts. So does the forget
       gate with a projection, as in Jozefowicz et al. 2016 (arXiv 1602.02410).
     layers: a dict, rnn_mode -> implementation.
     forget: the number of the part of the bias that is the forget gate's; None

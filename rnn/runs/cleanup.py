@@ -8,6 +8,7 @@ import itertools
 import logging
 import os
 import re
+from collections.abc import Iterator
 
 from rnn import files
 from rnn.runs.checkpoints import Checkpoint
@@ -46,13 +47,21 @@ def delete_leftovers(folder: str) -> None:
 def delete_checkpoint(checkpoint: Checkpoint) -> None:
   """Deletes a checkpoint. A failure is a warning, and no reason to stop."""
   name = f"{checkpoint.path}-old{files.PARTIAL}"
-  os.rename(checkpoint.path, name)  # so no reader sees half of it
+  with _warning(checkpoint.path):
+    os.rename(checkpoint.path, name)  # so no reader sees half of it
   _delete(name)
 
 
 def _delete(path: str) -> None:
-  try:
+  with _warning(path):
     files.remove(path)
+
+
+@contextlib.contextmanager
+def _warning(path: str) -> Iterator[None]:
+  """A context in which an OSError becomes a warning."""
+  try:
+    yield
   except OSError as error:
     _log.warning("%s: cannot be deleted: %s; delete it by hand", path,
                  error.strerror)

@@ -88,8 +88,9 @@ class TrainingRun(RunDirectory):
     with contextlib.ExitStack() as stack:
       with self.writing():
         os.makedirs(self._folder, exist_ok=True)
-        self._refuse_other_content()
+        self._refuse_other_content()  # before it gets a lock file
         stack.enter_context(self._lock.hold())
+        self._refuse_other_content()  # another process may just have ended
         if self.checkpoints():
           self._compare()
         elif os.path.exists(self._join("metrics.csv")):

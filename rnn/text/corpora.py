@@ -66,8 +66,8 @@ def name(data: Mapping[str, Any]) -> str:
 def is_single(data_path: str) -> bool:
   """Returns whether a path names one text, which `splitting.Split` splits.
 
-  In contrast to an indexed text, and to a folder in which any file has the name
-  of a split.
+  An indexed text does not, nor does a folder in which a file has the name of a
+  split.
   """
   if not os.path.isdir(data_path):
     return data_path != ""

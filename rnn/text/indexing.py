@@ -10,6 +10,7 @@ Each result of a process is complete under its name or does not exist, so the
 work goes on after a kill where it was. `shards` reads the folder.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -31,7 +32,7 @@ from rnn.text import (
   word_counts,
 )
 from rnn.text.processes import each
-from rnn.text.sources import INDEX, UNFINISHED, Source
+from rnn.text.sources import INDEX, TASK, UNFINISHED, Source
 from rnn.text.splitting import SPLITS
 from rnn.text.vocabulary import EOS, Choice, Vocabulary
 
@@ -118,11 +119,12 @@ def _begin(task: Task) -> bool:
   if os.path.exists(os.path.join(task.output, INDEX)):
     if shards.content_of(task.output)["task"] != files.json_digest(description):
       raise other
-    _clean_up(task, work)
+    with contextlib.suppress(OSError):  # the index may be read-only
+      _clean_up(task, work)
     return True
   try:
     os.makedirs(task.output, exist_ok=True)
-    plan = os.path.join(work, "task.json")
+    plan = os.path.join(work, TASK)
     if os.path.exists(plan):
       earlier = files.read_sealed(plan)
       if earlier == description:
@@ -130,7 +132,7 @@ def _begin(task: Task) -> bool:
       if not _counts_for(description, earlier) or os.path.exists(
           os.path.join(work, _CHOSEN)):
         raise other
-    elif [name for name in os.listdir(task.output) if name != UNFINISHED]:
+    elif not _is_free(task.output):
       raise DataError(f"{task.output}: not empty; choose another folder",
                       "output")
     os.makedirs(work, exist_ok=True)
@@ -140,6 +142,14 @@ def _begin(task: Task) -> bool:
   except files.DamagedError as error:
     raise _damaged(task.output, error) from None
   return False
+
+
+def _is_free(output: str) -> bool:
+  """Returns whether a folder has at most what a start that was killed left."""
+  work = os.path.join(output, UNFINISHED)
+  return os.listdir(output) in ([], [UNFINISHED]) and (
+      not os.path.lexists(work) or os.path.isdir(work) and all(
+          files.is_leftover(name, TASK) for name in os.listdir(work)))
 
 
 def _counts_for(task: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
@@ -175,7 +185,7 @@ def _index(task: Task, report: Report) -> dict:
       lambda done, total: report("write", done, total))))
   content = {
       "format": shards.FORMAT, "task": files.json_digest(files.read_sealed(
-          os.path.join(work, "task.json"))),
+          os.path.join(work, TASK))),
       "texts": {split: text.name for split, text in task.texts.items()},
       "choice": task.choice.describe(), **chosen["vocabulary"],
       "splits": {split: _split(split, written) for split in SPLITS}}

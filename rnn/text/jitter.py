@@ -29,7 +29,7 @@ class JitteredStreams(RaggedStreams):
   deviations. The streams of all columns are cut at the same places. All epochs
   have the same number of windows, and each epoch has lengths of its own. A
   stream has the targets that `TrainingStreams` gives it, and also the last
-  ones, which do not fill a window there.
+  ones, which do not fill a window there; see `Lengths` for the exception.
 
   Attributes:
     num_steps: the longest window.

@@ -13,12 +13,14 @@ import numpy as np
 
 from rnn import files
 from rnn.errors import DataError
-from rnn.text import corpora, scripts, shards, sources, splitting
+from rnn.text import corpora, lines, scripts, shards, sources, splitting
 from rnn.text.shards import ShardIds
 from rnn.text.vocabulary import EOS, UNK, Choice, Vocabulary, Words
 
 _CHUNK = 1 << 20  # tokens
 _BATCH = 1 << 10  # lines
+_LEARNED = ("min_count=2 or a smaller vocab_size turns rare words of train "
+            f"into {UNK}")
 _SAMPLE_WORDS = 10_000  # that show whether they are words
 
 _log = logging.getLogger(__name__)
@@ -110,7 +112,8 @@ def read_index(data_path: str, choice: Choice = Choice()
                        None) for split, ids in index.ids.items()}
   for split, text in texts.items():
     log_size(split, len(text.ids), text.unknown)
-  warn_of_unlearned(texts, index.vocabulary)
+  warn_of_unlearned(texts, index.vocabulary, "" if choice.given else
+                    f"; data/index.py with {_LEARNED}")
   return texts, index.vocabulary
 
 
@@ -155,7 +158,7 @@ def read_held_out(data_path: str, vocabulary: Vocabulary,
 def _read_split(source: sources.Source) -> dict[str, NumberedText]:
   """Reads a single text that `splitting` splits."""
   stamp = source.stamp()
-  cut = splitting.Split(lambda: _lines(source), source.name)
+  cut = splitting.Split(lambda: lines.of(source), source.name)
   numbered = {}
   for split in splitting.SPLITS:
     digest = sources.Digest()
@@ -164,23 +167,10 @@ def _read_split(source: sources.Source) -> dict[str, NumberedText]:
   return numbered
 
 
-def _lines(source: sources.Source) -> Iterator[str]:
-  """Generates the lines of a text, each with its newline.
-
-  A line of more than a megabyte comes in parts.
-  """
-  for block in _end_last_line(source.blocks()):
-    *lines, rest = block.decode().split("\n")
-    for line in lines:
-      yield line.removesuffix("\r") + "\n"
-    if rest:
-      yield rest
-
-
-def _blocks(lines: Iterable[str], digest: sources.Digest) -> Iterator[bytes]:
+def _blocks(texts: Iterable[str], digest: sources.Digest) -> Iterator[bytes]:
   """Generates lines as UTF-8, many at a time."""
-  lines = iter(lines)
-  while block := "".join(itertools.islice(lines, _BATCH)).encode():
+  texts = iter(texts)
+  while block := "".join(itertools.islice(texts, _BATCH)).encode():
     digest.update(block)
     yield block
 
@@ -202,7 +192,8 @@ def encode_corpus(numbered: dict[str, NumberedText],
   vocabulary = build_vocabulary(numbered["train"], kind, choice)
   texts = {split: _encoded(split, text, vocabulary)
            for split, text in numbered.items()}
-  warn_of_unlearned(texts, vocabulary)
+  warn_of_unlearned(texts, vocabulary,
+                    "" if choice.given else f"; {_LEARNED}")
   return texts, vocabulary
 
 
@@ -262,16 +253,19 @@ def unlearned(texts: Mapping[str, Text],
   return {split: number for split, number in shares.items() if number}
 
 
-def warn_of_unlearned(texts: Mapping[str, Text], vocabulary: Words) -> None:
-  """Logs a warning of one line if there is something `unlearned`."""
+def warn_of_unlearned(texts: Mapping[str, Text], vocabulary: Words,
+                      advice: str = "") -> None:
+  """Logs a warning of one line if there is something `unlearned`.
+
+  Args:
+    advice: the end of the line.
+  """
   if shares := unlearned(texts, vocabulary):
     _log.warning(
         "%s are unknown words, read as %s, which train lacks, so that training "
-        "cannot learn it; --min_count=2 or --vocab_size turns rare words of "
-        "train into %s", " and ".join(
+        "cannot learn it%s", " and ".join(
             f"{_percent(number)} of {split}"
-            for split, number in shares.items()),
-        UNK, UNK)
+            for split, number in shares.items()), UNK, advice)
 
 
 def _percent(share: float) -> str:
@@ -318,18 +312,7 @@ def read_text(text: str | sources.Source,
   before = source.stamp()
   digest = sources.Digest()
   return _number(
-      source, _end_last_line(source.blocks(digest)), digest, before)
-
-
-def _end_last_line(blocks: Iterable[bytes]) -> Iterator[bytes]:
-  """Generates blocks, and a newline if the last line has words but none."""
-  ends_in_words = False
-  for block in blocks:
-    yield block
-    _, newline, rest = block.rpartition(b"\n")
-    ends_in_words = bool(rest.strip()) or ends_in_words and not newline
-  if ends_in_words:
-    yield b"\n"
+      source, lines.end_last(source.blocks(digest)), digest, before)
 
 
 def _number(source: sources.Source, blocks: Iterable[bytes],

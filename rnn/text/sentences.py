@@ -185,13 +185,16 @@ def _split_word(text: str, style: Style) -> list[str]:
 
 def _join_marks(words: Iterable[str]) -> list[str]:
   """Joins equal marks that follow each other to one word."""
-  joined: list[str] = []
+  parts: list[list[str]] = []
+  repeated = ""  # the mark of which the last part consists, if it is one
   for word in words:
-    if joined and not _is_word(word) and set(joined[-1]) == {word}:
-      joined[-1] += word
-    else:
-      joined.append(word)
-  return joined
+    if word == repeated:
+      parts[-1].append(word)
+      continue
+    parts.append([word])
+    mark = word[0]
+    repeated = mark if {mark} == set(word) and not _is_word(mark) else ""
+  return list(map("".join, parts))
 
 
 def _is_word(text: str) -> bool:

@@ -93,11 +93,14 @@ class ShardIds:
     Raises:
       DataError: a shard is gone or damaged.
       IndexError: there is no such id.
+      ValueError: the slice has a step.
     """
     if not isinstance(part, slice):
       place = range(len(self))[part]  # also for -1
       return int(self[place:place + 1][0])
-    start, stop, _ = part.indices(len(self))
+    start, stop, step = part.indices(len(self))
+    if step != 1:
+      raise ValueError(f"step {step}: these ids can only be read in order")
     pieces = []
     number = bisect.bisect_right(self._ends, start)
     while start < stop:

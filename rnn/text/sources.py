@@ -24,7 +24,8 @@ from rnn.text import encodings
 # The file that makes a folder an indexed text, see `shards`; and the folder in
 # it while the text is being indexed.
 INDEX = "text_index.json"
-UNFINISHED = "indexing"
+UNFINISHED = "indexing"  # a folder
+TASK = "task.json"  # in it
 
 _BLOCK_BYTES = 1 << 20
 _BLANKS = tuple(b" \t\n\r\v\f")
@@ -166,8 +167,8 @@ class Source:
   def stamp(self) -> list | None:
     """Returns a list that changes with the files, see `files.stamp`.
 
-    It is None if a file does not exist. For a single file in UTF-8, it is the
-    file's own.
+    It is None if a file does not exist. For a single file without an encoding,
+    it is the file's own.
     """
     stamps = [files.stamp(str(path)) for path in self.paths]
     if None in stamps:
@@ -253,8 +254,7 @@ def _find(name: str) -> Iterable[str]:
   if os.path.lexists(name):
     return [name]
   if "," in name:
-    return itertools.chain.from_iterable(
-        _find(part.strip() or part) for part in name.split(",") if part.strip())
+    return itertools.chain.from_iterable(map(_find, _parts_of(name)))
   if not glob.has_magic(name):
     return [name]
   with files.path_errors(name):
@@ -263,6 +263,11 @@ def _find(name: str) -> Iterable[str]:
   if not found:
     raise DataError(f"{name}: no such file, and no file fits it as a pattern")
   return found
+
+
+def _parts_of(names: str) -> list[str]:
+  """Returns the names in a list of them, which commas separate."""
+  return [part.strip() for part in names.split(",") if part.strip()]
 
 
 def _inside(folder: str) -> list[str]:
@@ -287,7 +292,7 @@ def is_indexed(path: str) -> bool:
   """
   if os.path.isfile(os.path.join(path, INDEX)):
     return True
-  if os.path.isdir(os.path.join(path, UNFINISHED)):
+  if os.path.isfile(os.path.join(path, UNFINISHED, TASK)):
     raise DataError(f"{path}: data/index.py has not finished this folder; "
                     "repeat its command")
   return False
@@ -303,6 +308,5 @@ def refuse_index(path: str) -> None:
 def absolute(name: str) -> str:
   """Returns what `find` finds in any working directory."""
   if "," in name and not os.path.lexists(name):
-    return ",".join(os.path.abspath(part.strip() or part)
-                    for part in name.split(",") if part.strip())
+    return ",".join(map(os.path.abspath, _parts_of(name)))
   return os.path.abspath(name)

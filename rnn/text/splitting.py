@@ -147,7 +147,8 @@ class Split:
       name: the text's name for errors.
 
     Raises:
-      DataError: the text has fewer than three lines.
+      DataError: the text has fewer than three lines, counting the parts of a
+        long one.
     """
     self._read_lines = read_lines
     total = sum(map(len, read_lines()))
@@ -208,7 +209,7 @@ class Split:
       else:
         kept.append(f"{share:.0%} of {split}")
     if any(self._dropped.values()):
-      _log.info("lines dropped, being in an earlier split too: %s",
+      _log.info("different lines dropped, being in an earlier split too: %s",
                 ", ".join(dropped))
     if kept:
       _log.warning("%s are lines of an earlier split, too; all are kept, "

@@ -106,11 +106,11 @@ class TrainingStreams(Streams):
   """
 
   def __init__(self, ids: Ids, batch_size: int, num_steps: int,
-               seed: int = 0) -> None:
+               seed: int | None = 0) -> None:
     """Reads nothing yet.
 
     Args:
-      seed: determines the order of shards.
+      seed: determines the order of shards; None for that of the text.
 
     Raises:
       DataError: the text is too short for a single window, or a size is not
@@ -129,13 +129,14 @@ class TrainingStreams(Streams):
           f"{len(ids)} tokens are too few for batch_size={batch_size} x "
           f"num_steps={num_steps}: lower " + " or ".join(advice))
     super().__init__(ids, batch_size, num_steps, length, windows,
-                     shuffles=isinstance(ids, ShardIds))
+                     shuffles=isinstance(ids, ShardIds) and seed is not None)
     self._seed = seed
 
   def order(self, epoch: int) -> np.ndarray | ShardIds:
     """See `Streams`; shards are shuffled."""
-    return (self._ids.shuffled(self._seed, epoch)
-            if isinstance(self._ids, ShardIds) else self._ids)
+    if isinstance(self._ids, ShardIds) and self._seed is not None:
+      return self._ids.shuffled(self._seed, epoch)
+    return self._ids
 
 
 class EvaluationStreams(Streams):

@@ -48,7 +48,8 @@ class Format(Protocol):
   def records(self, wanted: Wanted) -> Records:
     """Generates the words that are wanted, with their vectors [D].
 
-    A word may occur twice. The whole file is read, and checked.
+    A word may occur twice. The whole file is read. All lines are checked for
+    their length; only the numbers of words that are wanted are converted.
     """
 
 

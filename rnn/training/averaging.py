@@ -18,15 +18,18 @@ import numpy as np
 from rnn.tf1 import filled, in_turn, on_host, tf
 
 
-class NoAverages:
-  """The parameters of a model that are used as they are trained."""
+class Averages:
+  """What stands in for the trained parameters outside of training: nothing.
+
+  `RunningAverages` puts averages in their place.
+  """
 
   def after(self, step: tf.Operation) -> tf.Operation:
-    """Returns an op that takes a training step, and updates the averages."""
+    """Returns an op that takes a training step, and what comes with it."""
     return step
 
   def follow(self, session: tf.Session, figures: Sequence[float]) -> None:
-    """Begins to average if validation says so; prints a line then.
+    """Is told how training goes, after each epoch.
 
     Args:
       figures: the metric on the validation split after each epoch so far.
@@ -34,15 +37,11 @@ class NoAverages:
 
   def swapped(self, session: tf.Session
               ) -> contextlib.AbstractContextManager[None]:
-    """Returns a context in which averages and trained values trade places.
-
-    Outside of it the parameters have the averages, so that checkpoints do, too.
-    A second context within the first one has them as well.
-    """
+    """Returns a context in which the parameters have the trained values."""
     return contextlib.nullcontext()
 
 
-class Averages(NoAverages):
+class RunningAverages(Averages):
   """The averages of parameters, in one slot per parameter.
 
   All state is in global variables, which checkpoints hold: the slots, and the
@@ -70,7 +69,7 @@ class Averages(NoAverages):
     self._swap = in_turn(_swap, parameters, self._slots)
 
   def after(self, step: tf.Operation) -> tf.Operation:
-    """See `NoAverages`. A step that float16 skips counts, too."""
+    """See `Averages`. A step that float16 skips counts, too."""
     with tf.control_dependencies([step]):
       start = self._start.read_value()
 
@@ -90,7 +89,7 @@ class Averages(NoAverages):
     return tf.group(tf.cond(start >= 0, update, tf.no_op))
 
   def follow(self, session: tf.Session, figures: Sequence[float]) -> None:
-    """See `NoAverages`."""
+    """Begins to average if validation says so; prints a line then."""
     better = better_epoch(figures, self._patience)
     if better and not self._has_begun(session):
       session.run(self._begin)
@@ -99,7 +98,11 @@ class Averages(NoAverages):
 
   @contextlib.contextmanager
   def swapped(self, session: tf.Session) -> Iterator[None]:
-    """See `NoAverages`."""
+    """See `Averages`; averages and trained values trade places.
+
+    Outside of the context the parameters have the averages, so that checkpoints
+    do, too. A second context within the first one has them as well.
+    """
     # It begins only between two epochs, not within the context.
     if not self._has_begun(session):
       yield
@@ -114,14 +117,14 @@ class Averages(NoAverages):
     return bool(session.run(self._start) >= 0)
 
 
-def add(config: Any, parameters: Sequence[tf.Variable]) -> NoAverages:
+def add(config: Any, parameters: Sequence[tf.Variable]) -> Averages:
   """Adds the averages that a config asks for to the default graph.
 
   Args:
     config: a `configs.Settings` with `optimizer`.
   """
-  return Averages(parameters, config.asgd_patience) if (
-      config.optimizer == "asgd") else NoAverages()
+  return RunningAverages(parameters, config.asgd_patience) if (
+      config.optimizer == "asgd") else Averages()
 
 
 def better_epoch(figures: Sequence[float], patience: int) -> int | None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rnn.errors import DataError
 from rnn.parallel.workers import ALONE, Workers, WorkersError
 from rnn.runs.checkpoints import RunError
 from rnn.runs.rows import epochs_since_best, valid_figures
@@ -143,6 +144,7 @@ class Trainer:
     Raises:
       DivergedError: a loss, a gradient or a parameter is not finite.
       Stopped: `check_stop` raised it; a checkpoint was saved.
+      DataError: a part of the text cannot be read; a checkpoint was saved.
       RunError: the run cannot be written.
       WorkersError: a worker is lost; a checkpoint of the last whole step was
         saved.
@@ -159,7 +161,8 @@ class Trainer:
     try:
       while len(self.rows) < last and not self._stops_early():
         self._run_epoch()
-    except (Stopped, OSError):  # OSError: standard output was closed
+    # OSError: standard output was closed.
+    except (Stopped, OSError, DataError):
       self.save()
       raise
     except WorkersError as error:

@@ -25,7 +25,7 @@ class Trainable:
     grad_norm: the global norm of the gradient before clipping.
     max_grad_norm: the norm to which the gradient is clipped.
     train_op: the op that takes a step and increments the global step.
-    averages: the `averaging.NoAverages` of the parameters.
+    averages: the `averaging.Averages` of the parameters.
   """
 
   final_state: Any = ()

@@ -170,3 +170,11 @@ def test_a_kill_leaves_no_process_and_the_work_goes_on(tmp_path):
                  for entry in os.scandir(tmp_path / name)}
                 for name in ("killed", "undisturbed"))
   assert one == other and sources.INDEX in one
+
+
+def test_memory_that_is_used_up_is_one_line(corpus, capsys, monkeypatch):
+  monkeypatch.setattr(index, "index", lambda *_: [0] * 2**62)
+  status, out, err = call(
+      capsys, "--input", f"{corpus}/train.txt", "--output", "index")
+  assert (status, out) == (1, "")
+  assert re.fullmatch(r".*: out of memory; give less text .*\n", err)

@@ -326,6 +326,8 @@ def test_usage_error_is_reported_in_one_line(package, tmp_path):
       (["--output", tmp_path / "out", "--vocab_size", "2"], "--vocab_size"),
       (["--output", tmp_path / "out", "--min_count", "x"], "--min_count"),
       (["--output", tmp_path / "out", "--input", "x"], "--input"),
+      (["--output", tmp_path / "out", "--encoding", "x"],
+       "--encoding: has no effect with --factbook"),
   ]:
     status, out, err = run("--factbook", package, *args)
     assert status in (1, 2) and not out

@@ -9,9 +9,10 @@ import configs
 import ptb_word_lm
 import reader
 from rnn import signals
+from rnn.errors import DataError
 from rnn.options import Options
 from rnn.runs.directory import RunDirectory
-from rnn.text import indexing, sources, streams
+from rnn.text import indexing, shards, sources, streams
 from rnn.text.vocabulary import Choice
 from tests.helpers.calls import assert_one_line
 from tests.helpers.run_folders import StopAfter, assert_same_run, training_run
@@ -56,6 +57,33 @@ def test_a_run_on_shards_ends_in_the_same_bits(
     except signals.Stopped:
       steps.append(run.checkpoints()[0].step)
   assert steps[:2] == [3, 12] and len(steps) == 3
+  assert_same_run(undisturbed.path, run.path)
+
+
+def test_a_shard_that_cannot_be_read_loses_no_step(
+    corpus_folder, tmp_path, monkeypatch):
+  monkeypatch.setattr(streams, "_TOKENS", 700)
+  folder = make_index(corpus_folder, tmp_path / "index", 1000)
+  corpus = corpus_of(folder)
+  read, left = shards.Shard.read, [30]
+
+  def fail(*args):
+    left[0] -= 1
+    if not left[0]:
+      raise DataError("shard: gone")
+    return read(*args)
+
+  monkeypatch.setattr(shards.Shard, "read", fail)
+  run = training_run(tmp_path / "run", corpus[-1])
+  with pytest.raises(DataError, match="shard: gone"):
+    ptb_word_lm.train(CONFIG, corpus, run, Options(seed=5))
+  checkpoint = run.checkpoints()[0]
+  assert checkpoint.step > 0 and not checkpoint.epoch
+  ptb_word_lm.train(CONFIG, corpus, run, Options(seed=5))
+  monkeypatch.undo()
+  monkeypatch.setattr(streams, "_TOKENS", 700)
+  undisturbed = training_run(tmp_path / "undisturbed", corpus[-1])
+  ptb_word_lm.train(CONFIG, corpus, undisturbed, Options(seed=5))
   assert_same_run(undisturbed.path, run.path)
 
 

@@ -80,6 +80,7 @@ def test_a_run_starts_from_another(corpus_folder, tmp_path, call_main, capsys):
       (["--config_override=cell=gru"],
        "cell=gru: the run in --init_from has cell=lstm"),
       (["--init_average_last=9"], "--init_average_last=9: .* only 2 epochs"),
+      (["--lowercase_vectors"], "_vectors: has no effect with --init_from"),
       (["--init_embeddings=x"], "leave out one of the two")):
     assert call_main(start[1], *flags, f"--data_path={corpus_folder}") == 1
     assert_one_line(capsys.readouterr().err, "ptb_word_lm.py", message)

@@ -145,6 +145,8 @@ def bad_commands(folder, corpus):
          "train: 3600 tokens are too few for batch_size=2000 x num_steps=2: "
          "lower batch_size to at most 1200")
   yield ["--save_secs=-1"], "--save_secs=-1"
+  for flag in "--save_secs=9", "--keep=9", "--fresh":
+    yield [flag], f"{flag.split('=')[0]}: has no effect without --save_path"
   yield ["--mode=test"], "--mode=test"
 
 

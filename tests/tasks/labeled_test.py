@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from rnn.errors import DataError
+from rnn.errors import DataError, SettingError
 from tasks import labeled
 from tests.helpers.texts import write_archive, write_files
 
@@ -89,6 +89,13 @@ def test_errors_describe_the_folder(tmp_path, files, message):
   (tmp_path / "d").mkdir()
   write_files(tmp_path / "d", files)
   assert message in error(tmp_path / "d")
+
+
+@pytest.mark.parametrize("name", ["text", "label"])
+def test_a_folder_has_no_columns(tmp_path, name):
+  write_files(tmp_path, {"a/1": "a", "b/1": "b"})
+  with pytest.raises(SettingError, match=f"^{name}_column=x: has no effect"):
+    read(tmp_path, **{name: "x"})
 
 
 @pytest.mark.usefixtures("no_hang")

@@ -185,9 +185,10 @@ def test_end_to_end(path, tmp_path, call_script, capsys):
   assert lines[:4] == [line for line in out.splitlines() if re.match(
       r"\w+: \w+, ", line)][-4:]
   assert lines[4:] == out.splitlines()[-3:]
-  assert call_script(word2vec, "--mode=eval", *args[:2]) == 1
-  assert_one_line(capsys.readouterr().err, "word2vec.py",
-                  "--data_path: has no effect with --mode=eval")
+  for flag in args[0], "--encoding=gbk":
+    assert call_script(word2vec, "--mode=eval", args[1], flag) == 1
+    assert_one_line(capsys.readouterr().err, "word2vec.py",
+                    f"{flag.split('=')[0]}: has no effect with --mode=eval")
   # neighbors.py shows the same, of a checkpoint, too.
   first = lines[0].split(": ")[0]
   for folder in str(run), RunDirectory(str(run)).checkpoints()[0].path:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from reader import ptb_iterator
 from rnn.errors import DataError
 from rnn.text.producer import ptb_producer
 from rnn.text.shards import Shard, ShardIds
@@ -39,12 +40,17 @@ def test_ids_are_a_sequence(ids):
   assert np.asarray(ids).dtype == np.int32
   with pytest.raises(IndexError):
     ids[43]
+  with pytest.raises(ValueError, match="step -1: .* only be read in order"):
+    ids[::-1]
 
 
 def test_a_classic_input_may_be_indexed(ids):
   with tf.Graph().as_default(), tf.Session() as session:
     x, y = ptb_producer(ids, 2, 3)
     assert session.run([x, y])[0].tolist() == [[0, 1, 2], [21, 22, 23]]
+  windows = [x.tolist() for x, _ in ptb_iterator(ids, 2, 3)]
+  assert windows == [[[start, start + 1, start + 2] for start in (i, 21 + i)]
+                     for i in range(0, 18, 3)]
 
 
 def test_an_epoch_has_an_order_of_whole_shards(ids):

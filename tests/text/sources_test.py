@@ -155,8 +155,11 @@ def test_the_files_in_a_zip_archive_are_one_text(tmp_path):
      "a document of an office program"),
     (zipped({"a": b"x" * 9999})[:-30], "truncated or damaged"),
     (zipped({"a": bytes(range(256)) * 99}).replace(b"\x00\x01", b"\x00\x02", 1),
-     "truncated or damaged|not UTF-8")],
-    ids=["empty", "document", "truncated", "damaged"])
+     "truncated or damaged|not UTF-8"),
+    (zipped({"a": b"x"}).replace(b"PK\1\2\x14\3\x14", b"PK\1\2\x14\3\xff"),
+     "cannot be unpacked .zip file version"),
+    (zipped({"\u00e9": b"x"}).replace(b"\xc3", b"\xff"), "cannot be unpacked")],
+    ids=["empty", "document", "truncated", "damaged", "newer", "name"])
 def test_bad_zip_archives_get_one_line(tmp_path, content, message):
   (tmp_path / "text").write_bytes(content)
   with pytest.raises(DataError, match=message) as error:

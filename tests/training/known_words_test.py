@@ -101,12 +101,15 @@ def test_the_script_warns_and_shows_both(tmp_path, call_main, capsys):
     (tmp_path / f"{split}.txt").write_text(f"a b {last}\nb a\n" * 30)
   arguments = ["--model=test", f"--data_path={tmp_path}",
                f"--save_path={tmp_path}/run"]
-  for _ in range(2):  # the second time from the saved ids
+  # The second time, the ids are those that were saved, and the vocabulary
+  # cannot change.
+  for advice in "; min_count=2 or a smaller vocab_size turns rare", "":
     assert call_main(*arguments) == 0
     out, err = capsys.readouterr()
     assert_one_line(err, "ptb_word_lm.py", (
         "warning: 14.3% of valid and 14.3% of test are unknown words, read as "
-        "<unk>, which train lacks.*--min_count=2"))
+        "<unk>, which train lacks, so that training cannot learn it" + advice))
+    assert bool(advice) == ("min_count" in err)
     rows = [line.split()[-3:] for line in out.splitlines()
             if line.startswith("this run")]
     assert [len(rows), rows[1][0]] == [2, "-"]
