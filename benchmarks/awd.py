@@ -1,6 +1,7 @@
-"""Trains the config `awd` here and in PyTorch, and compares epoch by epoch.
+"""Trains a config here and in PyTorch, and compares epoch by epoch.
 
     python -m benchmarks.awd --data_path=data/ptb --epochs=3
+    python -m benchmarks.awd --model=medium --epochs=10 --output=medium.txt
 
 Each side is a process of its own, one after the other. `peer_awd.py` is the
 side of PyTorch, which `make peers` sets up. After a kill, the same command goes
@@ -35,12 +36,13 @@ from rnn.errors import UserError
 from rnn.tf1 import tf
 
 FLAGS = flags.FLAGS
-MODEL = "awd"
+MODELS = ("awd", "small", "medium", "large", "tied-small", "tied-medium")
 # The settings that the peer reads; all others must be those of `awd`.
 READS = ("init_scale", "layer_init", "learning_rate", "max_grad_norm",
-         "num_steps", "hidden_sizes", "embedding_size", "batch_size",
-         "max_max_epoch", "epoch_size", "optimizer", "tie_weights", "keep_prob",
-         "keep_prob_input", "keep_prob_hidden", "keep_prob_output",
+         "num_steps", "num_layers", "hidden_size", "hidden_sizes",
+         "embedding_size", "batch_size", "max_epoch", "max_max_epoch",
+         "lr_decay", "epoch_size", "optimizer", "tie_weights", "dropout_mask",
+         "keep_prob", "keep_prob_input", "keep_prob_hidden", "keep_prob_output",
          "keep_prob_word", "keep_prob_recurrent", "activation_penalty",
          "slowness_penalty", "weight_decay", "window_jitter", "asgd_patience")
 
@@ -56,11 +58,12 @@ def define_flags() -> None:
   """Defines the flags of this script; only `main` reads them."""
   flags.DEFINE_string("data_path", None, "The folder of the Penn Treebank; by "
                       "default PTB_DATA, or data/ptb.")
+  flags.DEFINE_enum("model", "awd", MODELS, "The config.")
   flags.DEFINE_integer("epochs", 3, "The epochs of each side.", 1)
   flags.DEFINE_integer("peer_epochs", None, "The epochs of PyTorch's side; by "
                        "default as many.", 1)
-  definitions.config_override("Settings that replace awd's, on both sides, "
-                              "such as epoch_size=100 for short epochs.")
+  definitions.config_override("Settings that replace the config's, on both "
+                              "sides, such as epoch_size=100 for short epochs.")
   flags.DEFINE_integer("seed", 1, "The seed of both sides.", 0)
   definitions.precision()  # of this suite's side
   flags.DEFINE_string("runs", "runs", "The folder of the runs.")
@@ -74,7 +77,7 @@ def main(argv: Sequence[str]) -> None:
   """Trains both sides, and writes the table."""
   with scripts.error_lines(argv[0]):
     config = dataclasses.replace(
-        configs.override(configs.CONFIGS[MODEL], FLAGS.config_override),
+        configs.override(configs.CONFIGS[FLAGS.model], FLAGS.config_override),
         max_max_epoch=FLAGS.epochs)
     check(config)
     peer_epochs = FLAGS.peer_epochs or FLAGS.epochs
@@ -89,7 +92,7 @@ def main(argv: Sequence[str]) -> None:
         data_path: transcript.SHOWN_DATA,
         FLAGS.peers_python: _PEERS_PYTHON})
     record = training.train(
-        MODEL, FLAGS.config_override, FLAGS.epochs, FLAGS.seed,
+        FLAGS.model, FLAGS.config_override, FLAGS.epochs, FLAGS.seed,
         training_flags.precision(), data_path, FLAGS.runs)
     theirs, version = train_peer(config, peer_epochs, data_path, os.path.join(
         FLAGS.runs, f"peer-{records.name(record.config)}.pt"))
@@ -103,19 +106,16 @@ def main(argv: Sequence[str]) -> None:
 def check(config: configs.Config) -> None:
   """Raises a UserError if the peer lacks a setting of a config."""
   for name, value in vars(config).items():
-    expected = getattr(configs.CONFIGS[MODEL], name)
+    expected = getattr(configs.AWD, name)
     if name not in READS and value != expected:
       raise UserError(f"{name}={configs.as_text(value)}: PyTorch's side has no "
                       f"other value than {configs.as_text(expected)}; leave it "
                       "out")
-  if not config.hidden_sizes or not config.embedding_size:
-    raise UserError("hidden_sizes and embedding_size: PyTorch's side needs "
-                    "both; set them")
-  if config.tie_weights and config.embedding_size != config.hidden_sizes[-1]:
+  if config.tie_weights and config.input_size != config.layer_sizes[-1]:
     raise UserError(
-        f"embedding_size={config.embedding_size}: with tie_weights, PyTorch's "
+        f"embedding_size={config.input_size}: with tie_weights, PyTorch's "
         "side needs the size of the last layer; set embedding_size="
-        f"{config.hidden_sizes[-1]}")
+        f"{config.layer_sizes[-1]}")
 
 
 def rows(record: records.Record) -> list[Row]:
@@ -134,6 +134,12 @@ def averaging_begins(log: str) -> int | None:
   return int(epochs[-1]) if found and epochs else None
 
 
+def as_dict(config: configs.Config) -> dict[str, Any]:
+  """Returns a config as the peer reads it."""
+  return dataclasses.asdict(config) | {
+      "hidden_sizes": config.layer_sizes, "embedding_size": config.input_size}
+
+
 def train_peer(config: configs.Config, epochs: int, data_path: str,
                checkpoint: str) -> tuple[list[Row], str]:
   """Trains PyTorch's side; returns one row per epoch, and the version.
@@ -148,7 +154,7 @@ def train_peer(config: configs.Config, epochs: int, data_path: str,
     for name, ids in texts.items():
       np.save(os.path.join(folder, f"{name}.npy"), ids[:])  # also reads shards
     spec = {
-        "config": dataclasses.asdict(config), "vocab_size": len(vocabulary),
+        "config": as_dict(config), "vocab_size": len(vocabulary),
         **{name: os.path.join(folder, f"{name}.npy") for name in texts},
         "epochs": epochs, "seed": FLAGS.seed,
         "parameters": None, "checkpoint": os.path.abspath(checkpoint)}

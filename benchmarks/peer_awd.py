@@ -1,6 +1,8 @@
-"""An AWD-LSTM in PyTorch, to check the suite's config `awd` against.
+"""Regularized LSTMs in PyTorch, to check the suite's configs against.
 
-It follows Merity, Keskar and Socher 2018, "Regularizing and Optimizing LSTM
+Their units have dropout as in Zaremba, Sutskever and Vinyals 2014, "Recurrent
+Neural Network Regularization" (arXiv 1409.2329), or as in `awd`. This follows
+Merity, Keskar and Socher 2018, "Regularizing and Optimizing LSTM
 Language Models" (arXiv 1708.02182), and where the paper is silent the behavior
 of their code, github.com/salesforce/awd-lstm-lm. It shares no code with either,
 nor with the suite: it has cost, rates and windows of its own.
@@ -8,7 +10,7 @@ nor with the suite: it has cost, rates and windows of its own.
 The argument is a JSON object, the spec:
 
     config      the fields of a configs.Config; `READS` in `awd` lists the ones
-                that count
+                that count. "embedding_size" and "hidden_sizes" must be there
     vocab_size  V
     train, valid  paths of .npy files with word ids
     epochs      how many to train
@@ -55,7 +57,7 @@ def drop(x: torch.Tensor, keep: float, shared: int | None = None
 
 
 class Model(nn.Module):
-  """Embedding, LSTM layers and a softmax, with masks for a window each."""
+  """Embedding, LSTM layers and a softmax, with dropout."""
 
   def __init__(self, config: dict[str, Any], vocab_size: int) -> None:
     """Starts with random parameters."""
@@ -93,19 +95,21 @@ class Model(nn.Module):
 
     Targets of -1 do not count.
     """
+    # A mask for the whole window, or one for each of its words.
+    shared = 0 if self.config["dropout_mask"] == "window" else None
     x = nn.functional.embedding(  # [T, B, E]
         inputs, drop(self.embedding.weight, self.keep("word"), shared=1))
-    x = drop(x, self.keep("input"), shared=0)
+    x = drop(x, self.keep("input"), shared)
     after = []
     for number, (layer, before) in enumerate(
         zip(self.layers, state, strict=True)):
       if number:
-        x = drop(x, self.keep("hidden"), shared=0)
+        x = drop(x, self.keep("hidden"), shared)
       x, final = torch.func.functional_call(layer, {
           "weight_hh_l0": drop(layer.weight_hh_l0, self.keep("recurrent"))
       }, (x, before))
       after.append(tuple(part.detach() for part in final))
-    dropped = drop(x, self.keep("output"), shared=0)
+    dropped = drop(x, self.keep("output"), shared)
     nats = nn.functional.cross_entropy(
         self.softmax(dropped).flatten(0, 1), targets.flatten(),
         ignore_index=-1, reduction="sum")
@@ -213,7 +217,9 @@ class Training:
     # The suite's cost is a sum over T, so its rate is 1/T of the one here.
     nn.utils.clip_grad_norm_(
         self.trained, self.config["max_grad_norm"] / most)
-    rate = self.config["learning_rate"] * len(targets)
+    epoch = len(self.rows) + 1
+    rate = self.config["learning_rate"] * len(targets) * (
+        self.config["lr_decay"] ** max(epoch - self.config["max_epoch"], 0))
     decay = self.config["weight_decay"] / most
     with torch.no_grad():
       for parameter in self.trained:

@@ -1,4 +1,4 @@
-"""The comparison of the config `awd` with an implementation in PyTorch."""
+"""The comparison of configs with an implementation in PyTorch."""
 
 import dataclasses
 import json
@@ -57,7 +57,7 @@ def train_peer(folder, config, epochs, **changes):
   for name, ids in texts().items():
     np.save(folder / f"{name}.npy", ids)
   np.savez(folder / "parameters.npz", **parameters())
-  spec = {"config": dataclasses.asdict(config), "vocab_size": VOCAB_SIZE,
+  spec = {"config": awd.as_dict(config), "vocab_size": VOCAB_SIZE,
           "train": str(folder / "train.npy"),
           "valid": str(folder / "valid.npy"), "epochs": epochs, "seed": 1,
           "parameters": str(folder / "parameters.npz"),
@@ -75,7 +75,8 @@ def train_peer(folder, config, epochs, **changes):
 @pytest.mark.parametrize("settings", [
     "", "epoch_size=3", "tie_weights=true", "weight_decay=0.05",
     "activation_penalty=2,slowness_penalty=1",
-    "optimizer=asgd,asgd_patience=1,learning_rate=3"])
+    "optimizer=asgd,asgd_patience=1,learning_rate=3",
+    "max_epoch=2,lr_decay=0.5"])
 def test_both_sides_take_the_same_steps(tmp_path, settings):
   config = dataclasses.replace(
       configs.override(PLAIN, settings), max_max_epoch=6)
@@ -121,12 +122,13 @@ def test_the_peer_goes_on_from_its_checkpoint(tmp_path):
 @pytest.mark.parametrize("settings, message", [
     ("cell=peephole", "cell=peephole: PyTorch's side has no other value than "
      "lstm; leave it out"),
-    ("lr_decay=0.5", "lr_decay=0.5: PyTorch's side has no other value than 1"),
-    ("embedding_size=0", "hidden_sizes and embedding_size: .* needs both"),
+    ("forget_bias=1", "forget_bias=1.0: PyTorch.s side has no other value"),
+    ("embedding_size=0", "embedding_size=1150: with tie_weights"),
     ("embedding_size=9", "embedding_size=9: with tie_weights, .* "
      "set embedding_size=400$")])
 def test_settings_that_the_peer_lacks_are_refused(settings, message):
-  awd.check(configs.AWD)
+  for name in awd.MODELS:
+    awd.check(configs.CONFIGS[name])
   awd.check(configs.override(configs.AWD, "tie_weights=false,keep_prob=0.3"))
   with pytest.raises(UserError, match=message):
     awd.check(configs.override(configs.AWD, settings))
