@@ -55,11 +55,15 @@ class SmallConfig(_Config, base=configs.SMALL):
 
 
 class MediumConfig(_Config, base=configs.MEDIUM):
-  """The medium model."""
+  """The medium model; its layers have one bias, as in the tutorial."""
+
+  two_biases = False
 
 
 class LargeConfig(_Config, base=configs.LARGE):
-  """The large model."""
+  """The large model; its layers have one bias, as in the tutorial."""
+
+  two_biases = False
 
 
 class TestConfig(_Config, base=configs.TEST):

@@ -34,9 +34,9 @@ from rnn.settings import (  # noqa: F401 (also for others)
 
 # Settings of PTBModel, which scripts with models of their own refuse.
 ONLY_PTB_MODEL = (
-    "num_sampled", "dropout_mask", "keep_prob_hidden", "keep_prob_word",
-    "keep_prob_recurrent", "activation_penalty", "slowness_penalty",
-    "window_jitter", "reset_state")
+    "num_sampled", "two_biases", "dropout_mask", "keep_prob_hidden",
+    "keep_prob_word", "keep_prob_recurrent", "activation_penalty",
+    "slowness_penalty", "window_jitter", "reset_state")
 _RULES = ("sgd", "adagrad", "adam", "rmsprop")
 
 
@@ -47,32 +47,28 @@ class Config(Settings):
   init_scale: float = setting(
       POSITIVE, "parameters start uniform in +-init_scale")
   learning_rate: float = setting(
-      POSITIVE, "the step size in the first max_epoch epochs", may_change=True,
-      flag="learning_rate")
+      POSITIVE, "the step size in the first max_epoch epochs",
+      may_change=True, flag="learning_rate")
   max_grad_norm: float = setting(
       POSITIVE, "the gradient is clipped to this global norm", may_change=True)
   num_layers: int = setting(LAYERS, "L, recurrent layers", flag="num_layers")
-  num_steps: int = setting(
-      COUNT, "T, words per window: the length of backpropagation",
-      flag="num_steps")
+  num_steps: int = setting(COUNT, "T, words per window: the length of "
+                           "backpropagation", flag="num_steps")
   hidden_size: int = setting(COUNT, "H, units per layer", flag="hidden_size")
   max_epoch: int = setting(
       COUNT_OR_0, "epochs at the full learning rate", may_change=True,
       needs="lr_schedule=epochs")
   max_max_epoch: int = setting(COUNT, "epochs in total", flag="epochs")
-  keep_prob: float = setting(
-      SHARE, "the share of units that dropout keeps", may_change=True,
-      flag="keep_prob")
-  lr_decay: float = setting(
-      SHARE, "factor on the learning rate in each epoch after max_epoch",
-      may_change=True)
-  batch_size: int = setting(
-      COUNT, "B, parallel streams", 20, flag="batch_size")
+  keep_prob: float = setting(SHARE, "the share of units that dropout keeps",
+                             may_change=True, flag="keep_prob")
+  lr_decay: float = setting(SHARE, "factor on the learning rate in each epoch "
+                            "after max_epoch", may_change=True)
+  batch_size: int = setting(COUNT, "B, parallel streams", 20,
+                            flag="batch_size")
   hidden_sizes: tuple = setting(
       COUNT, "units of each layer, instead of hidden_size and num_layers", ())
-  embedding_size: int = setting(
-      COUNT_OR_0, "E, width of the embedding; 0: that of the first layer's "
-      "outputs", 0)
+  embedding_size: int = setting(COUNT_OR_0, "E, width of the embedding; 0: "
+                                "that of the first layer's outputs", 0)
   cell: str = setting(
       one_of("lstm", "peephole", "lstmp", "gru", "rnn"),
       "the recurrent cell, see rnn/layers/cells.py", "lstm")
@@ -82,9 +78,8 @@ class Config(Settings):
   num_sampled: int = setting(
       COUNT_OR_0, "S, candidates that stand in for all words in the softmax of "
       "a training step; 0: all words", 0)
-  optimizer: str = setting(
-      one_of(*_RULES, "asgd"),
-      "the update rule, see rnn/training/optimizers.py", "sgd")
+  optimizer: str = setting(one_of(*_RULES, "asgd"), "the update rule, see "
+                           "rnn/training/optimizers.py", "sgd")
   epoch_size: int = setting(
       COUNT_OR_0, "windows per epoch; 0: all windows of the text", 0)
   early_stop: int = setting(
@@ -92,11 +87,14 @@ class Config(Settings):
       "validation; 0: never", 0, may_change=True)
   freeze: str = setting(one_of("nothing", "embedding"),
                         "parameters that stay as they start", "nothing")
-
+  # The paper's code, as cuDNN and PyTorch:
+  two_biases: bool = setting(TRUTH, "layers add two biases: their sum learns "
+                             "twice as fast, and counts twice in the norm of "
+                             "the gradient", False, needs="cell=lstm")
   # Beyond the paper; docs/beyond.md says what each one gains and costs.
   # Press and Wolf 2017 (arXiv 1608.05859), Inan et al. 2017 (1611.01462):
-  tie_weights: bool = setting(
-      TRUTH, "the softmax weights are the embedding, transposed", False)
+  tie_weights: bool = setting(TRUTH, "the softmax weights are the embedding, "
+                              "transposed", False)
   # Jozefowicz, Zaremba and Sutskever 2015:
   forget_bias: float = setting(
       between(-100, 100), "added to the initial bias of the forget gate", 0.0)
@@ -254,7 +252,8 @@ MEDIUM = Config(
     max_epoch=6,
     max_max_epoch=39,
     keep_prob=0.5,
-    lr_decay=1 / 1.2)
+    lr_decay=1 / 1.2,
+    two_biases=True)
 
 LARGE = Config(
     init_scale=0.04,
@@ -266,7 +265,8 @@ LARGE = Config(
     max_epoch=14,
     max_max_epoch=55,
     keep_prob=0.35,
-    lr_decay=1 / 1.15)
+    lr_decay=1 / 1.15,
+    two_biases=True)
 
 # LSTM-2048-512 of Jozefowicz et al. 2016, "Exploring the Limits of Language
 # Modeling" (arXiv 1602.02410), which reached a perplexity of 43.7 on the test
@@ -313,6 +313,7 @@ TIED_MEDIUM = dataclasses.replace(
     max_max_epoch=50,
     keep_prob=0.55,
     lr_decay=0.88,
+    two_biases=False,
     tie_weights=True,
     dropout_mask="window",
     keep_prob_word=0.9,
@@ -366,8 +367,8 @@ class Word2Vec(Settings):
   """How word vectors are trained."""
 
   learning_rate: float = setting(
-      POSITIVE, "the step size in the first max_epoch epochs", may_change=True,
-      flag="learning_rate")
+      POSITIVE, "the step size in the first max_epoch epochs",
+      may_change=True, flag="learning_rate")
   max_grad_norm: float = setting(
       POSITIVE, "the gradient is clipped to this global norm", may_change=True)
   embedding_size: int = setting(COUNT, "D, numbers per vector")
@@ -378,9 +379,8 @@ class Word2Vec(Settings):
   max_epoch: int = setting(
       COUNT_OR_0, "epochs at the full learning rate", may_change=True)
   max_max_epoch: int = setting(COUNT, "epochs in total", flag="epochs")
-  lr_decay: float = setting(
-      SHARE, "factor on the learning rate in each epoch after max_epoch",
-      may_change=True)
+  lr_decay: float = setting(SHARE, "factor on the learning rate in each epoch "
+                            "after max_epoch", may_change=True)
   optimizer: str = setting(
       one_of(*_RULES), "the update rule, see rnn/training/optimizers.py")
   epoch_size: int = setting(

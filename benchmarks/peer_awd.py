@@ -17,7 +17,7 @@ The argument is a JSON object, the spec:
     seed        of initial values, masks and windows
     parameters  the path of an .npz file with initial parameters, by their names
                 in the suite's checkpoints, which have one bias per LSTM; null:
-                random, with two biases per LSTM, and 0 in the softmax's bias
+                random, with 0 in the softmax's bias
     checkpoint  the file to go on from, and to write after each epoch; null
 
 The first line of the output is the version of PyTorch. Then each epoch prints a
@@ -78,6 +78,9 @@ class Model(nn.Module):
     if config["layer_init"] == "init_scale":  # PyTorch's default is "size"
       for parameter in self.layers.parameters():
         nn.init.uniform_(parameter, -scale, scale)
+    if not config["two_biases"]:
+      for layer in self.layers:
+        nn.init.zeros_(layer.bias_hh_l0).requires_grad_(False)
 
   def keep(self, site: str) -> float:
     """Returns the share of units to keep; 1 outside training."""
@@ -329,7 +332,7 @@ def load(model: Model, parameters: dict[str, np.ndarray]) -> None:
     assign(layer.weight_ih_l0, gates(x))
     assign(layer.weight_hh_l0, gates(h))
     assign(layer.bias_ih_l0, gates(parameters[cell + "bias"]))
-    nn.init.zeros_(layer.bias_hh_l0).requires_grad_(False)
+    nn.init.zeros_(layer.bias_hh_l0)
   if not model.config["tie_weights"]:
     assign(model.softmax.weight, parameters["Model/softmax_w"].T)
   assign(model.softmax.bias, parameters["Model/softmax_b"])

@@ -16,6 +16,7 @@ of these numbers, so that no two tensors of a run share a key. With steps below
 
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,25 +40,20 @@ class Parameters:
 
   def add(self, name: str, shape: Sequence[int],
           center: float | np.ndarray = 0,
-          scale: float | None = None) -> tf.Variable:
+          scale: float | None = None, terms: int = 1) -> tf.Variable:
     """Adds a variable to the graph, or takes the one of this name there.
 
     Args:
       center: the center of the initial values, a number or an array.
       scale: replaces the scale of the other variables.
+      terms: how many uniform numbers are added up.
     """
     scale = self._scale if scale is None else scale
     full_name = f"{tf.get_variable_scope().name}/{name}"
-    # A checksum, because Python's hash of a text differs between processes.
-    key = [self._seed, -1 - zlib.crc32(full_name.encode())]
-    # TensorFlow would compute what follows from constants before it runs the
-    # graph, and keep the result next to the variable for good. This tensor
-    # could be fed, so it counts as no constant.
-    key = tf.placeholder_with_default(tf.constant(key, tf.int64), [2])
+    drawn = [_uniform(self._seed, full_name + f"/{term}" * (term > 0), shape,
+                      scale) for term in range(terms)]
     self.variables.append(tf.get_variable(
-        name, use_resource=True, initializer=center + (
-            tf.random.stateless_uniform(
-                shape, key, -scale, scale))))
+        name, use_resource=True, initializer=center + sum(drawn)))
     return self.variables[-1]
 
   def add_layer(self, config: configs.Config, input_size: int, hidden_size: int,
@@ -65,7 +61,7 @@ class Parameters:
     """Adds a recurrent layer, and returns the values of its parameters.
 
     Args:
-      config: it has the cell, the forget_bias and the layer_init.
+      config: it has the cell, and how its parameters start.
       input_size, hidden_size, output_size: see `Cell.shapes`.
 
     Returns:
@@ -76,9 +72,32 @@ class Parameters:
     scale = hidden_size ** -0.5 if config.layer_init == "size" else None
     with tf.variable_scope(cell.scope):
       return tuple(
-          self.add(name, shape, centers.get(name, 0), scale).read_value()
+          self.add(name, shape, centers.get(name, 0), scale,
+                   terms_of(name, config)).read_value()
           for name, shape in cell.shapes(
               input_size, hidden_size, output_size).items())
+
+
+def terms_of(name: str, config: Any) -> int:
+  """Returns how many equal parameters a variable is the sum of.
+
+  Args:
+    name: the last part of the variable's name.
+    config: a `configs.Settings`, perhaps with two_biases.
+  """
+  return 2 if name == "bias" and getattr(config, "two_biases", False) else 1
+
+
+def _uniform(seed: int, name: str, shape: Sequence[int],
+             scale: float) -> tf.Tensor:
+  """Returns numbers uniform in +-scale, by seed and name."""
+  # A checksum, because Python's hash of a text differs between processes.
+  key = [seed, -1 - zlib.crc32(name.encode())]
+  # TensorFlow would compute what follows from constants before it runs the
+  # graph, and keep the result next to the variable for good. This tensor could
+  # be fed, so it counts as no constant.
+  key = tf.placeholder_with_default(tf.constant(key, tf.int64), [2])
+  return tf.random.stateless_uniform(shape, key, -scale, scale)
 
 
 def key(seed: int, step: tf.Tensor, index: int = 0, count: int = 1,

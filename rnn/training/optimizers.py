@@ -1,5 +1,6 @@
 """A training step: gradients, clipped by their global norm, and applied."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -54,7 +55,8 @@ OPTIMIZERS = {
 def step(cost: tf.Tensor, before: Sequence[tf.Tensor],
          variables: Sequence[tf.Variable], learning_rate: tf.Tensor,
          max_grad_norm: tf.Tensor | float, optimizer: str = "sgd",
-         options: Options = Options(), weight_decay: float = 0.0
+         options: Options = Options(), weight_decay: float = 0.0,
+         terms: Sequence[int] | None = None
          ) -> tuple[tf.Tensor, tf.Operation]:
   """Adds a training step to the graph.
 
@@ -70,6 +72,10 @@ def step(cost: tf.Tensor, before: Sequence[tf.Tensor],
       weight_decay, whatever the gradient and its norm. With gradient descent
       that is the L2 penalty of PyTorch's SGD; with Adam it is decoupled from
       the gradient, as in AdamW (Loshchilov and Hutter 2019).
+    terms: of each variable, how many equal parameters it is the sum of; by
+      default 1. Each of them has its gradient: the square of the gradient
+      counts so many times in the norm, and gradient descent moves the sum so
+      many times as far.
 
   Returns:
     The global norm of the gradients before clipping, and the op that takes the
@@ -84,7 +90,12 @@ def step(cost: tf.Tensor, before: Sequence[tf.Tensor],
         cost, differentiate)
   else:
     gradients = differentiate(cost)
-  norm = tf.global_norm(gradients)
+  terms = terms or [1] * len(variables)
+  norm = tf.global_norm([
+      _scaled(gradient, math.sqrt(number))
+      for gradient, number in zip(gradients, terms, strict=True)])
+  gradients = [_scaled(gradient, number)
+               for gradient, number in zip(gradients, terms, strict=True)]
   if weight_decay:
     with tf.control_dependencies([norm]):  # the gradients of the old values
       factor = tf.identity(1 - learning_rate * weight_decay)
@@ -144,8 +155,10 @@ def _sum_rows(gradient: tf.Tensor | tf.IndexedSlices
 
 
 def _scaled(gradient: tf.Tensor | tf.IndexedSlices,
-            scale: tf.Tensor) -> tf.Tensor | tf.IndexedSlices:
+            scale: tf.Tensor | float) -> tf.Tensor | tf.IndexedSlices:
   """Returns a gradient times a scalar."""
+  if isinstance(scale, int | float) and scale == 1:
+    return gradient
   if isinstance(gradient, tf.IndexedSlices):
     return tf.IndexedSlices(gradient.values * scale, gradient.indices,
                             gradient.dense_shape)

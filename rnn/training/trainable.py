@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from rnn.layers import seeded
 from rnn.options import Options
 from rnn.tf1 import tf
 from rnn.training import averaging, optimizers
@@ -40,8 +41,8 @@ class Trainable:
 
     Args:
       config: the `configs.Settings` with learning_rate, max_grad_norm and
-        optimizer; perhaps with weight_decay, and with `freeze`, the last part
-        of the name of the variable that stays fixed.
+        optimizer; perhaps with weight_decay, with two_biases, and with
+        `freeze`, the last part of the name of the variable that stays fixed.
       learning_rate: scalar; by default the config's.
       options: the precision of the model, and the workers.
       max_grad_norm: scalar; by default the config's.
@@ -61,5 +62,7 @@ class Trainable:
       self.grad_norm, step = optimizers.step(
           cost, [*self.counts.values(), *tf.nest.flatten(self.final_state)],
           trained, self.lr, self.max_grad_norm, config.optimizer, options,
-          getattr(config, "weight_decay", 0.0))
+          getattr(config, "weight_decay", 0.0), [
+              seeded.terms_of(os.path.basename(v.op.name), config)
+              for v in trained])
       self.train_op = self.averages.after(step)

@@ -76,7 +76,7 @@ def train_peer(folder, config, epochs, **changes):
     "", "epoch_size=3", "tie_weights=true", "weight_decay=0.05",
     "activation_penalty=2,slowness_penalty=1",
     "optimizer=asgd,asgd_patience=1,learning_rate=3",
-    "max_epoch=2,lr_decay=0.5"])
+    "max_epoch=2,lr_decay=0.5", "two_biases=true"])
 def test_both_sides_take_the_same_steps(tmp_path, settings):
   config = dataclasses.replace(
       configs.override(PLAIN, settings), max_max_epoch=6)
