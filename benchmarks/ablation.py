@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 
 import configs
-from benchmarks import reproduce, training, transcript
+from benchmarks import records, reproduce, training, transcript
 from benchmarks.records import Record
 from benchmarks.variants import variants
 from rnn.cli import definitions, scripts, training_flags
@@ -89,7 +89,8 @@ def merged(*settings: str) -> str:
 
 
 def _write(data_path: str, done: Mapping[str, tuple[str, Record]]) -> None:
-  output = transcript.Output(FLAGS.output, {data_path: transcript.SHOWN_DATA})
+  output = transcript.Output(FLAGS.output, records.shown_data(
+      data_path, *(record for _, record in done.values())))
   output.add(transcript.this_command("ablation"),
              transcript.time_and_machine({
                  "tensorflow": tf.version.VERSION, "numpy": np.__version__}),

@@ -89,14 +89,14 @@ def main(argv: Sequence[str]) -> None:
       raise UserError(f"--peers_python={FLAGS.peers_python}: no such file; "
                       "`make peers` sets up PyTorch")
     data_path = reproduce.find_ptb(FLAGS.data_path)
-    output = transcript.Output(FLAGS.output, {
-        data_path: transcript.SHOWN_DATA,
-        FLAGS.peers_python: _PEERS_PYTHON})
+    shown = {FLAGS.peers_python: _PEERS_PYTHON}
+    output = transcript.Output(FLAGS.output, shown)
     record = training.train(
         FLAGS.model, FLAGS.config_override, FLAGS.epochs, FLAGS.seed,
         training_flags.precision(), data_path, FLAGS.runs)
     theirs, version = train_peer(config, peer_epochs, data_path, os.path.join(
         FLAGS.runs, f"peer-{records.name(record.config)}.pt"))
+    shown |= records.shown_data(data_path, record)
     output.add(transcript.this_command("awd"),
                transcript.time_and_machine({
                    "tensorflow": tf.version.VERSION, "torch": version}),

@@ -237,6 +237,16 @@ def shown_path(run_path: str) -> str:
   return os.path.join("runs", name(config))
 
 
+def shown_data(data_path: str, *trained: Record) -> dict[str, str]:
+  """Returns the name of a folder of texts in documents, as `Output` takes it.
+
+  Args:
+    trained: runs on these texts.
+  """
+  return {data_path: transcript.SHOWN_DATA} if all(
+      record.is_on_ptb for record in trained) else {}
+
+
 def log_of(run_path: str) -> str:
   """Returns the path of a run's log, which is next to its folder."""
   return os.path.normpath(run_path) + ".log"

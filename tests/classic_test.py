@@ -1,8 +1,8 @@
 """Notebooks of the tutorial's style: the ones in docs/classic.md, and more."""
 
 import contextlib
-import itertools
 import dataclasses
+import itertools
 import re
 
 import numpy as np

@@ -69,13 +69,10 @@ def step(cost: tf.Tensor, before: Sequence[tf.Tensor],
     options: the precision of the model, and the workers, whose mean gradient
       is applied.
     weight_decay: each step also multiplies the variables by 1 - learning_rate *
-      weight_decay, whatever the gradient and its norm. With gradient descent
-      that is the L2 penalty of PyTorch's SGD; with Adam it is decoupled from
-      the gradient, as in AdamW (Loshchilov and Hutter 2019).
+      weight_decay, whatever the gradient and its norm: the L2 penalty of
+      PyTorch's SGD; with Adam, that of AdamW (Loshchilov and Hutter 2019).
     terms: of each variable, how many equal parameters it is the sum of; by
-      default 1. Each of them has its gradient: the square of the gradient
-      counts so many times in the norm, and gradient descent moves the sum so
-      many times as far.
+      default 1. Each of them has the gradient of the sum.
 
   Returns:
     The global norm of the gradients before clipping, and the op that takes the
@@ -90,20 +87,13 @@ def step(cost: tf.Tensor, before: Sequence[tf.Tensor],
         cost, differentiate)
   else:
     gradients = differentiate(cost)
-  terms = terms or [1] * len(variables)
-  norm = tf.global_norm([
-      _scaled(gradient, math.sqrt(number))
-      for gradient, number in zip(gradients, terms, strict=True)])
-  gradients = [_scaled(gradient, number)
-               for gradient, number in zip(gradients, terms, strict=True)]
-  if weight_decay:
-    with tf.control_dependencies([norm]):  # the gradients of the old values
-      factor = tf.identity(1 - learning_rate * weight_decay)
+  norm, gradients = _sum_terms(gradients, terms or [1] * len(variables))
+  with tf.control_dependencies([norm]):  # the gradients of the old values
+    factor = tf.identity(1 - learning_rate * weight_decay)
   # Clips the gradient by its global norm.
   scale = tf.minimum(1.0, max_grad_norm / norm)
   if OPTIMIZERS[optimizer].make is tf.train.GradientDescentOptimizer:
-    # The update is rate * gradient, so the rate can be scaled instead. That
-    # saves a pass over all gradients.
+    # The rate can be scaled instead, which saves a pass over all gradients.
     learning_rate *= scale
   else:
     gradients = [_scaled(gradient, scale) for gradient in gradients]
@@ -137,6 +127,23 @@ def _gradients(cost: tf.Tensor, variables: Sequence[tf.Variable],
       colocate_gradients_with_ops=len(options.workers.devices) > 1)
   return [_sum_rows(gradient) for gradient in options.workers.mean(
       gradients, low_precision=options.precision == "bfloat16")]
+
+
+def _sum_terms(gradients: mixed_precision.Gradients, terms: Sequence[int]
+               ) -> tuple[tf.Tensor, mixed_precision.Gradients]:
+  """Returns the global norm and the gradients of sums of equal parameters.
+
+  The square of a sum's gradient counts once per term, and gradient descent
+  moves the sum as far as all of its terms together.
+
+  Args:
+    gradients: with respect to the sums.
+    terms: the number of terms of each sum.
+  """
+  pairs = list(zip(gradients, terms, strict=True))
+  norm = tf.global_norm([
+      _scaled(gradient, math.sqrt(number)) for gradient, number in pairs])
+  return norm, [_scaled(gradient, number) for gradient, number in pairs]
 
 
 def _sum_rows(gradient: tf.Tensor | tf.IndexedSlices

@@ -162,7 +162,7 @@ def test_the_driver_trains_both_sides_and_writes_a_table(
   metrics, = (tmp_path / "runs").glob("awd-seed-7-bfloat16-*/metrics.csv")
   trained = metrics.stat().st_mtime_ns
   text = (tmp_path / "results" / "beyond" / "awd.txt").read_text()
-  assert re.match(r"\$ python -m benchmarks.awd --data_path=data/ptb .* "
+  assert re.match(r"\$ python -m benchmarks.awd --data_path=ptb .* "
                   r"--peers_python=.venv-peers/bin/python\n"
                   r"# \d{4}-.* UTC, .*torch 2.99\n", text)
   assert re.search(r"^ +1 +[\d.]+ +8.25 +[\d.]+ +5.50 +[+-][\d.]+ %$", text,

@@ -316,15 +316,22 @@ class Model:
       grads["Model/softmax_projection"] = d_projection
     return grads
 
-  def step(self, learning_rate, max_grad_norm):
+  def step(self, learning_rate, max_grad_norm, two_biases=False):
     """Takes a step of clipped gradient descent.
+
+    Args:
+      two_biases: whether each bias of a layer is the sum of two parameters,
+        each of which has the gradient of the sum.
 
     Returns:
       The global norm of the gradient before clipping.
     """
     grads = self.gradients()
+    if two_biases:
+      grads |= {f"{name} of the state": grad for name, grad in grads.items()
+                if name.endswith("/bias")}
     norm = np.sqrt(sum((g ** 2).sum() for g in grads.values()))
     for name, grad in grads.items():
-      self.parameters[name] -= (
+      self.parameters[name.removesuffix(" of the state")] -= (
           learning_rate * min(1, max_grad_norm / norm) * grad)
     return norm

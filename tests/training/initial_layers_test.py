@@ -95,6 +95,24 @@ def test_layer_init_replaces_the_scale_of_layers_and_of_nothing_else(add, cell):
         atol=1e-5)
 
 
+def test_two_biases_start_as_a_sum():
+  """Of two draws of the scale; all else starts as with one."""
+  config = dataclasses.replace(
+      MODELS[add_ptb], hidden_size=500, two_biases=True)
+  before = initial(add_ptb, dataclasses.replace(config, two_biases=False))
+  after = initial(add_ptb, config)
+  for name, value in before.items():
+    if not name.endswith("cell/bias"):
+      np.testing.assert_array_equal(after[name], value)
+      continue
+    second = after[name] - value
+    assert 0.99 < np.abs(second).max() / config.init_scale <= 1.001
+    assert np.abs(np.corrcoef(value, second)[0, 1]) < 0.1
+    for draw in value, second:
+      assert abs(draw.mean()) < 0.05 * config.init_scale
+      assert draw.std() == pytest.approx(config.init_scale / 3 ** 0.5, rel=0.05)
+
+
 def test_cells_without_a_forget_gate_say_so():
   """As the settings do, which refuse a forget bias for them."""
   for name, cell in cells.CELLS.items():

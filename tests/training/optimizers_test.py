@@ -83,6 +83,36 @@ def test_steps_equal_the_formula(name, max_grad_norm, weight_decay):
       np.testing.assert_allclose(result, value, atol=5e-6)
 
 
+@pytest.mark.parametrize("weight_decay", [0.0, DECAY])
+@pytest.mark.parametrize("max_grad_norm", [1e9, 0.3])
+def test_a_sum_of_two_moves_as_two_variables_do(max_grad_norm, weight_decay):
+  with tf.Graph().as_default(), tf.Session() as session:
+    def variable(name, value):
+      return tf.get_variable(name, initializer=value, use_resource=True)
+
+    weights = [variable(f"w{i}", [[1.0, 2.0], [0.5, -1.0]]) for i in range(2)]
+    one = variable("b", [0.7, -0.4])
+    two = [variable("b1", [0.5, -1.0]), variable("b2", [0.2, 0.6])]
+    steps = []
+    for weight, biases, terms in ((weights[0], [one], [1, 2]),
+                                  (weights[1], two, None)):
+      outputs = weight.read_value() @ [[1.0], [3.0]] + sum(
+          bias.read_value() for bias in biases)[:, None]
+      steps.append(optimizers.step(
+          tf.reduce_sum(tf.square(outputs)), [], [weight, *biases],
+          tf.constant(RATE), max_grad_norm, weight_decay=weight_decay,
+          terms=terms))
+    session.run(tf.global_variables_initializer())
+    for _ in range(3):
+      norm, expected = session.run([norm for norm, _ in steps])
+      assert norm == pytest.approx(expected, rel=1e-5)
+      session.run([step for _, step in steps])
+      here, there = session.run([[weights[0], one], [weights[1], sum(
+          bias.read_value() for bias in two)]])
+      for value, result in zip(here, there, strict=True):
+        np.testing.assert_allclose(value, result, rtol=1e-5)
+
+
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 @pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
 def test_counts_use_the_variables_before_the_step(name, precision):

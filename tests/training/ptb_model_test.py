@@ -27,6 +27,7 @@ STEP_CASES = {
     "dropout": {"keep_prob": 0.6, "max_grad_norm": 0.5},
     "unequal sizes": {"hidden_sizes": (6, 3), "embedding_size": 4},
     "three layers": {"num_layers": 3, "learning_rate": 0.25},
+    "two biases": {"two_biases": True, "max_grad_norm": 0.5},
 }
 
 
@@ -74,7 +75,8 @@ def test_training_step_equals_oracle(session, case, rnn_mode):
   nats, final_state = expected.forward(inputs, targets, state, masks)
   words_norm = np.linalg.norm(expected.gradients()["Model/embedding"])
   rows_norm = np.linalg.norm(expected.d_embedded)
-  norm = expected.step(config.learning_rate, config.max_grad_norm)
+  norm = expected.step(config.learning_rate, config.max_grad_norm,
+                       config.two_biases)
   # If the rows of a word were not summed, this test would notice.
   assert abs(rows_norm ** 2 - words_norm ** 2) > 1e-4 * norm ** 2
 
