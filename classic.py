@@ -47,7 +47,8 @@ class _Config:
 
   def __init_subclass__(cls, base: configs.Config | None = None) -> None:
     for name, value in (dataclasses.asdict(base) if base else {}).items():
-      setattr(cls, name, value)
+      if name not in vars(cls):
+        setattr(cls, name, value)
 
 
 class SmallConfig(_Config, base=configs.SMALL):

@@ -83,9 +83,11 @@ def terms_of(name: str, config: Any) -> int:
 
   Args:
     name: the last part of the variable's name.
-    config: a `configs.Settings`, perhaps with two_biases.
+    config: a `configs.Settings`, perhaps with two_biases, which has an effect
+      with cell=lstm only.
   """
-  return 2 if name == "bias" and getattr(config, "two_biases", False) else 1
+  has_two = getattr(config, "two_biases", False) and config.cell == "lstm"
+  return 2 if has_two and name == "bias" else 1
 
 
 def _uniform(seed: int, name: str, shape: Sequence[int],

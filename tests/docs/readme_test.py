@@ -29,7 +29,7 @@ REPLACED = {
     "speed --profile": "speed --profile --seconds=0.01 --rnn_mode=fused",
     "--megabytes=500": "--megabytes=1",
     "benchmarks.saving ": "benchmarks.saving --seconds=0.1 ",
-    "large_text --vocab_size=800000": "large_text --megabytes=1 "
+    "large_text --vocab_size=800000": "large_text --megabytes=10 "
                                       "--vocab_size=1000",
     "hidden_size=512,epoch_size=300": "hidden_size=8,epoch_size=3",
     "benchmarks.adaptation ": "benchmarks.adaptation --rate=0.5,1 --size=100 "

@@ -7,7 +7,7 @@ import pytest
 
 import configs
 from ptb_word_lm import PTBModel
-from rnn.layers import cells
+from rnn.layers import cells, seeded
 from rnn.tf1 import tf
 from tasks import hyperparameters, letters, ocr, sentiment
 from tests.helpers.tiny_model import TINY, initialize, parameters
@@ -111,6 +111,18 @@ def test_two_biases_start_as_a_sum():
     for draw in value, second:
       assert abs(draw.mean()) < 0.05 * config.init_scale
       assert draw.std() == pytest.approx(config.init_scale / 3 ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn", "peephole", "lstmp"])
+def test_other_cells_have_one_bias(cell):
+  """Also in the config of a model whose LSTM would have two."""
+  config = dataclasses.replace(
+      MODELS[add_ptb], cell=cell, projection_size=4 * (cell == "lstmp"))
+  before = initial(add_ptb, config)
+  config = dataclasses.replace(config, two_biases=True)
+  for name, value in initial(add_ptb, config).items():
+    np.testing.assert_array_equal(value, before[name])
+    assert seeded.terms_of(name.rpartition("/")[2], config) == 1
 
 
 def test_cells_without_a_forget_gate_say_so():
