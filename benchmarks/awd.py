@@ -42,10 +42,10 @@ READS = ("init_scale", "layer_init", "learning_rate", "max_grad_norm",
          "num_steps", "num_layers", "hidden_size", "hidden_sizes",
          "embedding_size", "batch_size", "max_epoch", "max_max_epoch",
          "lr_decay", "epoch_size", "optimizer", "tie_weights", "two_biases",
-         "dropout_mask",
-         "keep_prob", "keep_prob_input", "keep_prob_hidden", "keep_prob_output",
-         "keep_prob_word", "keep_prob_recurrent", "activation_penalty",
-         "slowness_penalty", "weight_decay", "window_jitter", "asgd_patience")
+         "dropout_mask", "keep_prob", "keep_prob_input", "keep_prob_hidden",
+         "keep_prob_output", "keep_prob_word", "keep_prob_recurrent",
+         "activation_penalty", "slowness_penalty", "weight_decay",
+         "window_jitter", "asgd_patience")
 
 # Of an epoch: "train" and "valid" perplexity, "words_per_second", and whether
 # validation had averaged parameters, "averages".

@@ -110,7 +110,7 @@ class TrainingStreams(Streams):
     """Reads nothing yet.
 
     Args:
-      seed: determines the order of shards; None for that of the text.
+      seed: determines the order of shards; None keeps that of the text.
 
     Raises:
       DataError: the text is too short for a single window, or a size is not

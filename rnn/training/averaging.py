@@ -19,9 +19,9 @@ from rnn.tf1 import filled, in_turn, on_host, tf
 
 
 class Averages:
-  """What stands in for the trained parameters outside of training: nothing.
+  """The parameters of a model that is used as it was trained.
 
-  `RunningAverages` puts averages in their place.
+  In `RunningAverages`, averages take their place outside of training.
   """
 
   def after(self, step: tf.Operation) -> tf.Operation:

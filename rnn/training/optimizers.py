@@ -69,8 +69,8 @@ def step(cost: tf.Tensor, before: Sequence[tf.Tensor],
     options: the precision of the model, and the workers, whose mean gradient
       is applied.
     weight_decay: each step also multiplies the variables by 1 - learning_rate *
-      weight_decay, whatever the gradient and its norm: the L2 penalty of
-      PyTorch's SGD; with Adam, that of AdamW (Loshchilov and Hutter 2019).
+      weight_decay, whatever the gradient and its norm. So gradient descent
+      is PyTorch's SGD, and Adam is AdamW (Loshchilov and Hutter 2019).
     terms: of each variable, how many equal parameters it is the sum of; by
       default 1. Each of them has the gradient of the sum.
 
