@@ -87,24 +87,23 @@ def step(cost: tf.Tensor, before: Sequence[tf.Tensor],
         cost, differentiate)
   else:
     gradients = differentiate(cost)
-  norm, gradients = _sum_terms(gradients, terms or [1] * len(variables))
+  terms = terms or [1] * len(variables)
+  norm = tf.global_norm([  # each term of a sum has the sum's gradient
+      _scaled(gradient, math.sqrt(number))
+      for gradient, number in zip(gradients, terms, strict=True)])
   with tf.control_dependencies([norm]):  # the gradients of the old values
     factor = tf.identity(1 - learning_rate * weight_decay)
-  # Clips the gradient by its global norm.
-  scale = tf.minimum(1.0, max_grad_norm / norm)
-  if OPTIMIZERS[optimizer].make is tf.train.GradientDescentOptimizer:
-    # The rate can be scaled instead, which saves a pass over all gradients.
-    learning_rate *= scale
-  else:
-    gradients = [_scaled(gradient, scale) for gradient in gradients]
+  clip = tf.minimum(1.0, max_grad_norm / norm)
   global_step = tf.train.get_or_create_global_step()
 
   def apply() -> tf.Operation:
     decay = [in_turn(lambda v: v.assign(v.read_value() * factor).op, variables)
              ] if weight_decay else []
     with tf.control_dependencies(decay):
-      return tf.group(OPTIMIZERS[optimizer].make(learning_rate).apply_gradients(
-          zip(gradients, variables, strict=True), global_step=global_step))
+      updates = _updates(OPTIMIZERS[optimizer].make, learning_rate, clip,
+                         gradients, variables, terms)
+    with tf.control_dependencies(updates):
+      return tf.group(global_step.assign_add(1))
 
   with tf.control_dependencies(before):
     # A skipped step must not apply gradients of zero instead: an optimizer with
@@ -129,21 +128,27 @@ def _gradients(cost: tf.Tensor, variables: Sequence[tf.Variable],
       gradients, low_precision=options.precision == "bfloat16")]
 
 
-def _sum_terms(gradients: mixed_precision.Gradients, terms: Sequence[int]
-               ) -> tuple[tf.Tensor, mixed_precision.Gradients]:
-  """Returns the global norm and the gradients of sums of equal parameters.
+def _updates(make: Callable[[tf.Tensor], tf.train.Optimizer],
+             learning_rate: tf.Tensor, clip: tf.Tensor,
+             gradients: mixed_precision.Gradients,
+             variables: Sequence[tf.Variable], terms: Sequence[int]
+             ) -> list[tf.Operation]:
+  """Returns ops that apply the gradients, times `clip`.
 
-  The square of a sum's gradient counts once per term, and gradient descent
-  moves the sum as far as all of its terms together.
-
-  Args:
-    gradients: with respect to the sums.
-    terms: the number of terms of each sum.
+  All terms of a sum take the same step, so the sum moves as far as all of them
+  together: at the learning rate times their number.
   """
-  pairs = list(zip(gradients, terms, strict=True))
-  norm = tf.global_norm([
-      _scaled(gradient, math.sqrt(number)) for gradient, number in pairs])
-  return norm, [_scaled(gradient, number) for gradient, number in pairs]
+  if make is tf.train.GradientDescentOptimizer:
+    # The rate can be scaled instead, which saves a pass over all gradients.
+    learning_rate *= clip
+  else:
+    gradients = [_scaled(gradient, clip) for gradient in gradients]
+  return [
+      make(learning_rate * number).apply_gradients([
+          (gradient, variable) for gradient, variable, its_number
+          in zip(gradients, variables, terms, strict=True)
+          if its_number == number])
+      for number in dict.fromkeys(terms)]
 
 
 def _sum_rows(gradient: tf.Tensor | tf.IndexedSlices

@@ -85,7 +85,9 @@ def test_steps_equal_the_formula(name, max_grad_norm, weight_decay):
 
 @pytest.mark.parametrize("weight_decay", [0.0, DECAY])
 @pytest.mark.parametrize("max_grad_norm", [1e9, 0.3])
-def test_a_sum_of_two_moves_as_two_variables_do(max_grad_norm, weight_decay):
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_a_sum_of_two_moves_as_two_variables_do(
+    name, max_grad_norm, weight_decay):
   with tf.Graph().as_default(), tf.Session() as session:
     def variable(name, value):
       return tf.get_variable(name, initializer=value, use_resource=True)
@@ -100,7 +102,7 @@ def test_a_sum_of_two_moves_as_two_variables_do(max_grad_norm, weight_decay):
           bias.read_value() for bias in biases)[:, None]
       steps.append(optimizers.step(
           tf.reduce_sum(tf.square(outputs)), [], [weight, *biases],
-          tf.constant(RATE), max_grad_norm, weight_decay=weight_decay,
+          tf.constant(RATE), max_grad_norm, name, weight_decay=weight_decay,
           terms=terms))
     session.run(tf.global_variables_initializer())
     for _ in range(3):
@@ -110,7 +112,8 @@ def test_a_sum_of_two_moves_as_two_variables_do(max_grad_norm, weight_decay):
       here, there = session.run([[weights[0], one], [weights[1], sum(
           bias.read_value() for bias in two)]])
       for value, result in zip(here, there, strict=True):
-        np.testing.assert_allclose(value, result, rtol=1e-5)
+        np.testing.assert_allclose(value, result, rtol=1e-5, atol=1e-6)
+    assert session.run(tf.train.get_global_step()) == 6  # by both models
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
