@@ -1,12 +1,12 @@
 """Hyperparameters: what each one means, its range, and the published models.
 
 The values of `small`, `medium` and `large` are those of Zaremba, Sutskever and
-Vinyals 2014, "Recurrent Neural Network Regularization" (arXiv 1409.2329). The
-values of the tasks are in `tasks.hyperparameters`. The vocabulary size is not a
-hyperparameter: it comes from the data.
+Vinyals 2014, "Recurrent Neural Network Regularization" (arXiv 1409.2329),
+except that small has one bias (docs/numbers.md). Those of the tasks are in
+`tasks.hyperparameters`. The vocabulary size comes from the data.
 
-To add a hyperparameter, add one `setting` to `Config`. Give it a default: runs
-that are older than the setting resume with it.
+To add a hyperparameter, add one `setting` to `Config`, with a default for older
+runs. CONTRIBUTING.md names other places that may need it.
 """
 
 import dataclasses
@@ -88,9 +88,9 @@ class Config(Settings):
   freeze: str = setting(one_of("nothing", "embedding"),
                         "parameters that stay as they start", "nothing")
   # The paper's code, as cuDNN and PyTorch:
-  two_biases: bool = setting(TRUTH, "layers add two biases: their sum learns "
-                             "twice as fast, and counts twice in the norm of "
-                             "the gradient", False, needs="cell=lstm")
+  two_biases: bool = setting(
+      TRUTH, "layers add two biases: their sum learns twice as fast, and "
+      "counts twice in the norm of the gradient", False, needs="cell=lstm")
   # Beyond the paper; docs/beyond.md says what each one gains and costs.
   # Press and Wolf 2017 (arXiv 1608.05859), Inan et al. 2017 (1611.01462):
   tie_weights: bool = setting(TRUTH, "the softmax weights are the embedding, "
@@ -137,8 +137,8 @@ class Config(Settings):
       "windows: 19 of 20 are around num_steps, the others around half of it; "
       "max_grad_norm is multiplied by length / num_steps", 0.0)
   asgd_patience: int = setting(
-      COUNT, "optimizer=asgd begins to average when validation is worse than "
-      "in the best epoch before the last asgd_patience + 1",
+      COUNT, "optimizer=asgd begins to average after an epoch whose validation "
+      "is worse than the best one at least asgd_patience + 1 epochs earlier",
       5, may_change=True, needs="optimizer=asgd")
   # PyTorch's example word_language_model, and tf-lm (Verwimp et al. 2018):
   lr_schedule: str = setting(

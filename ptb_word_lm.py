@@ -108,8 +108,8 @@ class PTBModel(Trainable):
 
     Args:
       config: batch_size and, without window_jitter, num_steps do not matter.
-      inputs, targets: [T, B] word ids. T must be static, unless the layer is
-        `dynamic`. B must be static if there is no `initial_state`.
+      inputs, targets: [T, B] word ids. T must be static for the rnn_modes in
+        `cells.Cell.static`. B must be static if there is no `initial_state`.
       initial_state: as `final_state`; zero by default.
       is_training: whether to regularize, and to make a `train_op`.
       step: scalar int64, determines all masks; by default the global step.
@@ -355,7 +355,7 @@ def _train_as_flags_say() -> None:
           "rnn_mode": options.rnn_mode, "precision": options.precision,
           **corpus, **start},
       vocabulary=vocabulary,
-      reference=next(((name, figures[1]) for name, figures
+      reference=next(((source, valid) for source, (_, valid, _)
                       in published.items()), None),
       texts=None if saved else texts, workers=workers)
   with (parallel_flags.only_the_chief_prints(workers),

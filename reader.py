@@ -1,4 +1,4 @@
-"""Text files -> vocabulary -> streams of word ids -> batches. NumPy only.
+"""Text files -> vocabulary -> streams of word ids -> batches.
 
     train, valid, test, vocabulary = reader.ptb_raw_data("data/factbook")
     for x, y in reader.ptb_iterator(train, batch_size=20, num_steps=35):
@@ -7,6 +7,8 @@
 A corpus is three text files, one sentence per line, with blanks (ASCII spaces
 or tabs) between the words. Each line ends with the word `<eos>`. The vocabulary
 comes from the training file only, the most frequent word first.
+
+The code of most names is in `rnn/text/`. Only `ptb_producer` uses TensorFlow.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +17,7 @@ import numpy as np
 
 from rnn.errors import DataError
 from rnn.text import sources
-from rnn.text.corpora import SPLITS, find_corpus  # noqa: F401
+from rnn.text.corpora import find_corpus  # noqa: F401
 from rnn.text.numbering import (  # noqa: F401
   NumberedText,
   Text,
@@ -32,6 +34,7 @@ from rnn.text.numbering import (  # noqa: F401
   warn_of_unlearned,
 )
 from rnn.text.producer import ptb_producer  # noqa: F401 (for notebooks)
+from rnn.text.splitting import SPLITS  # noqa: F401
 from rnn.text.streams import NO_TARGET, EvaluationStreams, Ids, TrainingStreams  # noqa: F401
 from rnn.text.vocabulary import (  # noqa: F401
   EOS,

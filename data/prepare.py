@@ -32,7 +32,7 @@ import command
 
 from rnn import files
 from rnn.errors import DataError
-from rnn.text import encodings, scripts, sources, splitting
+from rnn.text import encodings, sources, splitting, writing_systems
 from rnn.text.sentences import Style, split_line, split_sentences
 from rnn.text.splitting import SPLITS
 from rnn.text.vocabulary import UNK, ranked
@@ -77,12 +77,12 @@ def read_paragraphs(texts: Iterable[sources.Source],
 
 def _check_segmented(source: sources.Source, text: str) -> None:
   """Raises a DataError if a text has no blanks between its words."""
-  language = scripts.unsegmented(text[:scripts.SAMPLE])
+  language = writing_systems.unsegmented(text[:writing_systems.SAMPLE])
   if not language:
     return
   raise DataError(
       f"--input {source.name}: {language} text without blanks between its "
-      f"words; {scripts.advice(language)}"
+      f"words; {writing_systems.advice(language)}"
       + ", or train on characters, which need no corpus: python -m "
       f"tasks.char_lm --data_path={source.name}"
       + (f" --encoding={source.encoding}" if source.encoding else ""))

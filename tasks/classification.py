@@ -21,7 +21,7 @@ import configs
 import reader
 from rnn import files
 from rnn.errors import DataError
-from rnn.text import scripts
+from rnn.text import writing_systems
 from rnn.text.vocabulary import EOS, Characters, Vocabulary, ranked
 from tasks import held_out, imdb, labeled, ragged, tokens
 
@@ -161,7 +161,7 @@ class _Facts:
       self._empty[example.part] += 1
       self._example = self._example or example.place
     self._characters += len(example.text)
-    if len(self._sample) < scripts.SAMPLE:
+    if len(self._sample) < writing_systems.SAMPLE:
       self._sample += example.text + "\n"
     if self._reading.letters == "a-z" and not example.text.isascii():
       self._foreign += sum(map(str.isalpha, _OTHER.findall(example.text)))
@@ -176,11 +176,12 @@ class _Facts:
           "are letters other than a-z, so this is not the archive of English "
           "reviews; unpack it, and name its folder, whose words may have "
           "letters of any script")
-    language = scripts.unsegmented(self._sample)
+    language = writing_systems.unsegmented(self._sample)
     if self._reading.tokens == "words" and language:
       raise DataError(
           f"{path}: {language} text without blanks between its words; "
-          f"{scripts.advice(language)}, or read its characters", "characters")
+          f"{writing_systems.advice(language)}, or read its characters",
+          "characters")
     for part, total in self._texts.items():
       empty = self._empty[part]
       found = (f"{path}: {empty:,} of {total:,} texts for {part} have no "

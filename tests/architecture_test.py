@@ -13,10 +13,11 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 _BASE = ("rnn.errors", "rnn.published", "rnn.settings", "rnn.terminal",
-         "rnn.files", "rnn.archives", "rnn.text.scripts", "rnn.text.sentences",
-         "rnn.text.splitting", "rnn.text.encodings", "rnn.text.sources",
-         "rnn.text.lines", "rnn.text.corpora", "rnn.text.vocabulary",
-         "rnn.text.shards", "rnn.text.numbering", "rnn.text.streams")
+         "rnn.files", "rnn.archives", "rnn.text.writing_systems",
+         "rnn.text.sentences", "rnn.text.splitting", "rnn.text.encodings",
+         "rnn.text.sources", "rnn.text.lines", "rnn.text.corpora",
+         "rnn.text.vocabulary", "rnn.text.shards", "rnn.text.numbering",
+         "rnn.text.streams")
 _INDEXING = ("rnn.text.word_arrays", "rnn.text.word_counts", "rnn.text.pieces",
              "rnn.text.processes", "rnn.text.piece_work")
 _DATA = (*_BASE, "rnn.memory", "rnn.options", "rnn.signals", "rnn.tf1",
@@ -41,7 +42,7 @@ MAY_IMPORT = {
     "rnn.files": ("rnn.errors",),
     "rnn.archives": ("rnn.errors",),
     "rnn.memory": ("rnn.errors",),
-    "rnn.text.scripts": (),
+    "rnn.text.writing_systems": (),
     "rnn.text.sentences": (),
     "rnn.text.splitting": ("rnn.errors",),
     "rnn.text.encodings": ("rnn.errors",),

@@ -24,10 +24,10 @@ def check(workers: Workers, description: Mapping[str, Any],
       [{**description, "TensorFlow": tf.version.VERSION}, resumes])
   (first, chief_resumes), *others = answers
   differences = [
-      f"worker {rank}: {difference.replace(' here)', ' at worker 0)')}"
+      f"worker {rank}: {difference}"
       for rank, (other, _) in enumerate(others, 1)
       for difference in config_file.differences(
-          other, first, config_file.PLACE_MAY_CHANGE)[0]]
+          other, first, config_file.PLACE_MAY_CHANGE, "at worker 0")[0]]
   if differences:
     without = [str(rank) for rank, (_, other_resumes) in enumerate(others, 1)
                if chief_resumes and not other_resumes]

@@ -247,13 +247,14 @@ def weight_gradients(
           tf.matmul(ones, d_gates, transpose_a=True)[0])
 
 
-def _forward(from_input: tf.Tensor, live_by_step: Sequence[tf.Tensor | None],
-             weights: tf.Tensor, c_0: tf.Tensor, h_0: tf.Tensor
+def _forward(gates_of_input: tf.Tensor,
+             live_by_step: Sequence[tf.Tensor | None], weights: tf.Tensor,
+             c_0: tf.Tensor, h_0: tf.Tensor
              ) -> tuple[list[tf.Tensor], list[tf.Tensor], list[Activations]]:
   """Runs all steps of the fused layer.
 
   Args:
-    from_input: [T, B, 4H], the input's share of the gates.
+    gates_of_input: [T, B, 4H], the input's share of the gates.
     live_by_step: T tensors [B, 1]; T times None if there are no lengths.
     weights: [H, 4H], the recurrent rows of the kernel.
     c_0, h_0: [B, H].
@@ -265,7 +266,7 @@ def _forward(from_input: tf.Tensor, live_by_step: Sequence[tf.Tensor | None],
   to_compute_dtype, to_float32 = recurrent.casts(weights.dtype)
   c, h = [to_float32(c_0)], [h_0]
   activations = []
-  for gates, live in zip(tf.unstack(from_input), live_by_step, strict=True):
+  for gates, live in zip(tf.unstack(gates_of_input), live_by_step, strict=True):
     from_h = recurrent.product(h[-1], weights, live)
     after, of_step = gates_forward(gates + to_float32(from_h), c[-1])
     _, _, _, o, tanh_c = of_step
@@ -290,7 +291,7 @@ def gates_forward(gates: tf.Tensor, c: tf.Tensor
 
 
 def where(live: tf.Tensor | None, x: tf.Tensor,
-           otherwise: tf.Tensor) -> tf.Tensor:
+          otherwise: tf.Tensor) -> tf.Tensor:
   """Returns x for the live rows, or for all rows if there are no lengths."""
   return x if live is None else tf.where_v2(live, x, otherwise)
 
@@ -335,7 +336,7 @@ def gate_gradients(
 
 
 def cell(x: tf.Tensor, state: LSTMState, kernel: tf.Tensor,
-          bias: tf.Tensor) -> LSTMState:
+         bias: tf.Tensor) -> LSTMState:
   """Returns the state after one step of the textbook cell; x is [B, I]."""
   i, j, f, o = tf.split(
       tf.concat([x, state.h], axis=1) @ kernel + bias, 4, axis=1)

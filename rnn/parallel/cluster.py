@@ -23,7 +23,7 @@ from rnn.tf1 import error_cause, repeatable_session, session_config, tf
 _JOB = "worker"
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _CHUNK = 2 ** 14  # bytes that `exchange` sends at a time
-# Seconds that a process has to report an error that TensorFlow did not see.
+# Seconds that the watchdog waits beyond TensorFlow's own time limit.
 _GRACE = 2
 # Seconds in which another worker can still fetch the answer at the barrier.
 _LINGER = 1

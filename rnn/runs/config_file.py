@@ -133,13 +133,14 @@ def with_defaults(config: dict) -> dict:
   return config
 
 
-def differences(there: dict, here: dict,
-                may_change: Iterable[str]) -> tuple[list[str], list[str]]:
+def differences(there: dict, here: dict, may_change: Iterable[str],
+                place: str = "here") -> tuple[list[str], list[str]]:
   """Compares two contents of config.json.
 
   Args:
     may_change: names that a resumed run may change, such as
       "settings.learning_rate", also with wildcards.
+    place: where the second one is, as the text names it.
 
   Returns:
     refused, changed: the forbidden and the permitted differences, as text.
@@ -162,7 +163,7 @@ def differences(there: dict, here: dict,
       may = any(fnmatch.fnmatch(name, pattern) for pattern in may_change)
       (changed if may else refused).append(
           f"{name} ({_short(there.get(name))} there, "
-          f"{_short(here.get(name))} here)")
+          f"{_short(here.get(name))} {place})")
   return refused, changed
 
 

@@ -132,10 +132,10 @@ class TrainingRun(RunDirectory):
       self._name_newest(checkpoint)
       self._show(journal["rows"])
     tests = self.tests()
-    valid = {epoch: figure for epoch, figure in tests.items()
+    kept = {epoch: figure for epoch, figure in tests.items()
              if epoch <= len(journal["rows"])}
-    if valid != tests:
-      self.keep_tests(valid)
+    if kept != tests:
+      self.keep_tests(kept)
     return restored
 
   def begin(self, step: int) -> None:

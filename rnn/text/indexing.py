@@ -26,10 +26,10 @@ from rnn.errors import DataError
 from rnn.text import (
   piece_work,
   pieces,
-  scripts,
   shards,
   word_arrays,
   word_counts,
+  writing_systems,
 )
 from rnn.text.processes import each
 from rnn.text.sources import INDEX, TASK, UNFINISHED, Source
@@ -230,7 +230,7 @@ def _count(task: Task, work: str, plans: Mapping[str, Sequence[pieces.Piece]],
            for split, plan in plans.items()
            for number, piece in enumerate(plan)]
   found = iter(each(
-      piece_work.number_words, calls, task.processes,
+      piece_work.number_piece, calls, task.processes,
       [piece.size for *_, piece in calls],
       lambda done, total: report("count", done, total)))
   return {split: list(itertools.chain.from_iterable(
@@ -356,6 +356,7 @@ def _vocabulary(task: Task, work: str, train: _Segments,
 
 def _warn_if_unsegmented(task: Task, words: bytes) -> None:
   sample = words[:_SAMPLE].decode("utf-8", "ignore").replace("\n", " ")
-  if language := scripts.unsegmented(sample[:scripts.SAMPLE]):
+  if language := writing_systems.unsegmented(sample[:writing_systems.SAMPLE]):
     _log.warning("%s: %s text without blanks between its words; %s",
-                 task.texts["train"].name, language, scripts.advice(language))
+                 task.texts["train"].name, language,
+                 writing_systems.advice(language))

@@ -13,7 +13,7 @@ import numpy as np
 
 from rnn import files
 from rnn.errors import DataError
-from rnn.text import corpora, lines, scripts, shards, sources, splitting
+from rnn.text import corpora, lines, shards, sources, splitting, writing_systems
 from rnn.text.shards import ShardIds
 from rnn.text.vocabulary import EOS, UNK, Choice, Vocabulary, Words
 
@@ -119,12 +119,12 @@ def read_index(data_path: str, choice: Choice = Choice()
 
 def _warn_if_unsegmented(data_path: str, words: Sequence[str]) -> None:
   """Logs a warning if the different words of a text seem to be phrases."""
-  sample = " ".join(words[:_SAMPLE_WORDS])[:scripts.SAMPLE]
-  if language := scripts.unsegmented(sample):
+  sample = " ".join(words[:_SAMPLE_WORDS])[:writing_systems.SAMPLE]
+  if language := writing_systems.unsegmented(sample):
     _log.warning(
         "%s: %s text without blanks between its words; %s, or train on "
         "characters: python -m tasks.char_lm --data_path=%s", data_path,
-        language, scripts.advice(language), data_path)
+        language, writing_systems.advice(language), data_path)
 
 
 def read_held_out(data_path: str, vocabulary: Vocabulary,

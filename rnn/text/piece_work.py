@@ -30,7 +30,7 @@ class Segment:
   stop: int
 
 
-def number_words(work: str, name: str, piece: Piece) -> list[str]:
+def number_piece(work: str, name: str, piece: Piece) -> list[str]:
   """Numbers the words of a piece; returns the names of the results.
 
   Each result is a folder with the different words, how often each occurs, and

@@ -1,4 +1,4 @@
-"""Scripts without blanks between words: Chinese, Japanese, Thai and others."""
+"""Text without blanks between words: Chinese, Japanese, Thai and others."""
 
 import re
 

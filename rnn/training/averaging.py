@@ -1,9 +1,9 @@
 """Averaged parameters: optimizer=asgd.
 
 NT-ASGD of Merity, Keskar and Socher 2018 (arXiv 1708.02182), algorithm 1. Until
-validation is worse than it was before the last epochs, training is plain
-gradient descent. From then on the mean of the parameters after each step is
-kept. It is used for everything except the steps.
+validation is worse than its best more than `asgd_patience` epochs earlier,
+training is plain gradient descent. From then on the mean of the parameters
+after each step is kept. It is used for everything except the steps.
 
 The paper's mean begins one step earlier, with the parameters at that time, and
 PyTorch's ASGD, with t0=0, one step later.

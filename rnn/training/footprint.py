@@ -21,8 +21,8 @@ from rnn.tf1 import tf
 from rnn.training.optimizers import OPTIMIZERS
 
 # Layers that add ops to the graph for every step, and the bytes of these ops
-# per step and layer, in evaluation and in training. Measured were at least
-# 60,000 and 340,000.
+# per step and layer, in evaluation and in training. They are lower bounds:
+# 60,000 and 340,000 were measured, or more.
 _UNROLLED = ("basic", "fused")
 _STEP_BYTES = {False: 50_000, True: 200_000}
 
@@ -170,8 +170,8 @@ def _words(config: configs.Config, vocab_size: int,
       vocab_size * (sum(widths) + 1), gradients,
       f"{vocab_size:,} words with vectors of "
       f"{' and '.join(f'{width:,}' for width in widths)} numbers",
-      "limit the vocabulary (data/prepare.py --vocab_size), or lower "
-      "hidden_size or embedding_size", fixed_embedding(config, vocab_size))
+      "limit the vocabulary, or lower hidden_size or embedding_size",
+      fixed_embedding(config, vocab_size))
   if not tied or width == output_size:
     return [words]
   size = output_size * width

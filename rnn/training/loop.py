@@ -297,7 +297,8 @@ class Trainer:
     """
     if not self._run:
       return
-    if not self._session.run(self._finite):  # also for the saver: no copies
+    # This also lets the saver read variables without copies.
+    if not self._session.run(self._finite):
       raise self._diverged("a parameter is not finite")
     journal = {"rows": self.rows,
                "seconds": time.perf_counter() - self._times["epoch"]}
@@ -310,7 +311,7 @@ class Trainer:
     """Checks for divergence; logs and saves when due; checks for a stop."""
     new = difference(sums, self._last.sums)
     loss, norm = new["nats"] / max(new["targets"], 1), new["grad_norm"]
-    if not math.isfinite(math.fsum([perplexity(loss, 1), norm])):
+    if not (math.isfinite(perplexity(loss, 1)) and math.isfinite(norm)):
       if self._run:  # the parameters of one step ago caused this loss
         self._run.set_aside(self.step - 1)
       raise self._diverged(

@@ -159,7 +159,7 @@ def test_work_goes_on_after_a_stop_anywhere(corpus, tmp_path, stop_after):
 
 def test_a_finished_index_is_left_as_it_is(corpus, tmp_path, monkeypatch):
   content = indexing.index(task(tmp_path / "a", corpus))
-  monkeypatch.setattr(piece_work, "number_words", None)
+  monkeypatch.setattr(piece_work, "number_piece", None)
   before = contents(tmp_path / "a")
   assert indexing.index(task(tmp_path / "a", corpus)) == content
   assert contents(tmp_path / "a") == before
@@ -235,7 +235,7 @@ def test_damaged_work_is_reported(corpus, tmp_path, stop_after):
 def test_a_full_disk_is_reported(corpus, tmp_path, monkeypatch):
   def fail(*args):
     raise OSError(28, "No space left on device")
-  monkeypatch.setattr(piece_work, "number_words", fail)
+  monkeypatch.setattr(piece_work, "number_piece", fail)
   with pytest.raises(DataError, match="a: cannot be written .No space left on "
                      "device.; fix this, then repeat the command"):
     indexing.index(task(tmp_path / "a", corpus))
@@ -243,14 +243,14 @@ def test_a_full_disk_is_reported(corpus, tmp_path, monkeypatch):
 
 def test_a_text_that_changes_meanwhile_is_refused(tmp_path, monkeypatch):
   folder = write_corpus(tmp_path / "text", make_text(0, 50))
-  number_words = piece_work.number_words
+  number_piece = piece_work.number_piece
 
   def change(*args):
     with open(f"{folder}/valid.txt", "a") as file:
       file.write("more\n")
-    return number_words(*args)
+    return number_piece(*args)
 
-  monkeypatch.setattr(piece_work, "number_words", change)
+  monkeypatch.setattr(piece_work, "number_piece", change)
   with pytest.raises(DataError, match="valid.txt.*: changed while it was read"):
     indexing.index(task(tmp_path / "a", folder))
 

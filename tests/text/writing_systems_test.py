@@ -2,7 +2,7 @@
 
 import pytest
 
-from rnn.text import scripts
+from rnn.text import writing_systems
 
 CHINESE = "小猫看见大狗。狗不喜欢雨。我们去河边散步，看云。\n天黑了，鸟回家。\n"
 JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたか。\n"
@@ -20,4 +20,4 @@ THAI = "แมวตัวเล็กเห็นหมาตัวใหญ่
     ("고양이가 큰 개를 봅니다. 개는 비를 좋아하지 않습니다.", None),
     ("Кошка видит собаку. " * 9, None), ("小猫看见", None), ("", None)])
 def test_unsegmented_text_is_recognised(text, language):
-  assert scripts.unsegmented(text) == language
+  assert writing_systems.unsegmented(text) == language
