@@ -117,10 +117,11 @@ def _begin(task: Task) -> bool:
       f"{task.output}: holds the index of another text, or one with other "
       "settings; delete it, or choose another folder", "output")
   if os.path.exists(os.path.join(task.output, INDEX)):
-    if shards.content_of(task.output)["task"] != files.json_digest(description):
+    content = shards.content_of(task.output)
+    if content["task"] != files.json_digest(description):
       raise other
     with contextlib.suppress(OSError):  # the index may be read-only
-      _clean_up(task, work)
+      _clean_up(task.output, content)
     return True
   try:
     os.makedirs(task.output, exist_ok=True)
@@ -190,7 +191,7 @@ def _index(task: Task, report: Report) -> dict:
       "choice": task.choice.describe(), **chosen["vocabulary"],
       "splits": {split: _split(split, written) for split in SPLITS}}
   files.write_sealed(os.path.join(task.output, INDEX), content)
-  _clean_up(task, work)
+  _clean_up(task.output, content)
   return content
 
 
@@ -208,12 +209,29 @@ def _split(split: str, written: Sequence[Mapping[str, Any]]) -> dict:
                      for shard in own]}
 
 
-def _clean_up(task: Task, work: str) -> None:
-  """Removes what is not needed any more."""
-  files.remove(work)
-  for name in os.listdir(task.output):  # of processes that were killed
-    if name.endswith(files.PARTIAL):
-      files.remove(os.path.join(task.output, name))
+def _clean_up(output: str, content: Mapping[str, Any]) -> None:
+  """Removes the work on a finished index, and what killed processes left.
+
+  The folder may have got other files since then, which stay.
+
+  Args:
+    content: that of the index.
+  """
+  work = os.path.join(output, UNFINISHED)
+  plan = os.path.join(work, TASK)
+  with contextlib.suppress(files.DamagedError):
+    if files.json_digest(files.read_sealed(plan)) == content["task"]:
+      for name in os.listdir(work):
+        if name != TASK:  # which goes last, since it tells whose work this is
+          files.remove(os.path.join(work, name))
+      files.remove(work)
+  written = [INDEX, "vocab.txt", *(
+      shard["file"] for split in content["splits"].values()
+      for shard in split["shards"])]
+  for name in os.listdir(output):
+    if name.endswith(files.PARTIAL) and any(
+        files.is_leftover(name, own) for own in written):
+      files.remove(os.path.join(output, name))
 
 
 # The first pass

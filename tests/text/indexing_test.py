@@ -165,6 +165,21 @@ def test_a_finished_index_is_left_as_it_is(corpus, tmp_path, monkeypatch):
   assert contents(tmp_path / "a") == before
 
 
+def test_a_finished_index_keeps_the_files_of_others(corpus, tmp_path):
+  """Also if they have the names of its own, of the time when it was made."""
+  indexing.index(task(tmp_path / "a", corpus))
+  before = contents(tmp_path / "a")
+  for name in ("indexing/mine", "film.partial", "film.mp4.abcdefgh.partial"):
+    os.makedirs((tmp_path / "a" / name).parent, exist_ok=True)
+    (tmp_path / "a" / name).write_text("mine")
+  (tmp_path / "a" / "vocab.txt.abcdefgh.partial").mkdir()
+  expected = before | {name: b"mine" for name in (
+      "indexing/mine", "film.partial", "film.mp4.abcdefgh.partial")}
+  indexing.index(task(tmp_path / "a", corpus))
+  assert contents(tmp_path / "a") == expected
+  assert not os.path.exists(tmp_path / "a" / "vocab.txt.abcdefgh.partial")
+
+
 def test_another_text_or_setting_is_refused(corpus, tmp_path, monkeypatch):
   def fail(*args):
     raise OSError(28, "disk full")
