@@ -130,21 +130,20 @@ class Record:
 
 
 def changes(config: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns what a run changes in its config, except the number of epochs.
+  """Returns in what a run differs from its model, except for its epochs.
 
   Args:
     config: the content of config.json, or as much of it.
 
   Returns:
-    A dict, setting -> value.
+    A dict, setting -> value; and "given" for words and initial values.
   """
   base = json.loads(json.dumps(  # turns tuples into lists
       dataclasses.asdict(configs.CONFIGS[config["model"]])))
   changed = {name: value for name, value in config["settings"].items()
              if name != "max_max_epoch" and value != base[name]}
-  if config.get("init_embeddings"):
-    changed["init_embeddings"] = "given"
-  return changed
+  return changed | {name: "given" for name in (
+      "vocabulary_choice", "init_from", "init_embeddings") if config.get(name)}
 
 
 def name(config: Mapping[str, Any]) -> str:

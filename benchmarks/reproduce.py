@@ -7,8 +7,9 @@ next to it, such as runs/medium-seed-1-float32.log. The same command resumes a
 run that was stopped or killed. In the end, the script prints the row, says
 whether it holds, and writes the result to results/ptb/.
 
-All flags of ptb_word_lm.py that affect training work here, too. A run that was
-trained by ptb_word_lm.py is taken over by naming it in --save_path.
+The flags of ptb_word_lm.py work here, too, except those for several processes,
+other words and other initial values. A run that was trained by ptb_word_lm.py
+is taken over by naming it in --save_path.
 """
 
 import os
@@ -52,6 +53,9 @@ TOLERANCE = {"small": 1.0, "medium": 0.7, "large": 0.7, "awd": 0.7}
 # The highest test perplexity of models beyond the paper, whose sources differ
 # in more than the seed.
 HIGHEST = {"tied-small": 86.0, "tied-medium": 75.9}
+# A row has the words of its text, and starts anew.
+_LEFT_OUT = ("vocab_path", "vocab_size", "min_count", "init_from",
+             "init_checkpoint", "init_average_last", "init_embeddings")
 _WORDS = {True: "the row holds", False: "THE ROW DOES NOT HOLD"}
 
 
@@ -63,6 +67,10 @@ def main(argv: Sequence[str]) -> None:
     if FLAGS.workers is not None or os.environ.get("TF_CONFIG"):
       raise UserError("--workers, TF_CONFIG: this script trains in one "
                       "process; leave them out")
+    for name in _LEFT_OUT:
+      if FLAGS[name].present:
+        raise UserError(f"--{name}: a row of the table has the words of its "
+                        "text, and starts anew; leave it out")
     config = _config_of_flags()
     FLAGS["data_path"].value = find_ptb(FLAGS.data_path)
     for name in "model", "data_path":
@@ -160,8 +168,7 @@ def _config_of_flags() -> dict[str, Any]:
       "model": FLAGS.model, "seed": FLAGS.seed,
       "settings": json.loads(json.dumps(dataclasses.asdict(config))),
       "overrides": FLAGS.config_override,
-      "precision": training_flags.options(config).precision,
-      "init_embeddings": FLAGS.init_embeddings}
+      "precision": training_flags.options(config).precision}
 
 
 def _is_finished(path: str, config: dict[str, Any]) -> bool:

@@ -158,6 +158,23 @@ def test_run_of_ptb_word_lm_is_taken_over(
       ".*--save_path"))
 
 
+@pytest.mark.parametrize("flag, change", [
+    ("--vocab_size=5", "vocabulary_choice=given"),
+    ("--init_from=mine", "init_from=given-vocabulary_choice=given")])
+def test_other_words_or_initial_values_are_no_row(
+    call, call_main, capsys, tmp_path, flag, change):
+  train = "--model=small", f"--data_path={tmp_path}/ptb"
+  assert call_main(*train, "--save_path=mine") == 0
+  assert call_main(*train, "--save_path=other", flag) == 0
+  capsys.readouterr()
+  assert call("--model=small", "--save_path=other") == 1
+  assert_one_line(capsys.readouterr().err, "reproduce.py", (
+      f"other: holds another run, small-seed-1-float32-{change}, not "
+      "small-seed-1-float32;"))
+  assert not records.read("other").is_of_the_table
+  assert not os.path.exists("results")
+
+
 def test_models_beyond_the_paper_have_a_highest_test_perplexity(
     call, capsys, monkeypatch):
   """It is compared with the best epoch by validation."""
@@ -181,6 +198,8 @@ def test_models_beyond_the_paper_have_a_highest_test_perplexity(
 @pytest.mark.parametrize("flags, message", [
     (["--data_path=absent"], "absent: no such folder; run python data/fetch"),
     (["--mode=eval"], "--mode: this script trains and tests"),
+    (["--vocab_size=5"], "--vocab_size: a row of the table has the words of"),
+    (["--init_from=run"], "--init_from: a row of the table has the words of"),
     (["--config_override=x=1"], "x: no such setting"),
     (["--save_path=/dev/null/run"], "/dev/null: cannot be created: ")])
 def test_complains_in_one_line(call, capsys, flags, message):
