@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any, TypeVar
 
 from absl import flags
@@ -71,7 +71,8 @@ def fill_in(task: str) -> Stored | None:
   given = {name for name in FLAGS if FLAGS[name].present}
   for name, value in dict(_values(run, content)).items():
     group = next((group for group in _GROUPS if name in group), {name})
-    if name in FLAGS and not given & group:
+    if name in FLAGS and not given & group and (
+        name != "vocab_path" or _has_words(run, given)):
       _set(run, name, value)
   if "model" in given:
     return Stored(run, content, None)
@@ -124,7 +125,6 @@ def _values(run: RunDirectory,
   if content["task"] == config_file.LANGUAGE_MODEL:
     choice = content["vocabulary_choice"]
     if "sha256" in choice:
-      run.vocabulary()  # reports a damaged list
       yield "vocab_path", os.path.join(run.path, "vocab.txt")
     else:
       yield "vocab_size", choice.get("size")
@@ -135,6 +135,21 @@ def _values(run: RunDirectory,
     yield "init_average_last", origin.get("average_last")
   else:
     yield "init_from", None
+
+
+def _has_words(run: RunDirectory, given: Container[str]) -> bool:
+  """Returns whether a run's list of words can stand in for --vocab_path.
+
+  Raises:
+    RunError: the list is damaged, and no --init_from is given that has it.
+  """
+  try:
+    run.vocabulary()
+  except RunError:
+    if "init_from" in given:
+      return False
+    raise
+  return True
 
 
 def _rnn_mode(content: Mapping[str, Any]) -> str | None:

@@ -165,11 +165,12 @@ class RunDirectory:
     path = self._join("vocab.txt")
     try:
       vocabulary = reader.VOCABULARIES[tokens].load(path)
+      if digest and digest != files.json_digest(vocabulary.words):
+        raise reader.DataError(f"{path}: not as training wrote it")
     except reader.DataError as error:
-      raise RunError(error) from None
-    if digest and digest != files.json_digest(vocabulary.words):
-      raise RunError(f"{path}: not as training wrote it; restore it from a "
-                     "copy, or repeat the command that trained the run")
+      problem, _, _ = str(error).partition("; ")
+      raise RunError(f"{problem}; restore it from a copy, or repeat the command "
+                     "that trained the run") from None
     return vocabulary
 
   def vocabulary_digest(self) -> str | None:

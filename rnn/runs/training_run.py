@@ -255,7 +255,8 @@ class TrainingRun(RunDirectory):
       if not same:
         raise
       if may_repair:
-        _log.warning("%s; it is written again", error)
+        problem, _, _ = str(error).partition("; ")
+        _log.warning("%s; it is written again", problem)
         self._save_vocabulary(ours)
     return [] if same else [f"the vocabulary ({number} words there, "
                             f"{len(ours)} here, not the same)"]

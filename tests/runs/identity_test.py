@@ -75,6 +75,24 @@ def test_scripts_refuse_a_changed_vocabulary_and_training_restores_it(
   assert contents(tmp_path / "run") == before
 
 
+@pytest.mark.parametrize("flag", ["--vocab_path={0}/list.txt",
+                                  "--init_from={0}/origin"])
+def test_the_command_restores_words_that_it_names(
+    finished, tmp_path, call_main, capsys, flag):
+  (tmp_path / "list.txt").write_text("<unk>\nb\na\n<eos>\n")
+  os.rename(tmp_path / "run", tmp_path / "origin")
+  command = *finished, flag.format(tmp_path)
+  assert call_main(*command) == 0
+  before = contents(tmp_path / "run")
+  os.remove(tmp_path / "run" / "vocab.txt")
+  capsys.readouterr()
+  assert call_main(finished[2]) == 1  # only --save_path
+  assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
+                  "run/vocab.txt: No such file or directory; restore it from")
+  assert call_main(*command) == 0
+  assert contents(tmp_path / "run") == before
+
+
 @pytest.mark.parametrize("digest", [None, "0" * 64, "of the file"])
 def test_the_vocabulary_is_that_of_the_checkpoints(finished, tmp_path, digest):
   """Even if config.json was changed together with the words."""
