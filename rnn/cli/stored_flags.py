@@ -121,7 +121,8 @@ def _values(run: RunDirectory,
   yield "encoding", content["data"].get("encoding")
   yield "use_fp16", content["precision"] == "float16"
   yield "use_bfloat16", content["precision"] == "bfloat16"
-  yield "rnn_mode", _rnn_mode(content)
+  if "rnn_mode" in FLAGS:
+    yield "rnn_mode", _rnn_mode(content)
   if content["task"] == config_file.LANGUAGE_MODEL:
     choice = content["vocabulary_choice"]
     if "sha256" in choice:
@@ -153,15 +154,17 @@ def _has_words(run: RunDirectory, given: Container[str]) -> bool:
 
 
 def _rnn_mode(content: Mapping[str, Any]) -> str | None:
-  """Returns the implementation of a run's layers.
+  """Returns the implementation of a run's layers, for --rnn_mode.
 
-  It is None if that is the default, or if it does not run on this machine.
+  It is None if the flag has it by default, or if it does not run on this
+  machine.
   """
   mode, cell = content.get("rnn_mode"), content["settings"].get("cell")
   if mode not in RNN_MODES or cell not in cells.CELLS or (
       not recurrent.runs_here(mode)):
     return None
-  return mode if mode != cells.CELLS[cell].resolve(None) else None
+  default = FLAGS["rnn_mode"].default or cells.CELLS[cell].resolve(None)
+  return mode if mode != default else None
 
 
 def _set(run: RunDirectory, name: str, value: Any) -> None:

@@ -30,6 +30,10 @@ def tf_config(monkeypatch, **content):
 
 @pytest.mark.parametrize("flags, message", [
     (["--worker=1"], "--worker: needs --workers"),
+    (["--workers=", "--worker=1"], "--workers: is empty; write host:port"),
+    (["--scale_batch"], "--scale_batch: has no effect without --workers"),
+    (["--start_secs=5"], "--start_secs: has no effect without --workers"),
+    (["--step_secs=5"], "--step_secs: has no effect without --workers"),
     (["--workers=a:1,b:2"], "--worker: give the index of this process .* 0 to "
      "1$"),
     (["--workers=a:1,b:2", "--worker=2"], "--workers: there is no worker 2; "

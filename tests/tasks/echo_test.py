@@ -51,6 +51,14 @@ def test_sampling_from_two_bits_is_refused(call_script, capsys):
                   "num_sampled: this model has no such setting")
 
 
+@pytest.mark.parametrize("mode", ["fused", "dynamic"])
+def test_a_run_resumes_with_its_layer(short, tmp_path, call_script, mode):
+  run = f"--save_path={tmp_path}/run"
+  assert call_script(echo, *short, f"--rnn_mode={mode}", run) == 0
+  assert call_script(echo, "--epochs=4", run) == 0
+  assert f'"rnn_mode": "{mode}"' in (tmp_path / "run/config.json").read_text()
+
+
 @pytest.mark.slow
 def test_it_learns_resumes_in_the_same_bits_and_is_evaluated(
     short, tmp_path, call_script, capsys, monkeypatch):
