@@ -16,7 +16,7 @@ import io
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rnn import files
 from rnn.errors import DataError, SettingError
@@ -73,10 +73,15 @@ def examples(path: str, columns: Columns = Columns()) -> Iterator[Example]:
     DataError: nothing there has labels; a file cannot be read, has another
       encoding, or exceeds a limit; or a table lacks a column. The message
       describes what was found.
+    SettingError: a column or the encoding has no effect.
   """
   if os.path.isdir(path):
     return _read_folder(path, columns)
   if imdb.is_archive(path):
+    _refuse_columns(columns, "the archive of reviews")
+    if columns.encoding is not None:
+      raise SettingError("encoding", "has no effect with the archive of "
+                         "reviews; leave it out", columns.encoding)
     return (Example(part, label, text, path)
             for part, label, text in imdb.reviews(path) if label is not None)
   return _read_table(path, "train", columns)
@@ -88,25 +93,40 @@ def examples(path: str, columns: Columns = Columns()) -> Iterator[Example]:
 def _read_folder(path: str, columns: Columns) -> Iterator[Example]:
   root = _descend(path)
   folders, names = _visible(root)
-  parts = {part: name for name in folders
-           if (part := _PART_OF.get(name.lower()))}
-  if "train" in parts:
+  if parts := _parts(root, {name: name for name in folders}):
     return _read_parts(root, {
-        part: _labels_in(os.path.join(root, parts[part]))
-        for part in PARTS if part in parts}, columns)
-  table_of = {
-      part: name for name in names if (match := _TABLE.fullmatch(name))
-      and (part := _PART_OF.get(match[1].lower()))}
-  if "train" in table_of:
-    return (example for part in PARTS if part in table_of
-            for example in _read_table(
-                os.path.join(root, table_of[part]), part, columns))
+        part: _labels_in(path) for part, path in parts.items()}, columns)
+  if tables_ := _parts(root, {name: match[1] for name in names
+                              if (match := _TABLE.fullmatch(name))}):
+    return (example for part, path in tables_.items()
+            for example in _read_table(path, part, columns))
   if not folders:
     raise DataError(
         f"{root}: has {_listed(folders, 'folder')} and "
         f"{_listed(names, 'file')}, but texts need labels; put the texts of "
         "each label into a folder of its name, or name a table, CSV or TSV")
   return _read_parts(root, {"train": _labels_in(root)}, columns)
+
+
+def _parts(root: str, stems: Mapping[str, str]) -> dict[str, str]:
+  """Returns a dict, part -> its path, in order; empty if nothing is "train".
+
+  Args:
+    stems: a dict, name in the folder `root` -> what may be a name of a part.
+
+  Raises:
+    DataError: two of them stand for one part.
+  """
+  names = {part: [name for name, stem in stems.items()
+                  if _PART_OF.get(stem.lower()) == part] for part in PARTS}
+  if not names["train"]:
+    return {}
+  for part, found in names.items():
+    if len(found) > 1:
+      raise DataError(f"{root}: {found[0]} and {found[1]} both stand for "
+                      f"{part}; move one of them away")
+  return {part: os.path.join(root, found[0])
+          for part, found in names.items() if found}
 
 
 def _descend(path: str) -> str:
@@ -157,10 +177,7 @@ def _read_parts(root: str, folders: dict[str, dict[str, str]],
   Raises:
     SettingError: a column is given, which only a table has.
   """
-  for name in "text", "label":
-    if (column := getattr(columns, name)) is not None:
-      raise SettingError(f"{name}_column", "has no effect with a folder for "
-                         "each label; leave it out", column)
+  _refuse_columns(columns, "a folder for each label")
   _log.info("%s: %s", root, "; ".join(
       f"{part} has {_listed(list(labels), 'label')}"
       for part, labels in folders.items()))
@@ -174,6 +191,13 @@ def _read_parts(root: str, folders: dict[str, dict[str, str]],
       for name in names:
         place = os.path.join(folder, name)
         yield Example(part, label, _read_text(place, columns.encoding), place)
+
+
+def _refuse_columns(columns: Columns, what: str) -> None:
+  for name in "text", "label":
+    if (column := getattr(columns, name)) is not None:
+      raise SettingError(f"{name}_column", f"has no effect with {what}; leave "
+                         "it out", column)
 
 
 @contextlib.contextmanager

@@ -7,10 +7,11 @@ another passage. NumPy only.
 
 import array
 import collections
+import functools
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -38,31 +39,35 @@ def passages(path: str, encoding: str | None = None) -> Iterator[list[str]]:
   Raises:
     DataError: a file does not exist, is damaged, exceeds a limit of its kind,
       or is text in another encoding.
-    SettingError: there is no such encoding.
+    SettingError: there is no such encoding, or it has no effect.
   """
   if any(os.path.isdir(os.path.join(path, name))
          for name in ("aclImdb", "train")):
-    yield from _reviews(path)
-    return
-  source = sources.find(path, encoding)
-  source.check_are_files()  # a pipe could not be read twice
-  for file in source.each():
-    yield from _find_reader(file.name)(file)
+    readers = [functools.partial(_reviews, path)]
+  else:
+    source = sources.find(path, encoding)
+    source.check_are_files()  # a pipe could not be read twice
+    readers = [_reader(file) for file in source.each()]
+  if encoding is not None and all(read.func is not _lines for read in readers):
+    raise SettingError("encoding", "has no effect on dumps and archives; leave "
+                       "it out", encoding)
+  for read in readers:
+    yield from read()
 
 
-def _find_reader(
-    path: str) -> Callable[[sources.Source], Iterator[list[str]]]:
+def _reader(source: sources.Source) -> functools.partial[Iterator[list[str]]]:
   """Returns the function that generates the passages of a file."""
+  path = source.name
   if len(files.zip_members(path) or ()) > 1:
-    return _lines
+    return functools.partial(_lines, source)
   with files.open_binary(path) as file:
     start = file.read(1000)
   if archives.is_archive(io.BytesIO(start)):
-    return lambda source: _reviews(path)
+    return functools.partial(_reviews, path)
   if start.removeprefix(files.BOM).lstrip().startswith(
       (b"<mediawiki", b"<?xml")):
-    return lambda source: wikipedia.pages(path)
-  return _lines
+    return functools.partial(wikipedia.pages, path)
+  return functools.partial(_lines, source)
 
 
 def _reviews(path: str) -> Iterator[list[str]]:

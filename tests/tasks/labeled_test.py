@@ -82,6 +82,10 @@ def test_the_folder_of_the_archive_equals_it(tmp_path):
      "folder per label, at least two"),
     ({"train/a/1": "", "test/a/1": "", "test/b/1": ""}, "/d/train: has 1 folder"
      " (a) and no files, but needs one folder per label"),
+    ({"train/a/1": "", "train/b/1": "", "dev/a/1": "", "val/a/1": ""},
+     "/d: dev and val both stand for valid; move one of them away"),
+    ({"train.csv": "", "train.tsv": ""}, "/d: train.csv and train.tsv both "
+     "stand for train; move one of them away"),
     ({"a/1": "a", "b/c/1": "b"}, "/d/b: has 1 folder (c) but no file with a "
      "text of the label b"),
     ({"a/1": "a", "b/1": b"caf\xe9"}, "/d/b/1: not UTF-8 text")])
@@ -96,6 +100,16 @@ def test_a_folder_has_no_columns(tmp_path, name):
   write_files(tmp_path, {"a/1": "a", "b/1": "b"})
   with pytest.raises(SettingError, match=f"^{name}_column=x: has no effect"):
     read(tmp_path, **{name: "x"})
+
+
+@pytest.mark.parametrize("flag, setting", [
+    ("text", "text_column"), ("label", "label_column"),
+    ("encoding", "encoding")])
+def test_the_archive_has_no_columns_and_one_encoding(tmp_path, flag, setting):
+  archive = write_archive(tmp_path / "a.tgz", {"train/neg/1_1.txt": "b"})
+  with pytest.raises(SettingError, match=f"^{setting}=utf-8: has no effect "
+                     "with the archive of reviews; leave it out"):
+    read(archive, **{flag: "utf-8"})
 
 
 @pytest.mark.usefixtures("no_hang")

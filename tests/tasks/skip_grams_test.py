@@ -70,6 +70,19 @@ def test_the_training_reviews_of_an_archive_are_passages(tmp_path):
       ["a", "b", "."], ["c"]]
 
 
+def test_an_encoding_needs_plain_text(tmp_path):
+  archive = write_archive(tmp_path / "a.tar.gz", {"train/neg/0_2.txt": "d"})
+  with tarfile.open(archive) as content:
+    content.extractall(tmp_path / "folder")
+  (tmp_path / "dump").write_bytes(DUMP)
+  for path in archive, tmp_path / "folder", tmp_path / "dump":
+    with pytest.raises(SettingError, match="encoding=gbk: has no effect on"):
+      list(skip_grams.passages(str(path), "gbk"))
+  (tmp_path / "text").write_bytes("天 黑".encode("gbk"))
+  both = f"{tmp_path}/dump,{tmp_path}/text"
+  assert list(skip_grams.passages(both, "gbk")) == [*WORDS, ["天", "黑"]]
+
+
 @pytest.mark.parametrize("end", ["\n", ""])
 def test_the_lines_of_plain_text_are_passages(tmp_path, end):
   path = tmp_path / "text.gz"
