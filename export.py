@@ -85,6 +85,7 @@ def export(model: TrainedModel, path: str) -> None:
   try:
     version = os.path.join(path, _version(path)).rstrip(os.sep)
     _refuse_content(path, os.path.basename(version))
+    _remove_leftovers(version)
     os.makedirs(os.path.dirname(version), exist_ok=True)
     with files.atomic_write(version) as partial:
       _write(model, partial)
@@ -95,17 +96,22 @@ def export(model: TrainedModel, path: str) -> None:
 
 
 def _refuse_content(path: str, version: str) -> None:
-  """Raises a UserError if there is anything but what a killed process left.
-
-  That is deleted.
-  """
+  """Raises a UserError if there is anything but what a killed process left."""
   if not os.path.lexists(path):
     return
   names = os.listdir(path) if os.path.isdir(path) else [""]
   if not all(files.is_leftover(name, version) for name in names):
     raise UserError(f"{path}: exists; name a new folder")
-  for name in names:
-    files.remove(os.path.join(path, name))
+
+
+def _remove_leftovers(version: str) -> None:
+  """Removes what killed processes left where the version is written."""
+  folder, own = os.path.split(version)
+  if os.path.isdir(folder):
+    for name in os.listdir(folder):
+      # The first name is of older versions, and may be the user's, too.
+      if name != own + files.PARTIAL and files.is_leftover(name, own):
+        files.remove(os.path.join(folder, name))
 
 
 def _version(path: str) -> str:

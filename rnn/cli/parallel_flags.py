@@ -55,7 +55,8 @@ def workers(config: configs.Config, stored: Stored | None
   addresses, rank = _addresses()
   for name in "scale_batch", "start_secs", "step_secs":
     if FLAGS[name].present and FLAGS[name].value and not addresses:
-      raise UserError(f"--{name}: has no effect without --workers; leave it out")
+      raise UserError(f"--{name}: has no effect without --workers; leave it "
+                      "out")
   devices = _devices()
   if FLAGS.scale_batch:
     # The batch of a run that has begun is that of all workers already.
@@ -114,8 +115,8 @@ def _addresses() -> tuple[Sequence[str], int]:
     addresses, rank = FLAGS.workers, FLAGS.worker
     source = "--workers"
     if not addresses:
-      raise UserError("--workers: is empty; write host:port for each worker, or "
-                      "leave it out")
+      raise UserError("--workers: is empty; write host:port for each worker, "
+                      "or leave it out")
     if rank is None and len(addresses) > 1:
       raise UserError("--worker: give the index of this process in --workers, "
                       f"0 to {len(addresses) - 1}")

@@ -169,8 +169,8 @@ class RunDirectory:
         raise reader.DataError(f"{path}: not as training wrote it")
     except reader.DataError as error:
       problem, _, _ = str(error).partition("; ")
-      raise RunError(f"{problem}; restore it from a copy, or repeat the command "
-                     "that trained the run") from None
+      raise RunError(f"{problem}; restore it from a copy, or repeat the "
+                     "command that trained the run") from None
     return vocabulary
 
   def vocabulary_digest(self) -> str | None:

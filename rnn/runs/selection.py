@@ -143,9 +143,11 @@ def _select(run: RunDirectory, checkpoint: str | Checkpoint,
     return []
   if best := run.best():
     return [best]
-  if run.checkpoints():
-    raise SettingError("checkpoint", f"no epoch of {run.path} has ended yet; "
-                       "leave it out", checkpoint)
+  if checkpoints := run.checkpoints():
+    problem = (f"{run.path} has no checkpoint of a best epoch by validation"
+               if any(c.epoch for c in checkpoints) else
+               f"no epoch of {run.path} has ended yet")
+    raise SettingError("checkpoint", f"{problem}; leave it out", checkpoint)
   raise RunError(f"{run.path}: has no checkpoint yet")
 
 

@@ -127,6 +127,15 @@ def test_the_vocabulary_is_an_asset(trained_runs, tmp_path):
       tmp_path / "1" / "assets" / "vocab.txt") == model.vocabulary
 
 
+def test_what_a_killed_export_left_is_removed(trained_runs, tmp_path):
+  """Beside a version that --output itself names."""
+  for name in "2.abcd1234.partial", "3.abcd1234.partial", "2.partial":
+    (tmp_path / name).mkdir()
+  export.export(load(str(trained_runs / "b")), str(tmp_path / "2"))
+  assert sorted(os.listdir(tmp_path)) == [
+      "2", "2.partial", "3.abcd1234.partial"]
+
+
 CELLS = {"lstm": "float32", "gru": "float32", "peephole": "bfloat16",
          "rnn": "float16"}
 

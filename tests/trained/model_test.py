@@ -115,6 +115,14 @@ def test_before_the_end_of_an_epoch_there_is_no_best(run):
     load(run.path, average_last=2)
 
 
+def test_a_run_may_have_no_best_epoch(run):
+  """As word vectors, which have no validation."""
+  shutil.rmtree(run.best().path)
+  with pytest.raises(SettingError, match="checkpoint=best: .*/run has no chec"
+                     "kpoint of a best epoch by validation; leave it out$"):
+    load(run.path, "best")
+
+
 def test_a_damaged_newest_checkpoint_is_skipped_with_a_warning(run, caplog):
   newest = run.checkpoints()[0]
   os.truncate(f"{newest.variables}.data-00000-of-00001", 100)
