@@ -279,8 +279,9 @@ def train(config: configs.Config, corpus: reader.RawData,
     return split_passes
 
   return loop.run_training(
-      make_passes, config.max_max_epoch, metric.among(len(vocabulary)), run,
-      save_secs, check_stop, at_end=functools.partial(
+      make_passes, config.max_max_epoch,
+      metric.among(len(vocabulary), config.num_sampled), run, save_secs,
+      check_stop, at_end=functools.partial(
           known.measure, check_stop=check_stop) if known else loop.no_hook,
       early_stop=config.early_stop, workers=options.workers)
 
@@ -330,7 +331,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _train_as_flags_say() -> None:
-  stored = stored_flags.fill_in(config_file.LANGUAGE_MODEL)
+  stored = stored_flags.fill_in(config_file.LANGUAGE_MODEL, "words")
   origin = initial_flags.origin("words", model_variables)
   name = initial_flags.model(origin)
   config, settings = initial_flags.config(
@@ -338,10 +339,9 @@ def _train_as_flags_say() -> None:
   config, workers = parallel_flags.workers(config, stored)
   data_path = BUNDLED_CORPUS if FLAGS.data_path is None else FLAGS.data_path
   choice = initial_flags.vocabulary_choice(origin)
-  saved = FLAGS.save_path and RunDirectory(FLAGS.save_path).corpus(
-      data_path, FLAGS.encoding, choice)
-  texts, vocabulary = saved or reader.read_corpus(
-      data_path, FLAGS.encoding, choice)
+  text = data_path, text_flags.encoding(data_path), choice
+  saved = FLAGS.save_path and RunDirectory(FLAGS.save_path).corpus(*text)
+  texts, vocabulary = saved or reader.read_corpus(*text)
   options = training_flags.options(config, workers=workers)
   initial_values, start = initial_flags.initial_values(
       vocabulary, config, origin, stored)
@@ -366,17 +366,18 @@ def _train_as_flags_say() -> None:
         initial_values, save_secs=FLAGS.save_secs, check_stop=check_stop,
         known=known)
     if workers.is_chief:
-      print(progress.summary(rows, tests, {**known.rows(), **published},
-                             PERPLEXITY.among(len(vocabulary))), flush=True)
+      print(progress.summary(
+          rows, tests, {**known.rows(), **published}, PERPLEXITY.among(
+              len(vocabulary), config.num_sampled)), flush=True)
 
 
 def _evaluate_as_flags_say() -> None:
   run = training_flags.run_to_read("--mode=eval", "model")
-  data_path, encoding = FLAGS.data_path, FLAGS.encoding
+  settings, vocabulary = run.settings(), run.vocabulary()
+  data_path, encoding = FLAGS.data_path, None
   if data_path is None:
-    settings = run.settings()
-    data_path, encoding = settings.data_path, encoding or settings.encoding
-  vocabulary = run.vocabulary()
+    data_path, encoding = settings.data_path, settings.encoding
+  encoding = text_flags.encoding(data_path) or encoding
   if not isinstance(vocabulary, Vocabulary) or isinstance(
       vocabulary, Characters):
     raise RunError(f"{run.path}: does not hold a word model; to score text "

@@ -280,7 +280,7 @@ def main(argv: Sequence[str]) -> None:
       evaluate(training_flags.run_to_read("--mode=eval"), FLAGS.data_path,
                FLAGS.encoding, FLAGS.rnn_mode)
       return
-    stored = stored_flags.fill_in(config_file.LANGUAGE_MODEL)
+    stored = stored_flags.fill_in(config_file.LANGUAGE_MODEL, "characters")
     origin = initial_flags.origin("characters", ptb_word_lm.model_variables)
     config, settings = initial_flags.config(
         stored_flags.base(stored, hyperparameters.CHAR_LM), origin)
@@ -307,8 +307,8 @@ def main(argv: Sequence[str]) -> None:
           config, (train, valid, test, vocabulary), run, options,
           initial_values, BITS, FLAGS.save_secs, check_stop, known=known)
       if workers.is_chief:
-        print(progress.summary(rows, tests, known.rows(),
-                               BITS.among(len(vocabulary))), flush=True)
+        print(progress.summary(rows, tests, known.rows(), BITS.among(
+            len(vocabulary), config.num_sampled)), flush=True)
 
 
 if __name__ == "__main__":

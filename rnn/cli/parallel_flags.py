@@ -150,7 +150,7 @@ def _tf_config() -> tuple[Sequence[str], int]:
         cluster.get("worker", []))
     kind, index = str(task.get("type", "worker")), int(task.get("index", 0))
     addresses = [str(address) for address in [*chief, *others]]
-  except (ValueError, AttributeError, TypeError):
+  except (ValueError, AttributeError, TypeError, OverflowError):
     raise UserError("TF_CONFIG: garbled; it is JSON such as "
                     '{"cluster": {"worker": ["host:port", "host:port"]}, '
                     '"task": {"type": "worker", "index": 0}}') from None

@@ -19,12 +19,14 @@ FLAGS = flags.FLAGS
 
 _S = TypeVar("_S", bound=configs.Settings)
 
-# Flags that exclude or complete each other: if one of a group is given, the run
-# stands in for none of them.
-_GROUPS = (
-    {"vocab_path", "vocab_size", "min_count"},
-    {"use_fp16", "use_bfloat16"},
-    {"init_from", "init_checkpoint", "init_average_last", "init_embeddings"})
+_INITIAL = {"init_from", "init_checkpoint", "init_average_last",
+            "init_embeddings"}
+# By flag: with which flags the run does not stand in for it, besides itself.
+_WITHOUT = {
+    "vocab_path": {"vocab_size", "min_count"},
+    "vocab_size": {"vocab_path"}, "min_count": {"vocab_path"},
+    "use_fp16": {"use_bfloat16"}, "use_bfloat16": {"use_fp16"},
+    **dict.fromkeys(_INITIAL, _INITIAL)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +44,14 @@ class Stored:
   config: Any
 
 
-def fill_in(task: str) -> Stored | None:
+def fill_in(task: str, tokens: str | None = None) -> Stored | None:
   """Gives flags that are not given the values that the run was begun with.
 
   --model stands for all settings, so with it no setting is taken from the run.
 
   Args:
     task: the task of the script.
+    tokens: what it models, of VOCABULARIES, if other scripts have its task.
 
   Returns:
     The run; None if there is none yet at --save_path, or none of this task,
@@ -56,7 +59,7 @@ def fill_in(task: str) -> Stored | None:
 
   Raises:
     RunError: config.json cannot be used, or has a value that a flag cannot
-      have; or the run's list of words is damaged.
+      have; the run has other tokens; or its list of words is damaged.
     ConfigError: a setting that the user gives has a bad value.
   """
   if not FLAGS.save_path or FLAGS.fresh:
@@ -67,11 +70,15 @@ def fill_in(task: str) -> Stored | None:
   content = run.config()
   if content["task"] != task or "settings" not in content:  # another program's
     return None
+  if tokens and content["tokens"] != tokens:
+    raise RunError(
+        f"{run.path}: holds a model of {content['tokens']!s:.99}, not of "
+        f"{tokens}; use the script that trained it, or another folder",
+        "save_path")
   settings = run.settings(task)
   given = {name for name in FLAGS if FLAGS[name].present}
   for name, value in dict(_values(run, content)).items():
-    group = next((group for group in _GROUPS if name in group), {name})
-    if name in FLAGS and not given & group and (
+    if name in FLAGS and not given & {name, *_WITHOUT.get(name, ())} and (
         name != "vocab_path" or _has_words(run, given)):
       _set(run, name, value)
   if "model" in given:

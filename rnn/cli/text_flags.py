@@ -13,6 +13,18 @@ from rnn.text.vocabulary import Choice, Vocabulary
 FLAGS = flags.FLAGS
 
 
+def encoding(path: str) -> str | None:
+  """Returns --encoding.
+
+  Raises:
+    UserError: the user gives it for an indexed text.
+  """
+  if FLAGS["encoding"].present and sources.is_indexed(path):
+    raise UserError("--encoding: has no effect with an indexed text; leave it "
+                    "out")
+  return FLAGS.encoding
+
+
 def describe_text(path: str) -> dict[str, str]:
   """Returns the entries of config.json's "data" that find the text again.
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 
 def perplexity(nats: float, targets: float) -> float:
@@ -23,6 +23,7 @@ class Metric:
     unit: the targets in the plural, such as "letters".
     speed: the unit of speed as printed; if empty, `unit` followed by "/s".
     uniform: the metric of guessing uniformly, see `among`; infinite if unknown.
+    unlimited: splits on which `uniform` is no limit.
   """
 
   name: str
@@ -30,6 +31,7 @@ class Metric:
   unit: str
   speed: str = ""
   uniform: float = math.inf
+  unlimited: Sequence[str] = ()
 
   @property
   def label(self) -> str:
@@ -48,14 +50,18 @@ class Metric:
     number = grouped(per_second).replace(",", "")  # as in the classic script
     return f"{number} {self.speed or f'{self.unit}/s'}"
 
-  def among(self, size: int) -> "Metric":
+  def among(self, size: int, num_sampled: int = 0) -> "Metric":
     """Returns the metric for targets that are one of `size` words.
 
     Guessing uniformly gives each of them the probability 1 / size, so a target
-    costs log(size) nats.
+    costs log(size) nats. This is no limit for the cost of a sampled softmax.
+
+    Args:
+      num_sampled: the candidates in training; 0: all words.
     """
     return dataclasses.replace(self, uniform=self.compute(
-        {"nats": math.log(size), "targets": 1}))
+        {"nats": math.log(size), "targets": 1}),
+        unlimited=["train"] if num_sampled else [])
 
   def worse_than_uniform(
       self, figures: Mapping[str, float | None]) -> str | None:
@@ -65,7 +71,8 @@ class Metric:
       figures: a dict, name of a split -> metric on it; None stands for unknown.
     """
     worse = [name for name, figure in figures.items()
-             if figure is not None and figure > self.uniform]
+             if figure is not None and figure > self.uniform
+             and name not in self.unlimited]
     if not worse:
       return None
     advice = ("change learning_rate or max_grad_norm" if "train" in worse

@@ -133,6 +133,33 @@ def test_a_list_of_words_is_that_of_the_run(text, tmp_path, call_main):
   assert len(RunDirectory(f"{tmp_path}/run").vocabulary()) == 5
 
 
+@pytest.mark.parametrize("flag", ["--vocab_size=20", "--min_count=2"])
+def test_one_flag_of_the_vocabulary_leaves_the_other(
+    text, tmp_path, call_main, flag):
+  run = f"--save_path={tmp_path}/run"
+  assert call_main(run, "--model=test", f"--data_path={text}",
+                   "--vocab_size=20", "--min_count=2") == 0
+  assert call_main(run, "--epochs=2", flag) == 0
+  assert config_of(tmp_path / "run")["vocabulary_choice"] == {
+      "size": 20, "min_count": 2}
+
+
+def test_a_run_of_another_script_is_refused(
+    trained_flags, text, tmp_path, call_main, call_script, capsys):
+  characters = f"--save_path={tmp_path}/characters"
+  assert call_script(
+      char_lm, characters, f"--data_path={text}/train.txt", "--epochs=1",
+      "--config_override=hidden_size=4,num_steps=5") == 0
+  capsys.readouterr()
+  assert call_main(characters) == 1
+  assert_one_line(capsys.readouterr().err, "ptb_word_lm.py", (
+      "characters: holds a model of characters, not of words; use the script "
+      r"that trained it, or another folder \(--save_path\)$"))
+  assert call_script(char_lm, f"--save_path={tmp_path}/run") == 1
+  assert_one_line(capsys.readouterr().err, "char_lm.py", (
+      "run: holds a model of words, not of characters; use the script"))
+
+
 def test_a_value_that_no_flag_can_have_gets_one_line(
     trained_flags, tmp_path, call_main, capsys):
   path = tmp_path / "run" / "config.json"

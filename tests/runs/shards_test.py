@@ -119,6 +119,11 @@ def test_one_shard_trains_the_same_model_as_the_text(
   assert "resuming at epoch 2" in capsys.readouterr().out
   assert call_main(f"--save_path={run}", "--mode=eval") == 0
   assert "epoch 2, the last" in capsys.readouterr().out
+  for flags in ([f"--data_path={index}"], [f"--save_path={run}", "--mode=eval"],
+                [f"--data_path={index}", f"--save_path={run}", "--mode=eval"]):
+    assert call_main(*flags, "--encoding=gbk") == 1
+    assert_one_line(capsys.readouterr().err, "ptb_word_lm.py", "--encoding: "
+                    "has no effect with an indexed text; leave it out")
 
 
 def test_another_index_is_refused(corpus_folder, tmp_path, call_main, capsys):

@@ -25,6 +25,10 @@ def test_guessing_uniformly_among_some_words():
       {"train": 1e196, "valid": 9999, "test": math.inf}) == (
           "perplexity above 10,000 on train, test: worse than guessing "
           "uniformly; change learning_rate or max_grad_norm")
+  sampled = metrics.PERPLEXITY.among(10_000, num_sampled=5)
+  assert not sampled.worse_than_uniform({"train": math.inf, "valid": 9999})
+  assert "10,000 on valid: " in sampled.worse_than_uniform(
+      {"train": math.inf, "valid": 10_001})
   assert char_lm.BITS.among(27).worse_than_uniform(
       {"train": 4.7, "valid": 4.8}) == (
           "bits per character above 4.75 on valid: worse than guessing "
