@@ -118,4 +118,4 @@ def _compare_words(first: TrainedModel, other: TrainedModel) -> None:
   raise UserError(
       f"{first.name} and {other.name} differ in their vocabularies of "
       f"{len(ours):,} and {len(theirs):,} words: {difference}; average only "
-      "models that were trained on the same text")
+      "models with the same words, see --vocab_path of training")

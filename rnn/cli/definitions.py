@@ -75,8 +75,9 @@ def training(data_help: str | None,
                       "only evaluate the run at --save_path.")
   if layers:
     flags.DEFINE_enum("rnn_mode", None, RNN_MODES,
-                      "The implementation of the recurrent layers; by default "
-                      "the fastest on this machine.", case_sensitive=False)
+                      "The implementation of the recurrent layers; if none is "
+                      "set, the fastest on this machine.",
+                      case_sensitive=False)
   _settings(record)
 
 
