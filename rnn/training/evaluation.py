@@ -44,8 +44,9 @@ def evaluate(run: RunDirectory,
     restored = run.restore(session, variables)
     if not restored:
       raise RunError(f"{run.path}: has no checkpoint yet")
-    newest, best = restored[0], run.best()
+    newest = restored[0]
     results = {newest: _measure(session, newest, passes, metric)}
+    best = run.best()  # only now: training may find a better one meanwhile
     if best and best.step != newest.step and load_best(
         session, variables, run, best):
       results[best] = _measure(session, best, passes, metric)

@@ -107,7 +107,9 @@ def check_language_model(
   shorter = "num_steps" + " or window_jitter" * bool(
       is_training and config.window_jitter)
   half = max(steps // 2, 1) * batch_size
-  logits, gradients = _softmax(config, vocab_size, half, is_training, options)
+  # With reset_state, most positions may have no target, and so no logits.
+  logits, gradients = _softmax(config, vocab_size, 1 if config.reset_state
+                               else half, is_training, options)
   window = 2 * 4 * logits + item_size * half * output_size
   if is_training:  # inputs and gates are kept for the gradient
     window += item_size * steps * batch_size * (
@@ -142,7 +144,7 @@ def _softmax(config: configs.Config, vocab_size: int, half: int,
   and both are kept until the cost of the half is known.
 
   Args:
-    half: positions of half a window.
+    half: positions of half a window, at least.
   """
   width = config.output_sizes[-1] + 1
   if config.tie_weights:

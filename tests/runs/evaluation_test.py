@@ -7,6 +7,8 @@ import signal
 
 import pytest
 
+from rnn.runs.directory import RunDirectory
+from rnn.training import evaluation
 from tests.helpers.calls import run_script, start_script, wait_for
 from tests.helpers.run_folders import contents, long_run_flags
 
@@ -54,6 +56,29 @@ def test_eval_accepts_an_interrupted_run_and_other_texts(
     assert re.search(r"^step \d+, the last", out, re.MULTILINE)
     assert re.search(r"^epoch 1, best by valid", out, re.MULTILINE)
   assert contents(tmp_path / "run") == before
+
+
+def test_training_may_find_a_better_epoch_meanwhile(
+    finished, tmp_path, call_main, monkeypatch, capsys):
+  run = RunDirectory(f"{tmp_path}/run")
+  last, *_, first = (c for c in run.checkpoints() if not c.best)
+  shutil.rmtree(run.best().path)
+  folder, name = os.path.split(first.path)
+  os.rename(first.path, f"{folder}/best-{name}")
+  measure = evaluation._measure
+
+  def find_better(session, checkpoint, *args):
+    if checkpoint.step == last.step:
+      new = next(c for c in run.checkpoints() if c.step not in (
+          first.step, last.step))
+      shutil.rmtree(run.best().path)
+      os.rename(new.path, f"{folder}/best-{os.path.basename(new.path)}")
+    return measure(session, checkpoint, *args)
+
+  monkeypatch.setattr(evaluation, "_measure", find_better)
+  assert call_main(f"--save_path={tmp_path}/run", "--mode=eval") == 0
+  out, err = capsys.readouterr()
+  assert "epoch 2, best by valid" in out and "damaged" not in err
 
 
 @pytest.mark.slow

@@ -100,6 +100,15 @@ def test_a_window_is_counted_if_it_is_larger_than_the_gradients(needs):
                      logits + 2 * gates + 2 * 400 * 5, logits + 4 * 400 * 5]
 
 
+def test_a_window_of_sentences_may_have_few_targets(needs):
+  config = dataclasses.replace(
+      TINY, num_steps=8, batch_size=100, reset_state=True)
+  check(config)
+  (need,) = needs
+  assert need["lower batch_size or num_steps"] == (
+      2 * 4 * VOCAB_SIZE + 4 * (800 * (5 + 4 * 2 * 5) + 400 * 5))
+
+
 @pytest.mark.parametrize("cell, kernels", [
     ("lstm", (2 + 6) * 24 + (6 + 3) * 12), ("lstmp", (2 + 4) * 24 + 8 * 12)])
 def test_masks_of_recurrent_weights_count_in_training(needs, cell, kernels):
