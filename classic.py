@@ -56,14 +56,16 @@ class SmallConfig(_Config, base=configs.SMALL):
 
 
 class MediumConfig(_Config, base=configs.MEDIUM):
-  """The medium model; its layers have one bias, as in the tutorial."""
+  """The medium model, as in the tutorial."""
 
+  max_epoch = 6
   two_biases = False
 
 
 class LargeConfig(_Config, base=configs.LARGE):
-  """The large model; its layers have one bias, as in the tutorial."""
+  """The large model, as in the tutorial."""
 
+  max_epoch = 14
   two_biases = False
 
 

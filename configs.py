@@ -2,7 +2,7 @@
 
 The values of `small`, `medium` and `large` are those of Zaremba, Sutskever and
 Vinyals 2014, "Recurrent Neural Network Regularization" (arXiv 1409.2329),
-except that small has one bias (docs/numbers.md). Those of the tasks are in
+with differences that docs/numbers.md explains. Those of the tasks are in
 `tasks.hyperparameters`. The vocabulary size comes from the data.
 
 To add a hyperparameter, add one `setting` to `Config`, with a default for older
@@ -249,7 +249,7 @@ MEDIUM = Config(
     num_layers=2,
     num_steps=35,
     hidden_size=650,
-    max_epoch=6,
+    max_epoch=7,  # docs/numbers.md#when-the-rate-falls
     max_max_epoch=39,
     keep_prob=0.5,
     lr_decay=1 / 1.2,
@@ -262,7 +262,7 @@ LARGE = Config(
     num_layers=2,
     num_steps=35,
     hidden_size=1500,
-    max_epoch=14,
+    max_epoch=15,  # as for medium
     max_max_epoch=55,
     keep_prob=0.35,
     lr_decay=1 / 1.15,

@@ -20,7 +20,7 @@ def test_the_published_values():
       "num_layers": (2, 2, 2, 1),
       "num_steps": (20, 35, 35, 2),
       "hidden_size": (200, 650, 1500, 2),
-      "max_epoch": (4, 6, 14, 1),
+      "max_epoch": (4, 7, 15, 1),
       "max_max_epoch": (13, 39, 55, 1),
       "keep_prob": (1, 0.5, 0.35, 1),
       "lr_decay": (1 / 2, 1 / 1.2, 1 / 1.15, 1 / 2),
