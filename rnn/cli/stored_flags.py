@@ -21,7 +21,7 @@ _S = TypeVar("_S", bound=configs.Settings)
 
 _INITIAL = {"init_from", "init_checkpoint", "init_average_last",
             "init_embeddings"}
-# By flag: with which flags the run does not stand in for it, besides itself.
+# Flag -> the other flags with which the run does not stand in for it.
 _WITHOUT = {
     "vocab_path": {"vocab_size", "min_count"},
     "vocab_size": {"vocab_path"}, "min_count": {"vocab_path"},

@@ -133,7 +133,7 @@ class TrainingRun(RunDirectory):
       self._show(journal["rows"])
     tests = self.tests()
     kept = {epoch: figure for epoch, figure in tests.items()
-             if epoch <= len(journal["rows"])}
+            if epoch <= len(journal["rows"])}
     if kept != tests:
       self.keep_tests(kept)
     return restored

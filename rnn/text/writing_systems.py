@@ -26,7 +26,7 @@ _MAX_BLANKS = 0.1  # per pair; Thai has some between phrases
 def unsegmented(text: str) -> str | None:
   """Returns the language of a text without blanks between words, or None.
 
-  What is measured are pairs of neighboring letters of the scripts that are
+  It looks at pairs of neighboring letters of the scripts that are
   written without blanks. In a text that is segmented into words, blanks part
   many of the pairs: a third in Chinese, a fifth in Thai. A text is unsegmented
   if blanks part less than a tenth of at least ten pairs, and these letters are

@@ -108,8 +108,9 @@ def check_language_model(
       is_training and config.window_jitter)
   half = max(steps // 2, 1) * batch_size
   # With reset_state, most positions may have no target, and so no logits.
-  logits, gradients = _softmax(config, vocab_size, 1 if config.reset_state
-                               else half, is_training, options)
+  targets = 1 if config.reset_state else half
+  logits, gradients = _softmax(
+      config, vocab_size, targets, is_training, options)
   window = 2 * 4 * logits + item_size * half * output_size
   if is_training:  # inputs and gates are kept for the gradient
     window += item_size * steps * batch_size * (
@@ -136,7 +137,7 @@ def check_language_model(
       parameters, others, config.optimizer if is_training else None, item_size)
 
 
-def _softmax(config: configs.Config, vocab_size: int, half: int,
+def _softmax(config: configs.Config, vocab_size: int, targets: int,
              is_training: bool, options: Options) -> tuple[int, int]:
   """Returns the logits that exist at a time, and the number of gradients.
 
@@ -144,18 +145,19 @@ def _softmax(config: configs.Config, vocab_size: int, half: int,
   and both are kept until the cost of the half is known.
 
   Args:
-    half: positions of half a window, at least.
+    targets: of half a window, at least.
   """
   width = config.output_sizes[-1] + 1
   if config.tie_weights:
     width = config.input_size * (config.freeze != "embedding") + 1
   if not config.num_sampled:
-    return half * vocab_size, vocab_size * width
+    return targets * vocab_size, vocab_size * width
   if is_training and not options.full_softmax:
     # Half of the average, so that chance cannot make it less.
     words = int(sampled.expected_distinct(config.num_sampled, vocab_size) / 2)
-    return half * words, words * width
-  return min(half * vocab_size, max(blocks.NUMBERS, half)), vocab_size * width
+    return targets * words, words * width
+  logits = min(targets * vocab_size, max(blocks.NUMBERS, targets))
+  return logits, vocab_size * width
 
 
 def _words(config: configs.Config, vocab_size: int,

@@ -195,8 +195,7 @@ def test_a_million_words(monkeypatch):
   assert str(error.value) == (
       "needs at least 3.22 GB of memory, but 2.00 GB is available: 1,000,000 "
       "words with vectors of 200 and 200 numbers take 1.60 GB; limit the "
-      "vocabulary, or lower hidden_size or "
-      "embedding_size")
+      "vocabulary, or lower hidden_size or embedding_size")
   with pytest.raises(UserError, match="words with vectors of 200 numbers take"):
     check(dataclasses.replace(configs.SMALL, tie_weights=True, batch_size=1,
                               num_steps=1), 3 * 10**6)
