@@ -52,8 +52,10 @@ def _pool(processes: int) -> Iterator[Callable[..., Iterator]]:
     yield lambda function, calls: (function(*call) for call in calls)
     return
   spawn = multiprocessing.get_context("spawn")
-  with concurrent.futures.ProcessPoolExecutor(
-      processes, spawn, _end_with_parent) as pool:
+  with _sigint_blocked():  # or Ctrl-C could leave a semaphore without an owner
+    pool = concurrent.futures.ProcessPoolExecutor(
+        processes, spawn, _end_with_parent)
+  with pool:
     def submit(function: Callable[..., _T],
                calls: Sequence[tuple[Any, ...]]) -> Iterator[_T]:
       with _sigint_blocked():  # submitting starts the processes

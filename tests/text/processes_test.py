@@ -3,6 +3,8 @@
 import operator
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -48,6 +50,34 @@ def test_ctrl_c_waits_while_processes_start(request):
     waited = True
   assert waited and signal.SIGINT not in signal.pthread_sigmask(
       signal.SIG_BLOCK, [])
+
+
+# A signal after a semaphore is registered, and before an object owns it that
+# removes it.
+_INTERRUPT = """
+import signal
+from multiprocessing import resource_tracker
+from rnn.text import processes
+
+register = resource_tracker.register
+
+def interrupt(*resource):
+  register(*resource)
+  signal.raise_signal(signal.SIGINT)
+
+resource_tracker.register = interrupt
+try:
+  processes.each(print, [(1,), (2,)], 2, [1, 1], print)
+except KeyboardInterrupt:
+  print("interrupted")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+def test_ctrl_c_leaves_no_semaphore():
+  result = subprocess.run([sys.executable, "-c", _INTERRUPT],
+                          capture_output=True, text=True)
+  assert (result.stdout, result.stderr) == ("interrupted\n", "")
 
 
 @pytest.mark.slow
