@@ -200,7 +200,7 @@ class Config(Settings):
     super().check_together(names)
 
   def without_regularization(self) -> "Config":
-    """Returns the config of a model that is used, or adapts, as it is."""
+    """Returns the config without dropout, penalties, decay and jitter."""
     defaults = self.defaults()
     return dataclasses.replace(self, keep_prob=1.0, **{
         name: defaults[name] for name in (

@@ -20,7 +20,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   definitions.trained_model()
   flags.DEFINE_string("output", None, "The folder to write to, a new one. "
                       "The model is in its folder 1, unless its name is a "

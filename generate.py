@@ -15,7 +15,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   definitions.trained_model()
   flags.DEFINE_string("prompt", "", "The beginning of the text; without it, "
                       "the text starts a new sentence.")

@@ -14,7 +14,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   definitions.trained_model()
   flags.DEFINE_list("words", [], "The words, separated by commas.")
   flags.DEFINE_integer("number", 10, "The number of neighbors of each word.",

@@ -18,7 +18,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   definitions.language_model()
 
 
@@ -86,7 +86,7 @@ class PTBModel(Trainable):
     nats, num_targets: the sum of the losses, and the number of targets.
     counts: the two of all workers, as a dict with the keys "nats" and
       "targets"; see `passes.Model`.
-    cost: nats / B, which training minimizes; there with the penalties.
+    cost: nats / B; in training with the penalties, and minimized.
     memory: the bytes that it needs at least, see `footprint`.
     logits: [T, B, V].
     output_words: [T, B], the most probable next word at each position. These
@@ -109,7 +109,7 @@ class PTBModel(Trainable):
     Args:
       config: batch_size and, without window_jitter, num_steps do not matter.
       inputs, targets: [T, B] word ids. T must be static for the rnn_modes in
-        `cells.Cell.static`. B must be static if there is no `initial_state`.
+        `Cell.static_modes`. B must be static if there is no `initial_state`.
       initial_state: as `final_state`; zero by default.
       is_training: whether to regularize, and to make a `train_op`.
       step: scalar int64, determines all masks; by default the global step.
@@ -280,7 +280,7 @@ def train(config: configs.Config, corpus: reader.RawData,
 
   return loop.run_training(
       make_passes, config.max_max_epoch,
-      metric.among(len(vocabulary), config.num_sampled), run, save_secs,
+      metric.with_limit(len(vocabulary), config.num_sampled), run, save_secs,
       check_stop, at_end=functools.partial(
           known.measure, check_stop=check_stop) if known else loop.no_hook,
       early_stop=config.early_stop, workers=options.workers)
@@ -339,21 +339,21 @@ def _train_as_flags_say() -> None:
   config, workers = parallel_flags.workers(config, stored)
   data_path = BUNDLED_CORPUS if FLAGS.data_path is None else FLAGS.data_path
   choice = initial_flags.vocabulary_choice(origin)
-  text = data_path, text_flags.encoding(data_path), choice
-  saved = FLAGS.save_path and RunDirectory(FLAGS.save_path).corpus(*text)
-  texts, vocabulary = saved or reader.read_corpus(*text)
+  source = data_path, text_flags.encoding(data_path), choice
+  saved = FLAGS.save_path and RunDirectory(FLAGS.save_path).saved_texts(*source)
+  texts, vocabulary = saved or reader.read_corpus(*source)
   options = training_flags.options(config, workers=workers)
   initial_values, start = initial_flags.initial_values(
       vocabulary, config, origin, stored)
   known = KnownWords(texts, vocabulary)
-  corpus = text_flags.describe_corpus(data_path, texts, choice)
+  description = text_flags.describe_corpus(data_path, texts, choice)
   published = configs.published(name, config) if corpora.is_ptb(
-      corpus["data"]) and not choice.describe() and not any(
+      description["data"]) and not choice.describe() and not any(
           start.values()) else {}
   run = training_flags.run(
       name, config, settings, {
           "rnn_mode": options.rnn_mode, "precision": options.precision,
-          **corpus, **start},
+          **description, **start},
       vocabulary=vocabulary,
       reference=next(((source, valid) for source, (_, valid, _)
                       in published.items()), None),
@@ -367,7 +367,7 @@ def _train_as_flags_say() -> None:
         known=known)
     if workers.is_chief:
       print(progress.summary(
-          rows, tests, {**known.rows(), **published}, PERPLEXITY.among(
+          rows, tests, {**known.rows(), **published}, PERPLEXITY.with_limit(
               len(vocabulary), config.num_sampled)), flush=True)
 
 

@@ -14,7 +14,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   definitions.trained_model(several=True)
   flags.DEFINE_string("text", "-", "The text to score, one sentence per line: "
                       "a file, which may be compressed, a folder of files, or "
@@ -27,10 +27,6 @@ def define_flags() -> None:
                     "training does.")
   flags.DEFINE_enum("format", "tsv", ["tsv", "json"],
                     "The format: columns, or one JSON object per line.")
-  # In all other scripts, it is where to write to.
-  flags.DEFINE_string("output", None, "The earlier name of --format.")
-  flags.register_validator("output", lambda name: name is None,
-                           "this flag is called --format now")
   definitions.normalize()
   flags.DEFINE_bool("header", True,
                     "Start the columns with a line of their names.")

@@ -27,7 +27,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   flags.DEFINE_enum("model", "tied-small", list(configs.CONFIGS),
                     "The config.")
   flags.DEFINE_string("data_path", None, "The folder of the Penn Treebank; by "

@@ -57,10 +57,10 @@ def hidden_states(model: TrainedModel,
   num_steps = model.config.num_steps
   rows = reader.EvaluationStreams(ids, 1, num_steps).rows()
   log_probs, hidden, state = [], [], None
-  with model.open(num_steps) as windows:
+  with model.open(num_steps) as session:
     for start in range(0, len(rows) - 1, num_steps):
       window = rows[start:start + num_steps + 1]
-      result = windows.run(["losses", "outputs", "final_state"], window[:-1],
+      result = session.run(["losses", "outputs", "final_state"], window[:-1],
                            window[1:], state)
       state = result["final_state"]
       log_probs.append(-result["losses"][:, 0].astype(np.float64))
@@ -136,7 +136,7 @@ def edges(setting: str, numbers: Numbers) -> Iterator[str]:
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   flags.DEFINE_string("save_path", None, "The folder of the run.")
   flags.DEFINE_string("text", None, "The text to choose the settings on, one "
                       "sentence per line.")

@@ -32,7 +32,7 @@ AVERAGES = {
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   flags.DEFINE_multi_enum("average", list(AVERAGES), list(AVERAGES),
                           "The averages; by default all.")
   flags.DEFINE_string("runs", "runs", "The folder of the runs.")

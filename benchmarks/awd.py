@@ -56,7 +56,7 @@ _NONE = "-"  # in the table, in place of a figure of an epoch without a peer
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   flags.DEFINE_string("data_path", None, "The folder of the Penn Treebank; by "
                       "default PTB_DATA, or data/ptb.")
   flags.DEFINE_enum("model", "awd", MODELS, "The config.")

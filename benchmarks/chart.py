@@ -150,7 +150,7 @@ def draw(bars: Mapping[str, Mapping[str, float]],
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   flags.DEFINE_list("figures", None, "Files speed.csv, with commas between. A "
                     "later one replaces the panels that it has, too.")
   flags.DEFINE_string("output", "speed.png", "The picture.")

@@ -30,7 +30,7 @@ _LEFT_OUT = ("lr_schedule", "reset_state")
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   flags.DEFINE_multi_enum("model", ["medium", "tied-medium"],
                           list(configs.CONFIGS), "The configs.")
   definitions.config_override(

@@ -28,7 +28,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   flags.DEFINE_string("origin", None, "The folder of the trained run.")
   flags.DEFINE_enum("checkpoint", "best", ["last", "best"],
                     "The checkpoint of the trained run.")

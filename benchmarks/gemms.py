@@ -101,7 +101,7 @@ def make(spec: dict[str, Any]) -> tuple:
 
 def tensorflow_timer(m: int, k: int, n: int, transpose_a: bool,
                      transpose_b: bool) -> Callable[[], float]:
-  """Is a `Timer` of TensorFlow's GEMMs."""
+  """Times TensorFlow's GEMMs; a `Timer`."""
   from rnn.tf1 import tf  # PyTorch's environment has no TensorFlow
   shape = m, k, n, transpose_a, transpose_b
   # Small GEMMs run many times in a row, so that the call does not count.

@@ -157,7 +157,7 @@ def train(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   flags.DEFINE_float("megabytes", 1000, "The size of the text.", 0.1)
   flags.DEFINE_integer("types", 10**6, "The number of different words.", 100)
   flags.DEFINE_integer("vocab_size", 20_000, "The size of the vocabulary.", 3)

@@ -18,7 +18,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   flags.DEFINE_list("save_path", None, "The folders of the runs.")
   flags.DEFINE_string("prompt", "the company said",
                       "The beginning of each paragraph.")

@@ -1,11 +1,11 @@
 """Regularized LSTMs in PyTorch, to check the suite's configs against.
 
-Their units have dropout as in Zaremba, Sutskever and Vinyals 2014, "Recurrent
-Neural Network Regularization" (arXiv 1409.2329), or as in `awd`. This follows
-Merity, Keskar and Socher 2018, "Regularizing and Optimizing LSTM
+The layers have dropout as in Zaremba, Sutskever and Vinyals 2014, "Recurrent
+Neural Network Regularization" (arXiv 1409.2329), or as in `awd`. All of `awd`
+follows Merity, Keskar and Socher 2018, "Regularizing and Optimizing LSTM
 Language Models" (arXiv 1708.02182), and where the paper is silent the behavior
-of their code, github.com/salesforce/awd-lstm-lm. It shares no code with either,
-nor with the suite: it has cost, rates and windows of its own.
+of their code, github.com/salesforce/awd-lstm-lm. This script shares no code
+with theirs, nor with the suite: it has cost, rates and windows of its own.
 
 The argument is a JSON object, the spec:
 

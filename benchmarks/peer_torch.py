@@ -84,7 +84,7 @@ def make(spec: dict[str, Any]) -> tuple:
 
 def torch_timer(m: int, k: int, n: int, transpose_a: bool,
                 transpose_b: bool) -> Callable[[], float]:
-  """Is a `gemms.Timer` of PyTorch's GEMMs."""
+  """Times PyTorch's GEMMs; a `gemms.Timer`."""
   a = torch.randn(k, m).T if transpose_a else torch.randn(m, k)
   b = torch.randn(n, k).T if transpose_b else torch.randn(k, n)
   a, b, c = a.to(DEVICE), b.to(DEVICE), torch.empty(m, n, device=DEVICE)

@@ -71,7 +71,7 @@ def restart(folder: str) -> Corpus:
   Raises:
     UserError: the run does not have them.
   """
-  corpus = RunDirectory(f"{folder}/run").corpus(folder)
+  corpus = RunDirectory(f"{folder}/run").saved_texts(folder)
   if not corpus:
     raise UserError(f"{folder}/run: has no ids of this text")
   return corpus
@@ -99,7 +99,7 @@ def measure(function: Callable[[str], Corpus],
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   flags.DEFINE_integer("megabytes", 500, "The size of the text.", 1)
 
 

@@ -80,7 +80,10 @@ class Record:
 
   @property
   def is_of_the_table(self) -> bool:
-    """Whether this is a published model on the Penn Treebank, or part of it."""
+    """Whether this is a published model, unchanged, on the Penn Treebank.
+
+    It may be partial.
+    """
     return (self.model in configs.PUBLISHED and self.is_on_ptb
             and not changes(self.config)
             and len(self.rows) <= self.epochs_in_total)
@@ -114,7 +117,7 @@ class Record:
 
   @property
   def parameters(self) -> str:
-    """How many the log says that there are; empty if it does not."""
+    """The number of parameters, from the log; empty without one."""
     match = re.search(r"^([\d,]+) parameters; ", self.log, re.MULTILINE)
     return match[1] if match else ""
 
@@ -130,7 +133,7 @@ class Record:
 
 
 def changes(config: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns in what a run differs from its model, except for its epochs.
+  """Returns how a run differs from its model, except for its epochs.
 
   Args:
     config: the content of config.json, or as much of it.
@@ -192,7 +195,7 @@ def read(path: str, log: str | None = None) -> Record:
   """
   run = RunDirectory(path)
   run.settings()  # raises an error if something is missing
-  config = run.config(config_file.LANGUAGE_MODEL)
+  config = run.content(config_file.LANGUAGE_MODEL)
   if config.get("model") not in configs.CONFIGS:
     raise RunError(f"{path}: the model in its config.json must be one of "
                    + ", ".join(configs.CONFIGS))
@@ -232,7 +235,7 @@ def shown_path(run_path: str) -> str:
   Raises:
     RunError: there is no run in the folder.
   """
-  config = RunDirectory(run_path).config(config_file.LANGUAGE_MODEL)
+  config = RunDirectory(run_path).content(config_file.LANGUAGE_MODEL)
   return os.path.join("runs", name(config))
 
 

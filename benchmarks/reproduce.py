@@ -22,7 +22,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   definitions.language_model()
   flags.DEFINE_string("output", os.path.join("results", "ptb"),
                       "The folder of all results.")
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> None:
     config = _config_of_flags()
     FLAGS["data_path"].value = find_ptb(FLAGS.data_path)
     for name in "model", "data_path":
-      FLAGS[name].present = 1  # even by default, a run does not stand in for it
+      FLAGS[name].present = 1  # a run's values must not replace the default
     FLAGS["save_path"].value = FLAGS.save_path or os.path.join(
         "runs", records.name(config))
     if FLAGS.fresh or not _is_finished(FLAGS.save_path, config):
@@ -162,7 +162,7 @@ def _verdict(record: records.Record, valid: float,
 
 
 def _config_of_flags() -> dict[str, Any]:
-  """Returns what the flags say of config.json."""
+  """Returns the part of config.json that flags determine."""
   config, _ = training_flags.config(configs.CONFIGS[FLAGS.model])
   return {
       "model": FLAGS.model, "seed": FLAGS.seed,

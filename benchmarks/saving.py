@@ -86,7 +86,7 @@ def save_times(session: tf.Session,
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   flags.DEFINE_enum("model", "small", list(configs.CONFIGS), "The config.")
   flags.DEFINE_float("seconds", 8, "How long to take steps.", 0.01)
 

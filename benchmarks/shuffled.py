@@ -30,7 +30,7 @@ def shuffle(words: list[str], rng: np.random.Generator) -> list[str] | None:
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   flags.DEFINE_string("save_path", None, "The folder of the run.")
   flags.DEFINE_string("text", None, "The text, one sentence per line.")
   flags.DEFINE_integer("seed", 1, "The seed of the shuffling.")

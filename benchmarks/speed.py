@@ -44,7 +44,7 @@ _TRACED_STEPS = 10
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   flags.DEFINE_multi_enum("model", ["small"], _MODELS, "The configs.")
   fastest = cells.CELLS["lstm"].resolve(None)
   flags.DEFINE_multi_enum(

@@ -25,7 +25,7 @@ def make(spec: dict[str, Any]) -> tuple:
   session, training = start_training(
       config, spec["vocab_size"], spec["ids"], Options(**spec["settings"]))
   if config.optimizer == "asgd":  # it costs most when it averages
-    training.model.averages.follow(
+    training.model.averages.after_epoch(
         session, [1.0, *[2.0] * (config.asgd_patience + 1)])
   if spec["parameters"]:
     checkpoints.assign(session, training.model.variables, spec["parameters"])

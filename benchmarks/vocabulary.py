@@ -6,7 +6,7 @@
 The first trains lm1b with few units and prints, for each vocabulary, words/s,
 and the peak memory of training with a checkpoint, and of resuming, as a share
 of what parameters and slots take. The text is made: words by Zipf's law. Each
-process is one of its own, so that peaks do not add up.
+measurement has a process of its own, so that peaks do not add up.
 
 The second trains medium with the full softmax, and with a sampled one, for the
 same number of steps, and prints the perplexity of the full softmax on the
@@ -160,7 +160,7 @@ def _train_and_validate(
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   number_flags.define("words", [100_000], number_flags.whole(2, 10**6),
                       "Sizes of vocabularies.")
   flags.DEFINE_integer("size", 512, "Numbers per vector of a word, and units.")

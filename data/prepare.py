@@ -270,7 +270,7 @@ def summary(lines: Lines, num_dropped: int) -> str:
   vocabulary = {word for line in lines["train"] for word in line.split(" ")}
   rows.append(f"vocabulary: {len(vocabulary | {UNK}) + 1:,} words, <unk> and "
               "<eos> included")
-  rows.append("dropped from valid and test, being in an earlier split too: "
+  rows.append("dropped from valid and test, already in an earlier split: "
               f"{num_dropped:,} sentences")
   return "\n".join(rows)
 

@@ -135,7 +135,7 @@ def read_sealed(path: str) -> dict:
   except OSError as error:
     raise DamagedError(f"{path}: {error.strerror}") from None
   except (ValueError, KeyError, TypeError, RecursionError):
-    raise DamagedError(f"{path}: garbled") from None
+    raise DamagedError(f"{path}: damaged") from None
 
 
 def json_digest(content: object) -> str:

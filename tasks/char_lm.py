@@ -31,7 +31,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   definitions.training(
       "The text: a file, which may be compressed, and may be a table of arXiv "
       "papers; or a folder with train.txt, valid.txt and test.txt.", mode=True)
@@ -307,7 +307,7 @@ def main(argv: Sequence[str]) -> None:
           config, (train, valid, test, vocabulary), run, options,
           initial_values, BITS, FLAGS.save_secs, check_stop, known=known)
       if workers.is_chief:
-        print(progress.summary(rows, tests, known.rows(), BITS.among(
+        print(progress.summary(rows, tests, known.rows(), BITS.with_limit(
             len(vocabulary), config.num_sampled)), flush=True)
 
 

@@ -14,7 +14,7 @@ from rnn.cli import definitions, scripts
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   definitions.training(data_help=None, mode=True)
   flags.FLAGS.set_default("rnn_mode", "dynamic")
 

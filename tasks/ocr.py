@@ -21,7 +21,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   definitions.training("The file of the words, letter.data.gz.", mode=True)
   flags.DEFINE_bool("bidirectional", False,
                     "Read words from both ends, with one layer each.")

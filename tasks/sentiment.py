@@ -22,7 +22,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   definitions.training(
       "The texts and their labels: a folder with one folder per label, or with "
       "these in train, test and valid; a CSV or TSV table; or the archive of "
@@ -209,7 +209,7 @@ def labels_of(run: RunDirectory) -> list[str]:
   Raises:
     RunError: this is no run of sentiment, or its config.json is damaged.
   """
-  labels = run.config(TASK)["labels"]
+  labels = run.content(TASK)["labels"]
   if len(labels) < 2 or not all(isinstance(name, str) for name in labels):
     raise RunError(f"{run.path}: the labels in its config.json are no list of "
                    "names; restore the file from a copy")
@@ -222,7 +222,7 @@ def reading_of(run: RunDirectory) -> Reading:
   Raises:
     RunError: as in `labels_of`.
   """
-  config = run.config(TASK)
+  config = run.content(TASK)
   reading = Reading(config["tokens"], config["letters"])
   if (reading.tokens, reading.letters) not in tokens.TOKENIZERS:
     raise RunError(f"{run.path}: its config.json has tokens="

@@ -24,7 +24,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-  """Defines the flags of this script; only `main` reads them."""
+  """Defines the flags of this script."""
   definitions.training(
       "The text: a dump of Wikipedia, the archive of film reviews, or plain "
       "text with blanks between the words. It may be compressed, and plain "

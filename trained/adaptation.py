@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 import reader
-from trained.model import TrainedModel, Windows
+from trained.model import ModelSession, TrainedModel
 
 
 class Cache(NamedTuple):
@@ -79,9 +79,9 @@ class Stream(contextlib.ExitStack):
     self._scorers = []
     self.methods = list_methods(dynamic, cache)
     for rate in [None] if dynamic is None else [None, dynamic]:
-      windows = self.enter_context(model.open(self._num_steps, rate))
+      session = self.enter_context(model.open(self._num_steps, rate))
       self._scorers.append(_WindowScorer(
-          windows, rate is not None, cache and NeuralCache(
+          session, rate is not None, cache and NeuralCache(
               cache, model.config.output_sizes[-1], self._num_steps)))
 
   def read(self, ids: Sequence[int] | np.ndarray | None) -> np.ndarray:
@@ -117,10 +117,10 @@ class Stream(contextlib.ExitStack):
 class _WindowScorer:
   """Scores the windows of a text in one session, with and without a cache."""
 
-  def __init__(self, windows: Windows, learns: bool,
+  def __init__(self, session: ModelSession, learns: bool,
                cache: "NeuralCache | None") -> None:
-    self._windows, self._cache = windows, cache
-    self._num_steps = windows.num_steps
+    self._session, self._cache = session, cache
+    self._num_steps = session.num_steps
     # One call fetches the losses and takes the step. No loss sees the new
     # parameters, because the step follows from the gradient of all losses.
     self._names = ["losses", "final_state", *(["outputs"] if cache else []),
@@ -132,9 +132,9 @@ class _WindowScorer:
     size = len(ids) - 1
     words = np.full([self._num_steps + 1, 1], reader.NO_TARGET, np.int32)
     words[:len(ids), 0] = ids
-    result = self._windows.run(
+    result = self._session.run(
         self._names, words[:-1], words[1:],
-        self._windows.reset(self._state, words))
+        self._session.reset(self._state, words))
     self._state = result["final_state"]
     log_probs = -result["losses"][:size, 0].astype(np.float64)
     if not self._cache:

@@ -22,7 +22,7 @@ def is_word_vectors(path: str) -> bool:
   if classic_checkpoint.find(path):
     return False
   run, _ = selection.find(path)
-  return run.config()["task"] == config_file.WORD_VECTORS
+  return run.content()["task"] == config_file.WORD_VECTORS
 
 
 def read_word_vectors(

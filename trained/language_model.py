@@ -25,7 +25,7 @@ from rnn.text.preparation import Preparation
 from rnn.text.vocabulary import Vocabulary
 from trained import model as trained_model
 from trained import sampling, scoring
-from trained.model import TrainedModel, Windows
+from trained.model import ModelSession, TrainedModel
 
 _MANY = 10**9  # words of a text
 
@@ -96,7 +96,7 @@ class LanguageModel:
         flag: Preparation(data.vocabulary, flag) for flag in (False, True)}
     self._warned: set[str] = set()
     self._sessions = contextlib.ExitStack()
-    self._step: Windows | None = None
+    self._step: ModelSession | None = None
 
   @property
   def vocabulary(self) -> Vocabulary:
@@ -168,7 +168,7 @@ class LanguageModel:
         f"{num_samples:,} samples from {len(self.vocabulary):,} words",
         "lower num_samples")])
     words = self._read_prompt(prompt, normalize)
-    writer = sampling.Writer(self._windows(), self.vocabulary, num_samples)
+    writer = sampling.Writer(self._open_session(), self.vocabulary, num_samples)
     writer.read(words)
     samples = writer.write(
         num_words, np.random.default_rng(seed), stop_at_eos,
@@ -189,7 +189,7 @@ class LanguageModel:
       SettingError: k is no whole number from 1 on.
     """
     _check_whole("k", k, 1)
-    p = sampling.Writer(self._windows(), self.vocabulary, 1).read(
+    p = sampling.Writer(self._open_session(), self.vocabulary, 1).read(
         self._read_prompt(prompt, normalize))
     return [NextWord(self.vocabulary[i], float(p[i]))
             for i in np.argsort(-p, kind="stable")[:k]]
@@ -238,15 +238,15 @@ class LanguageModel:
     ids = [self.vocabulary.eos, *self.vocabulary.encode(words)]
     outputs, state = [], None
     for id_ in ids:
-      windows, word = self._windows(), np.full([1, 1], id_)
-      result = windows.run(["outputs", "final_state"], word,
-                           state=windows.reset(state, word))
+      session, word = self._open_session(), np.full([1, 1], id_)
+      result = session.run(["outputs", "final_state"], word,
+                           state=session.reset(state, word))
       state = result["final_state"]
       outputs.append(result["outputs"][0, 0].astype(np.float32))
     return np.array(outputs)[1:]
 
-  def _windows(self) -> Windows:
-    """Returns the windows of one step, in a session that stays open."""
+  def _open_session(self) -> ModelSession:
+    """Returns a session with T = 1, which stays open."""
     if self._step is None:
       self._step = self._sessions.enter_context(self.data.open(num_steps=1))
     return self._step

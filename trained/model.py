@@ -1,10 +1,10 @@
 """A trained model, loaded from a run or from a classic checkpoint.
 
     model = load("runs/small")
-    with model.open(num_steps=1) as windows:
-      result = windows.run(["logits", "final_state"], words)  # words: [1, B]
+    with model.open(num_steps=1) as session:
+      result = session.run(["logits", "final_state"], words)  # words: [1, B]
 
-A TrainedModel is data, and needs no session. Its Windows run it in a session.
+A TrainedModel is data, and needs no session. A ModelSession runs it.
 """
 
 import contextlib
@@ -47,16 +47,16 @@ class TrainedModel:
 
   @contextlib.contextmanager
   def open(self, num_steps: int, learning_rate: float | None = None,
-           has_padding: bool = False) -> Iterator["Windows"]:
-    """Yields a `Windows` of these arguments, and closes it at the end."""
-    windows = Windows(self, num_steps, learning_rate, has_padding)
+           has_padding: bool = False) -> Iterator["ModelSession"]:
+    """Yields a `ModelSession` of these arguments, and closes it at the end."""
+    session = ModelSession(self, num_steps, learning_rate, has_padding)
     try:
-      yield windows
+      yield session
     finally:
-      windows.close()
+      session.close()
 
 
-class Windows:
+class ModelSession:
   """A trained model in its own session, which runs it window by window.
 
   Attributes:

@@ -52,7 +52,7 @@ def _load(paths: Sequence[str]) -> list[TrainedModel]:
   else:
     for path in paths:
       run, _ = selection.find(path)
-      run.config()  # raises the best error if there is no run
+      run.content()  # raises the best error if there is no run
     refuse_classic()
   return [model.load(path, FLAGS.checkpoint, FLAGS.average_last, classic)
           for path in paths]

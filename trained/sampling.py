@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnn.text.vocabulary import EOS, Vocabulary
-from trained.model import Windows
+from trained.model import ModelSession
 
 # Probabilities that are computed at a time, in float64: those of all samples at
 # once would take too much memory.
@@ -77,14 +77,14 @@ def draw(p: np.ndarray, u: np.ndarray) -> np.ndarray:
 class Writer:
   """Continues a prompt with a model: several samples at once."""
 
-  def __init__(self, windows: Windows, vocabulary: Vocabulary,
+  def __init__(self, session: ModelSession, vocabulary: Vocabulary,
                num_samples: int) -> None:
     """Reads nothing yet: call `read` before `write`.
 
     Args:
-      windows: the model, with windows of one step.
+      session: the model, with T = 1.
     """
-    self._windows, self._vocabulary = windows, vocabulary
+    self._session, self._vocabulary = session, vocabulary
     self._num_samples = num_samples
     self._state: Any = None
     self._logits: np.ndarray  # [num_samples, V] of the next word
@@ -142,7 +142,7 @@ class Writer:
 
   def _step(self, ids: np.ndarray) -> None:
     """Feeds one word per sample."""
-    result = self._windows.run(
+    result = self._session.run(
         ["logits", "final_state"], ids[None],
-        state=self._windows.reset(self._state, ids[None]))
+        state=self._session.reset(self._state, ids[None]))
     self._logits, self._state = result["logits"][0], result["final_state"]

@@ -17,7 +17,7 @@ from rnn.errors import SettingError
 from rnn.text.vocabulary import EOS, Characters, Vocabulary
 from rnn.training import metrics
 from trained import adaptation
-from trained.model import TrainedModel, Windows
+from trained.model import ModelSession, TrainedModel
 
 # T and the largest B of the windows in which sentences are scored.
 _NUM_STEPS, _BATCH_SIZE = 4, 128
@@ -136,11 +136,11 @@ def score_sentences(models: Sequence[TrainedModel],
     words of the line].
   """
   with contextlib.ExitStack() as stack:
-    windows = [stack.enter_context(model.open(_NUM_STEPS, has_padding=True))
+    sessions = [stack.enter_context(model.open(_NUM_STEPS, has_padding=True))
                for model in models]
     threads = futures.ThreadPoolExecutor(_NUM_THREADS)
     stack.callback(threads.shutdown, cancel_futures=True)
-    score = functools.partial(_score_batch, windows, models[0].vocabulary.eos)
+    score = functools.partial(_score_batch, sessions, models[0].vocabulary.eos)
     # A chunk is scored while the caller uses the scores of the one before.
     for chunk, scores in _one_ahead(
         (chunk, _score_chunk(threads, score, chunk))
@@ -189,16 +189,16 @@ def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
     yield chunk
 
 
-def _score_batch(windows: Sequence[Windows], eos: int,
+def _score_batch(sessions: Sequence[ModelSession], eos: int,
                  sentences: Sequence[np.ndarray]) -> list[np.ndarray]:
   """Scores sentences, the shortest first: a list of [estimates, words]."""
-  by_model = [(_score_parts if model_windows.resets else _score_columns)(
-      model_windows, eos, sentences) for model_windows in windows]
+  by_model = [(_score_parts if session.resets else _score_columns)(
+      session, eos, sentences) for session in sessions]
   return [combine([log_probs[None] for log_probs in of_sentence])
           for of_sentence in zip(*by_model, strict=True)]
 
 
-def _score_columns(windows: Windows, eos: int,
+def _score_columns(session: ModelSession, eos: int,
                    sentences: Sequence[np.ndarray]) -> list[np.ndarray]:
   """Scores sentences with one model: a list of [words].
 
@@ -223,7 +223,7 @@ def _score_columns(windows: Windows, eos: int,
     if state:  # sorted by length, so the unfinished sentences are the last ones
       state = [type(layer)(*(part[-len(unfinished):] for part in layer))
                for layer in state]
-    result = windows.run(
+    result = session.run(
         ["losses", "final_state"], words[:-1], words[1:], state)
     state = result["final_state"]
     for column, i in enumerate(unfinished):
@@ -232,8 +232,8 @@ def _score_columns(windows: Windows, eos: int,
   return [np.concatenate(log_probs) for log_probs in scores]
 
 
-def _score_parts(windows: Windows, eos: int, sentences: Sequence[np.ndarray]
-                 ) -> list[np.ndarray]:
+def _score_parts(session: ModelSession, eos: int,
+                 sentences: Sequence[np.ndarray]) -> list[np.ndarray]:
   """Scores as `_score_columns`, but starts again after each `<eos>`."""
   parts = [np.split(ids, np.flatnonzero(ids[:-1] == eos) + 1)
            for ids in sentences]
@@ -243,7 +243,7 @@ def _score_parts(windows: Windows, eos: int, sentences: Sequence[np.ndarray]
   for start in range(0, len(order), _BATCH_SIZE):
     batch = order[start:start + _BATCH_SIZE]
     by_index.update(zip(batch, _score_columns(
-        windows, eos, [flat[i] for i in batch]), strict=True))
+        session, eos, [flat[i] for i in batch]), strict=True))
   scores = iter([by_index[i] for i in range(len(flat))])
   return [np.concatenate([next(scores) for _ in of_sentence])
           for of_sentence in parts]

@@ -151,7 +151,7 @@ def _tf_config() -> tuple[Sequence[str], int]:
     kind, index = str(task.get("type", "worker")), int(task.get("index", 0))
     addresses = [str(address) for address in [*chief, *others]]
   except (ValueError, AttributeError, TypeError, OverflowError):
-    raise UserError("TF_CONFIG: garbled; it is JSON such as "
+    raise UserError("TF_CONFIG: not as TensorFlow has it; it is JSON such as "
                     '{"cluster": {"worker": ["host:port", "host:port"]}, '
                     '"task": {"type": "worker", "index": 0}}') from None
   if unknown := sorted({*cluster, kind} - {"chief", "worker"}):

@@ -67,7 +67,7 @@ def fill_in(task: str, tokens: str | None = None) -> Stored | None:
   run = RunDirectory(FLAGS.save_path)
   if not os.path.exists(os.path.join(run.path, "config.json")):
     return None
-  content = run.config()
+  content = run.content()
   if content["task"] != task or "settings" not in content:  # another program's
     return None
   if tokens and content["tokens"] != tokens:

@@ -18,7 +18,7 @@ from rnn.errors import UserError
 from rnn.layers import cells
 from rnn.options import Options
 from rnn.parallel.workers import ALONE, Workers
-from rnn.runs.config_file import PLACE_MAY_CHANGE
+from rnn.runs.config_file import ALWAYS_CHANGEABLE
 from rnn.runs.directory import RunDirectory
 from rnn.runs.training_run import TrainingRun
 from rnn.text import corpora, vector_files
@@ -225,10 +225,9 @@ def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
       FLAGS.save_path, description, vocabulary, fresh=FLAGS.fresh,
       keep=FLAGS.keep,
       # A setting that affects the result changes only if it is named.
-      may_change=["model", "overrides", *PLACE_MAY_CHANGE,
-                  "settings.max_max_epoch",
-                  *(f"settings.{name}" for name in settings
-                    if name in config.changeable())],
+      may_change=[*ALWAYS_CHANGEABLE, *(
+          f"settings.{name}" for name in settings
+          if name in config.changeable())],
       title=_title(name, corpora.name(content["data"]), settings),
       **kwargs)
 

@@ -64,7 +64,7 @@ class Cell:
     layers: a dict, rnn_mode -> implementation.
     forget: the number of the part of the bias that is the forget gate's; None
       if there is no such gate.
-    static: the rnn_modes that need a static T.
+    static_modes: the rnn_modes that need a static T.
     projects: whether a projection follows the H units of a layer.
   """
 
@@ -74,7 +74,7 @@ class Cell:
   biases: tuple[float, ...]
   layers: Mapping[str, Layer]
   forget: int | None = 2
-  static: tuple[str, ...] = ("basic",)
+  static_modes: tuple[str, ...] = ("basic",)
   projects: bool = False
 
   def shapes(self, input_size: int, hidden_size: int,
@@ -130,7 +130,8 @@ class Cell:
       SettingError: the cell has no such implementation, or it needs a GPU and
         there is none.
     """
-    names = [name for name in self.layers if static or name not in self.static]
+    names = [name for name in self.layers
+             if static or name not in self.static_modes]
     if rnn_mode is None:
       return next(name for name in RNN_MODES
                   if name in names and recurrent.runs_here(name))
@@ -158,12 +159,12 @@ def zero_state(config: configs.Config,
 
 CELLS = {
     "lstm": Cell("basic_lstm_cell", lstm.LSTMState, 4, (0,) * 4, lstm.LAYERS,
-                 static=("basic", "fused")),
+                 static_modes=("basic", "fused")),
     "peephole": Cell(
         "lstm_cell", lstm.LSTMState, 4, (0,) * 7, lstm.PEEPHOLE_LAYERS),
     "lstmp": Cell(
         "lstm_cell", lstm.LSTMState, 4, (0, 0, 1, 0), lstmp.LAYERS,
-        static=("basic", "fused"), projects=True),
+        static_modes=("basic", "fused"), projects=True),
     "gru": Cell(
         "gru_cell", recurrent.HiddenState, 3, (1, 1, 0, 0), gru.LAYERS,
         forget=None),

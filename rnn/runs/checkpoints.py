@@ -64,7 +64,7 @@ class Checkpoint:
     if not (isinstance(journal, dict)
             and isinstance(journal.get("config"), dict)
             and isinstance(journal.get("rows"), list)):
-      raise DamagedError(f"{path}: garbled")
+      raise DamagedError(f"{path}: damaged")
     return journal
 
   def read(self, variables: Iterable[tf.Variable]) -> dict[str, np.ndarray]:

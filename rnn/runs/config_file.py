@@ -53,12 +53,15 @@ START_MAY_CHANGE = ("init_from.path", "init_from.checkpoint",
 # What differs from machine to machine.
 PLACE_MAY_CHANGE = ("rnn_mode", "data.path", "data.encoding", "data.*.file",
                     *START_MAY_CHANGE)
+# What a resumed run may change without a flag that names it.
+ALWAYS_CHANGEABLE = ("model", "overrides", *PLACE_MAY_CHANGE,
+                     "settings.max_max_epoch")
 # What a resumed run may change. A checkpoint from before the change differs in
 # it from config.json.
-CHANGEABLE = ("model", "overrides", *PLACE_MAY_CHANGE, "settings.max_max_epoch",
-              *(f"settings.{name}" for settings in (
-                  configs.Config, configs.Word2Vec)
-                for name in settings.changeable()))
+CHANGEABLE = (
+    *ALWAYS_CHANGEABLE,
+    *(f"settings.{name}" for settings in (configs.Config, configs.Word2Vec)
+      for name in settings.changeable()))
 
 
 def read(folder: str, path: str) -> dict:
@@ -78,11 +81,11 @@ def read(folder: str, path: str) -> dict:
       raise ValueError
   except FileNotFoundError:
     what = "holds no run" if os.path.isdir(path) else "no such folder"
-    raise RunError(f"{path}: {what}") from None
+    raise RunError(f"{path}: {what}; name the folder of a run") from None
   except OSError as error:
     raise RunError(f"{name}: {error.strerror}") from None
   except (ValueError, RecursionError):
-    raise RunError(f"{name}: garbled; restore it from a copy") from None
+    raise RunError(f"{name}: damaged; restore it from a copy") from None
   config = _OLDER | config
   version = config["format"]
   if isinstance(version, int) and version > FORMAT:

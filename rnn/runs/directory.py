@@ -82,7 +82,7 @@ class RunDirectory:
     self.path = path
     self._folder = absolute(path)
 
-  def config(self, task: str | None = None) -> dict:
+  def content(self, task: str | None = None) -> dict:
     """Returns the content of config.json, with defaults for older runs.
 
     Args:
@@ -91,12 +91,12 @@ class RunDirectory:
     Raises:
       RunError: the file does not exist, is unreadable, or has another task.
     """
-    config = config_file.read(self._folder, self.path)
-    if task not in (None, config["task"]):
+    content = config_file.read(self._folder, self.path)
+    if task not in (None, content["task"]):
       raise RunError(f"{self.path}: holds a run of another task, "
-                     f"{config['task']!s:.99}, not {task}; choose another "
+                     f"{content['task']!s:.99}, not {task}; choose another "
                      "folder", "save_path")
-    return config
+    return content
 
   def settings(self, task: str = config_file.LANGUAGE_MODEL) -> RunSettings:
     """Returns the settings of the run.
@@ -107,7 +107,7 @@ class RunDirectory:
     Raises:
       RunError: config.json lacks them, or has another task.
     """
-    content = self.config(task)
+    content = self.content(task)
     try:
       record = config_file.record(task)
       return RunSettings(record.from_dict(content["settings"]),
@@ -126,7 +126,7 @@ class RunDirectory:
     Raises:
       RunError: config.json lacks it.
     """
-    content = self.config()
+    content = self.content()
     if name not in content:
       raise RunError(f"{self._join('config.json')}: lacks {name!r}; restore it "
                      "from a copy")
@@ -149,7 +149,8 @@ class RunDirectory:
       if not (isinstance(known, dict)
               and known.get("sha256") == fingerprint["sha256"]):
         raise RunError(f"{path}: differs in {split} from the data that "
-                       f"{self.path} was trained on; name those", "data_path")
+                       f"{self.path} was trained on; give the "
+                       "path of those", "data_path")
 
   def vocabulary(self) -> Words:
     """Returns the vocabulary, of one of the classes in VOCABULARIES.
@@ -158,7 +159,7 @@ class RunDirectory:
       RunError: the file does not exist, is unreadable, or has other words than
         the run.
     """
-    tokens, digest = self.config()["tokens"], self.vocabulary_digest()
+    tokens, digest = self.content()["tokens"], self.vocabulary_digest()
     if tokens not in reader.VOCABULARIES:
       raise RunError(f"{self._join('config.json')}: tokens {tokens!s:.99}: "
                      "must be one of " + ", ".join(reader.VOCABULARIES))
@@ -175,7 +176,7 @@ class RunDirectory:
 
   def vocabulary_digest(self) -> str | None:
     """Returns the digest of the run's words; None if an older run has none."""
-    if digest := self.config()["vocabulary"]:
+    if digest := self.content()["vocabulary"]:
       return digest
     try:  # an older run has it only where it may be deleted
       return files.read_sealed(self._join("ids.json"))["vocabulary"]
@@ -286,7 +287,7 @@ class RunDirectory:
     journal = checkpoint.journal()
     checkpoint.check(variables)
     differences, _ = config_file.differences(
-        journal["config"], self.config(), config_file.CHANGEABLE)
+        journal["config"], self.content(), config_file.CHANGEABLE)
     if differences:
       raise RunError(f"{checkpoint.path}: holds another run than config.json, "
                      f"which differs in {', '.join(differences)}; restore "
@@ -320,9 +321,9 @@ class RunDirectory:
     except (DamagedError, *_MALFORMED):
       return {}  # they can be measured again
 
-  def corpus(self, data_path: str, encoding: str | None = None,
-             choice: reader.Choice = reader.Choice()
-             ) -> tuple[dict[str, reader.Text], Words] | None:
+  def saved_texts(self, data_path: str, encoding: str | None = None,
+                  choice: reader.Choice = reader.Choice()
+                  ) -> tuple[dict[str, reader.Text], Words] | None:
     """Returns the result of `reader.read_corpus` without reading the texts.
 
     The texts count as unchanged since an earlier process read them if their

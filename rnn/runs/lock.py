@@ -66,7 +66,7 @@ class Lock:
         self._holder() != str(os.getpid())):
       raise RunError(
           f"{self._path}: replaced, so another process has trained in this "
-          "folder; see that it has ended, then resume")
+          "folder; make sure that it has ended, then resume")
 
   def _take(self) -> None:
     file = self._open()

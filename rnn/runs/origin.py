@@ -68,7 +68,7 @@ def load(path: str, make_variables: MakeVariables, tokens: str = "words",
     SettingError: there are no such checkpoints.
   """
   run, chosen = selection.find(path, checkpoint, average_last)
-  config, content = run.settings().config, run.config()
+  config, content = run.settings().config, run.content()
   vocabulary = _vocabulary(run, tokens)
   name, values = selection.read(
       run, make_variables(config, len(vocabulary)), chosen, average_last)
@@ -94,7 +94,7 @@ def recorded(run: RunDirectory, path: str, tokens: str = "words",
   try:
     if not run.checkpoints():
       return None
-    content = run.config()
+    content = run.content()
     description = content.get("init_from")
     wanted = _description(path, checkpoint, average_last)
     if not description or wanted.items() - description.items():

@@ -232,7 +232,7 @@ class TrainingRun(RunDirectory):
 
   def _compare(self) -> None:
     """Refuses to resume if the folder holds a different run."""
-    refused, changed = self._differences(self.config())
+    refused, changed = self._differences(self.content())
     if self._vocabulary:
       refused += self._compare_words(self._vocabulary, may_repair=not refused)
     self._refuse(self.path, refused)
@@ -283,7 +283,7 @@ class TrainingRun(RunDirectory):
                      "save_path")
     task = config_file.with_defaults(self._config)["task"]
     if names and not ("config.json" in names
-                      and self._config.keys() <= self.config(task).keys()):
+                      and self._config.keys() <= self.content(task).keys()):
       raise RunError(f"{self.path}: not empty, but holds no run; choose "
                      "another folder for the run", "save_path")
 

@@ -167,7 +167,7 @@ def read(path: str, choice: Choice = Choice()) -> Index:
         {name: _fingerprint(path, split) for name, split in splits.items()},
         vocabulary)
   except (KeyError, TypeError, AttributeError):
-    raise DataError(f"{os.path.join(path, INDEX)}: garbled; index the text "
+    raise DataError(f"{os.path.join(path, INDEX)}: damaged; index the text "
                     "again") from None
   _check_choice(path, content["choice"], vocabulary, choice)
   return index

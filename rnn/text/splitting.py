@@ -209,7 +209,7 @@ class Split:
       else:
         kept.append(f"{share:.0%} of {split}")
     if any(self._dropped.values()):
-      _log.info("different lines dropped, being in an earlier split too: %s",
+      _log.info("different lines dropped, already in an earlier split: %s",
                 ", ".join(dropped))
     if kept:
       _log.warning("%s are lines of an earlier split, too; all are kept, "

@@ -1,9 +1,9 @@
 """Averaged parameters: optimizer=asgd.
 
-NT-ASGD of Merity, Keskar and Socher 2018 (arXiv 1708.02182), algorithm 1. Until
-validation is worse than its best more than `asgd_patience` epochs earlier,
-training is plain gradient descent. From then on the mean of the parameters
-after each step is kept. It is used for everything except the steps.
+NT-ASGD of Merity, Keskar and Socher 2018 (arXiv 1708.02182), algorithm 1.
+Training is plain gradient descent until validation is worse than in some epoch
+more than `asgd_patience` epochs earlier. From then on the mean of the
+parameters after each step is kept. It is used for everything except the steps.
 
 The paper's mean begins one step earlier, with the parameters at that time, and
 PyTorch's ASGD, with t0=0, one step later.
@@ -19,17 +19,17 @@ from rnn.tf1 import filled, in_turn, on_host, tf
 
 
 class Averages:
-  """The parameters of a model that is used as it was trained.
+  """No averages: the parameters stay as trained.
 
-  In `RunningAverages`, averages take their place outside of training.
+  `RunningAverages` replaces them outside of training.
   """
 
   def after(self, step: tf.Operation) -> tf.Operation:
     """Returns an op that takes a training step, and what comes with it."""
     return step
 
-  def follow(self, session: tf.Session, figures: Sequence[float]) -> None:
-    """Is told how training goes, after each epoch.
+  def after_epoch(self, session: tf.Session, figures: Sequence[float]) -> None:
+    """Reacts to the validation figures so far.
 
     Args:
       figures: the metric on the validation split after each epoch so far.
@@ -88,7 +88,7 @@ class RunningAverages(Averages):
 
     return tf.group(tf.cond(start >= 0, update, tf.no_op))
 
-  def follow(self, session: tf.Session, figures: Sequence[float]) -> None:
+  def after_epoch(self, session: tf.Session, figures: Sequence[float]) -> None:
     """Begins to average if validation says so; prints a line then."""
     better = better_epoch(figures, self._patience)
     if better and not self._has_begun(session):

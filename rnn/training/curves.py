@@ -8,7 +8,7 @@ from rnn.training.passes import Sums
 
 
 class StepCurves:
-  """The curves of one epoch, with a hundred points."""
+  """The curves of one epoch, with one or two hundred points."""
 
   def __init__(self, run: TrainingRun, metric: Metric, rate: float, size: int,
                first: int, sums: Sums) -> None:

@@ -53,11 +53,11 @@ def summary(model: Any) -> str:
       attribute `memory`, it is the result of `check`. Otherwise only
       parameters, the optimizer's slots and gradients count.
   """
-  number, variables, gradients = (
-      sum(v.shape.num_elements() * v.dtype.size // each for v in of)
-      for of, each in ((model.variables, 4), (tf.global_variables(), 1),
-                       (tf.trainable_variables(), 1)))
-  size = getattr(model, "memory", None) or variables + gradients
+  number = sum(v.shape.num_elements() for v in model.variables)
+  # Each variable that is trained has a gradient.
+  size = getattr(model, "memory", None) or sum(
+      v.shape.num_elements() * v.dtype.size
+      for v in [*tf.global_variables(), *tf.trainable_variables()])
   return (f"{number:,} parameters; training needs at least "
           f"{memory.as_text(size)} of memory")
 

@@ -115,12 +115,11 @@ class Trainer:
     now = time.perf_counter()
     # When the epoch began, not counting the time between processes, and when
     # the last checkpoint was saved.
-    self._times = {"epoch": now - journal["seconds"], "save": now}
+    self._epoch_began, self._saved = now - journal["seconds"], now
     self._last = _LastStep()
-    # The epochs in total, the seconds per step, and whether it is printed how
-    # long they will take.
-    self._total, self._seconds, self._has_expected = 0, 0.0, False
-    training.schedule.follow(session, self._valid_figures())
+    self._num_epochs, self._seconds_per_step = 0, 0.0
+    self._estimate_printed = False
+    training.schedule.after_epoch(session, self._valid_figures())
 
   @property
   def step(self) -> int:
@@ -150,16 +149,16 @@ class Trainer:
         saved.
     """
     if self._run and self._resumes:
-      if len(self.rows) >= last or self._stops_early():
+      if len(self.rows) >= last or self._epochs_without_improvement():
         self._check_finished(self._run.path)
         return
       print(f"resuming at {self.position()}", flush=True)
     if self._run:
       self._run.begin(self.step)
     print(footprint.summary(self._training.model), flush=True)
-    self._total = last
+    self._num_epochs = last
     try:
-      while len(self.rows) < last and not self._stops_early():
+      while len(self.rows) < last and not self._epochs_without_improvement():
         self._run_epoch()
     # OSError: standard output was closed.
     except (Stopped, OSError, DataError):
@@ -178,18 +177,18 @@ class Trainer:
     Raises:
       RunError: it stopped within a later epoch.
     """
-    early = self._stops_early()
+    early = self._epochs_without_improvement()
     if self.step > len(self.rows) * self._training.size:
       advice = (f"early_stop={early + 1} or more, or 0" if early else
                 f"max_max_epoch={len(self.rows) + 1} or more")
-      raise RunError(f"{path}: is at {self.position()}; give {advice}")
+      raise RunError(f"{path}: stopped at {self.position()}; give {advice}")
     print(f"{path} is finished, with {len(self.rows)} epoch"
           + "s" * (len(self.rows) != 1) + "; " + (
         f"early_stop={self._early_stop} ended it, early_stop={early + 1} or "
         "more, or 0, goes on" if early else
         "a larger max_max_epoch goes on"), flush=True)
 
-  def _stops_early(self) -> int:
+  def _epochs_without_improvement(self) -> int:
     """Returns for how many epochs there was no improvement, if too many.
 
     It follows from the rows, so it is the same in a resumed run.
@@ -223,15 +222,15 @@ class Trainer:
            for split, figure in figures.items()},
         "grad_norm": grad_norm, "clip_rate": clip_rate,
         f"{self._metric.unit}_per_second": result.per_second,
-        "seconds": now - self._times["epoch"]})
-    self._times["epoch"] = now
+        "seconds": now - self._epoch_began})
+    self._epoch_began = now
     for part in self._training.schedule, self._averages:
-      part.follow(self._session, self._valid_figures())
+      part.after_epoch(self._session, self._valid_figures())
     if self._run:
       self._run.log(self.step, {
           f"epochs/{name}": figure for name, figure in self.rows[-1].items()})
       self.save()
-    if epochs := self._stops_early():
+    if epochs := self._epochs_without_improvement():
       print(f"Training ends at epoch {number}, because validation has not "
             f"improved since epoch {number - epochs} "
             f"(early_stop={self._early_stop})", flush=True)
@@ -251,36 +250,39 @@ class Trainer:
                         ) if self._run else None
     self._last = _LastStep(rate, self._last.grad_norm, sums, curves)
     with Progress(f"Epoch {number}", size, first, lines=True,
-                  metric=self._metric, more=(self._total - number) * size
+                  metric=self._metric, more=(self._num_epochs - number) * size
                   ) as progress, self._averages.swapped(self._session):
       def report(window: int, sums: Sums, per_second: float) -> None:
         progress.report(window, sums, per_second)
-        self._expect(number, window, progress)
+        self._print_estimate(number, window, progress)
         self._after_step(window, sums, per_second)
       return run_pass(self._session, self._training, report, first)
 
-  def _expect(self, number: int, window: int, progress: Progress) -> None:
+  def _print_estimate(self, number: int, window: int,
+                      progress: Progress) -> None:
     """Prints once how long training will take, when some steps have shown it.
 
     Args:
       number: the epoch.
     """
-    self._seconds = progress.clock.seconds or self._seconds
-    if self._has_expected or progress.clock.ticks < _SOME_STEPS and (
+    self._seconds_per_step = progress.clock.seconds or self._seconds_per_step
+    if self._estimate_printed or progress.clock.ticks < _SOME_STEPS and (
         progress.clock.elapsed < _SOME_SECONDS):
       return
-    self._has_expected = True
+    self._estimate_printed = True
     size = self._training.size
-    left = self._seconds * (size * (self._total - number + 1) - window - 1)
-    progress.note(f"about {duration(self._seconds * size)} per epoch, "
-                  f"{duration(left)} to the end of epoch {self._total}")
+    steps_left = size * (self._num_epochs - number + 1) - window - 1
+    epoch, left = (duration(self._seconds_per_step * steps)
+                   for steps in (size, steps_left))
+    progress.note(f"about {epoch} per epoch, "
+                  f"{left} to the end of epoch {self._num_epochs}")
 
   def _validate(self, number: int, validation: SplitPass) -> float:
     """Returns the metric on the validation split."""
     sums = run_with_progress(
         self._session, f"Epoch {number} valid", validation,
-        self._check_stop, self._metric, more_seconds=self._seconds
-        * self._training.size * (self._total - number)).sums
+        self._check_stop, self._metric, more_seconds=self._seconds_per_step
+        * self._training.size * (self._num_epochs - number)).sums
     if not math.isfinite(PERPLEXITY.compute(sums)):
       if self._run:
         self._run.set_aside(self.step)  # it has the same parameters
@@ -301,11 +303,11 @@ class Trainer:
     if not self._session.run(self._finite):
       raise self._diverged("a parameter is not finite")
     journal = {"rows": self.rows,
-               "seconds": time.perf_counter() - self._times["epoch"]}
+               "seconds": time.perf_counter() - self._epoch_began}
     ends_epoch = self.step == len(self.rows) * self._training.size
     self._run.save(self._session, self._saver, self.step, journal,
                    ends_epoch=bool(self.rows) and ends_epoch)
-    self._times["save"] = time.perf_counter()
+    self._saved = time.perf_counter()
 
   def _after_step(self, window: int, sums: Sums, per_second: float) -> None:
     """Checks for divergence; logs and saves when due; checks for a stop."""
@@ -321,7 +323,7 @@ class Trainer:
     if self._last.curves:
       step = len(self.rows) * self._training.size + window + 1
       self._last.curves.add(step, window + 1, sums, per_second)
-    seconds = time.perf_counter() - self._times["save"]
+    seconds = time.perf_counter() - self._saved
     if self._run and seconds >= self._save_secs:
       with self._averages.swapped(self._session):
         self.save()

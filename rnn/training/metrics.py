@@ -22,8 +22,9 @@ class Metric:
     compute: a function, the sums of a `SplitPass` -> the metric.
     unit: the targets in the plural, such as "letters".
     speed: the unit of speed as printed; if empty, `unit` followed by "/s".
-    uniform: the metric of guessing uniformly, see `among`; infinite if unknown.
-    unlimited: splits on which `uniform` is no limit.
+    uniform: the metric of guessing uniformly, see `with_limit`; infinity if it
+      is unknown.
+    splits_without_limit: splits on which `uniform` is no limit.
   """
 
   name: str
@@ -31,7 +32,7 @@ class Metric:
   unit: str
   speed: str = ""
   uniform: float = math.inf
-  unlimited: Sequence[str] = ()
+  splits_without_limit: Sequence[str] = ()
 
   @property
   def label(self) -> str:
@@ -50,7 +51,7 @@ class Metric:
     number = grouped(per_second).replace(",", "")  # as in the classic script
     return f"{number} {self.speed or f'{self.unit}/s'}"
 
-  def among(self, size: int, num_sampled: int = 0) -> "Metric":
+  def with_limit(self, size: int, num_sampled: int = 0) -> "Metric":
     """Returns the metric for targets that are one of `size` words.
 
     Guessing uniformly gives each of them the probability 1 / size, so a target
@@ -61,7 +62,7 @@ class Metric:
     """
     return dataclasses.replace(self, uniform=self.compute(
         {"nats": math.log(size), "targets": 1}),
-        unlimited=["train"] if num_sampled else [])
+        splits_without_limit=["train"] if num_sampled else [])
 
   def worse_than_uniform(
       self, figures: Mapping[str, float | None]) -> str | None:
@@ -72,7 +73,7 @@ class Metric:
     """
     worse = [name for name, figure in figures.items()
              if figure is not None and figure > self.uniform
-             and name not in self.unlimited]
+             and name not in self.splits_without_limit]
     if not worse:
       return None
     advice = ("change learning_rate or max_grad_norm" if "train" in worse

@@ -61,12 +61,12 @@ def scaled_gradients(
         variables[1].assign(tf.where_v2(
             is_skipped | doubles, tf.zeros_like(steps), steps + 1)))
 
-  return [_with_values(g, unscale) for g in gradients], is_skipped, update
+  return [with_values(g, unscale) for g in gradients], is_skipped, update
 
 
-def _with_values(gradient: tf.Tensor | tf.IndexedSlices,
-                 function: Callable[[tf.Tensor], tf.Tensor]
-                 ) -> tf.Tensor | tf.IndexedSlices:
+def with_values(gradient: tf.Tensor | tf.IndexedSlices,
+                function: Callable[[tf.Tensor], tf.Tensor]
+                ) -> tf.Tensor | tf.IndexedSlices:
   """Returns a gradient with a function applied to its values."""
   if isinstance(gradient, tf.IndexedSlices):
     return tf.IndexedSlices(function(gradient.values), gradient.indices,

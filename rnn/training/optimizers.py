@@ -171,7 +171,4 @@ def _scaled(gradient: tf.Tensor | tf.IndexedSlices,
   """Returns a gradient times a scalar."""
   if isinstance(scale, int | float) and scale == 1:
     return gradient
-  if isinstance(gradient, tf.IndexedSlices):
-    return tf.IndexedSlices(gradient.values * scale, gradient.indices,
-                            gradient.dense_shape)
-  return gradient * scale
+  return mixed_precision.with_values(gradient, lambda values: values * scale)

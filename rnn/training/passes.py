@@ -110,7 +110,7 @@ class SplitPass:
       requests = counts.pop(STOP, None)  # these are not added up
       variables, self.sums, after = self._add_up(counts)
       next_state = self.model.final_state if carried else ()
-      # All that other workers send comes before the first update. So a window
+      # What other workers send arrives before the first update. So a window
       # without an answer changes nothing.
       with tf.control_dependencies([
           *self.model.counts.values(), *after.values(),

@@ -35,8 +35,8 @@ class Schedule:
         self._config.learning_rate * self._config.lr_decay ** decays,
         tf.float32)
 
-  def follow(self, session: tf.Session, figures: Sequence[float]) -> None:
-    """Has to be called before the first epoch, and after each one.
+  def after_epoch(self, session: tf.Session, figures: Sequence[float]) -> None:
+    """Reacts to validation; call it before the first epoch and after each one.
 
     Args:
       figures: the metric on the validation split after each epoch so far.
@@ -61,7 +61,7 @@ class Plateau(Schedule):
           np.int64(0), trainable=False, name="decays", use_resource=True,
           collections=[tf.GraphKeys.LOCAL_VARIABLES])
 
-  def follow(self, session: tf.Session, figures: Sequence[float]) -> None:
+  def after_epoch(self, session: tf.Session, figures: Sequence[float]) -> None:
     """See `Schedule`."""
     self._number.load(
         count_plateaus(figures, self._config.plateau_epochs), session)

@@ -1,4 +1,4 @@
-"""Windows whose pieces of text differ in length: what the model does.
+"""Windows whose rows of text differ in length, as the model handles them.
 
 With window_jitter, the graph of training has the T of the longest window, and
 NO_TARGET fills up the targets of a shorter one, see `rnn.text.jitter`. There,

@@ -55,9 +55,9 @@ def test_wrong_flags_get_one_line(
 
 
 @pytest.mark.parametrize("content, message", [
-    ("{", "TF_CONFIG: garbled; it is JSON such as"),
-    ("[]", "TF_CONFIG: garbled"),
-    ('{"task": {"index": 1e999}}', "TF_CONFIG: garbled"),
+    ("{", "TF_CONFIG: not as TensorFlow has it; it is JSON"),
+    ("[]", "TF_CONFIG: not as TensorFlow"),
+    ('{"task": {"index": 1e999}}', "TF_CONFIG: not as TensorFlow"),
     ('{"cluster": {"ps": ["a:1"], "worker": ["b:1"]}}',
      "TF_CONFIG: has a job 'ps'; all jobs must be workers"),
     ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"index": 2}}',

@@ -21,8 +21,8 @@ def next_word_probabilities(model, words):
   The model runs them in a single window.
   """
   ids = np.array([model.vocabulary.eos, *model.vocabulary.encode(words)])
-  with model.open(len(ids)) as windows:
-    logits = windows.run(["logits"], ids[:, None])["logits"][:, 0]
+  with model.open(len(ids)) as session:
+    logits = session.run(["logits"], ids[:, None])["logits"][:, 0]
   return softmax(logits.astype(np.float64))
 
 

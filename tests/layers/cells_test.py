@@ -19,7 +19,7 @@ ALL = [(*layer, *rest) for layer, *rest in itertools.product(
     LAYERS, [None, (5, 0, 3), (1, 1, 1)], [5, 1])]
 # Layers that work if T is unknown when the graph is built.
 DYNAMIC = [(cell, name) for cell, name in LAYERS
-           if name not in cells.CELLS[cell].static]
+           if name not in cells.CELLS[cell].static_modes]
 
 
 def case(cell, num_steps=5, batch_size=3, input_size=2, hidden_size=4):

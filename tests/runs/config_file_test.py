@@ -54,7 +54,7 @@ def test_an_encoding_is_a_name(trained_runs, tmp_path):
   (tmp_path / "config.json").write_text(json.dumps(config))
   with pytest.raises(RunError, match=(
       "data.encoding=7: must be a string or null; restore the file")):
-    RunDirectory(str(tmp_path)).config()
+    RunDirectory(str(tmp_path)).content()
 
 
 @pytest.mark.parametrize("make, reason", [
@@ -63,4 +63,4 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, make, reason):
   path = tmp_path / "config.json"
   make(path)
   with pytest.raises(RunError, match=f"^{path}: {reason}$"):
-    RunDirectory(str(tmp_path)).config()
+    RunDirectory(str(tmp_path)).content()

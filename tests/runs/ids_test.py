@@ -61,7 +61,7 @@ def run_with_ids(trained_runs, tmp_path):
 def test_the_ids_equal_those_of_the_text(run_with_ids, caplog):
   run, text = run_with_ids
   with caplog.at_level("INFO"):
-    texts, vocabulary = run.corpus(text)
+    texts, vocabulary = run.saved_texts(text)
     messages = list(caplog.messages)
     expected, words = reader.read_corpus(text)
   assert caplog.messages == messages * 2 and len(messages) == 3
@@ -78,7 +78,7 @@ def test_the_ids_equal_those_of_the_text(run_with_ids, caplog):
 def test_damage_to_any_byte_of_the_ids_is_detected(run_with_ids):
   """The same holds for the words. Damaged ids are not used."""
   run, text = run_with_ids
-  texts, words = run.corpus(text)
+  texts, words = run.saved_texts(text)
   detected = 0
   for name in "ids.int32", "ids.json", "vocab.txt":
     path = f"{run.path}/{name}"
@@ -88,14 +88,14 @@ def test_damage_to_any_byte_of_the_ids_is_detected(run_with_ids):
                     *damaged_versions(whole, 30)):
       with open(path, "wb") as file:
         file.write(content)
-      saved = run.corpus(text)
+      saved = run.saved_texts(text)
       assert saved is None or saved[1] == words and all(
           one.ids.tobytes() == texts[split].ids.tobytes()
           and one.unknown == texts[split].unknown
           for split, one in saved[0].items())
       detected += not saved
     os.remove(path)
-    assert run.corpus(text) is None
+    assert run.saved_texts(text) is None
     with open(path, "wb") as file:
       file.write(whole)
   assert detected > 90
@@ -104,7 +104,7 @@ def test_damage_to_any_byte_of_the_ids_is_detected(run_with_ids):
 def begin_run(folder, data_path):
   """Does what training does before its first step."""
   run = RunDirectory(str(folder))
-  saved = run.corpus(data_path)
+  saved = run.saved_texts(data_path)
   texts, vocabulary = saved or reader.read_corpus(data_path)
   training = TrainingRun(
       run.path, {}, vocabulary, texts=None if saved else texts)
@@ -121,14 +121,14 @@ def test_unusable_ids_are_replaced(tmp_path, corpus_folder):
   for harm in (lambda: os.utime(text / "valid.txt"),
                lambda: garble(tmp_path / "run" / "ids.int32"),
                lambda: truncate(tmp_path / "run" / "ids.json")):
-    assert run.corpus(text)
+    assert run.saved_texts(text)
     harm()
-    assert run.corpus(text) is None
+    assert run.saved_texts(text) is None
     begin_run(tmp_path / "run", text)
     assert (tmp_path / "run" / "ids.int32").read_bytes() == whole
   for name in "ids.int32.partial", "ids.json.partial":
     (tmp_path / "run" / name).write_bytes(b"?")
-  assert run.corpus(text)
+  assert run.saved_texts(text)
   begin_run(tmp_path / "run", text)
   assert not glob.glob(f"{run.path}/*.partial")
 
@@ -151,7 +151,7 @@ def test_training_continues_if_the_ids_cannot_be_saved(
         f"{run.path}: cannot save the ids: No space left on device; a restart "
         "will read the texts again"]
     assert not glob.glob(f"{run.path}/{full}*")
-    assert run.corpus(corpus_folder) is None
+    assert run.saved_texts(corpus_folder) is None
     assert glob.glob(f"{run.path}/events*")
 
 

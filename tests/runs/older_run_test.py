@@ -130,12 +130,12 @@ def test_the_ids_of_an_older_run_are_used(older_run):
   """As on the machine that wrote them: here the text's stamps differ."""
   _, run = older_run
   text = f"{FIXTURE}/text"
-  assert run.corpus(text) is None
+  assert run.saved_texts(text) is None
   ids = files.read_sealed(f"{run.path}/ids.json")
   ids["stamps"] = {split: source.stamp() for split, source
                    in reader.find_corpus(text).items()}
   files.write_sealed(f"{run.path}/ids.json", ids)
-  texts, vocabulary = run.corpus(text)
+  texts, vocabulary = run.saved_texts(text)
   expected, words = reader.read_corpus(text)
   assert vocabulary == words
   for split in reader.SPLITS:

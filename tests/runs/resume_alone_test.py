@@ -75,8 +75,8 @@ def test_the_text_at_the_stored_path_is_verified(
                  r"data.valid.sha256 \(")
   assert call_main(run, "--mode=eval") == 1
   assert_one_line(capsys.readouterr().err, "ptb_word_lm.py", (
-      "text: differs in valid from the data that .*run was trained on; name "
-      r"those \(--data_path\)$"))
+      "text: differs in valid from the data that .*run was trained on; give "
+      r"the path of those \(--data_path\)$"))
   # As another text it may be evaluated.
   assert call_main(run, "--mode=eval", f"--data_path={text}") == 0
   shutil.rmtree(text)

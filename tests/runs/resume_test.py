@@ -99,7 +99,7 @@ def test_a_number_of_epochs_below_the_one_begun_is_refused(
     ptb_word_lm.train(config, corpus, run, check_stop=stop_in_epoch_2)
   before = contents(run.path)
   with pytest.raises(RunError, match=(
-      "/run: is at epoch 2, step 3 of 8; give max_max_epoch=2 or more$")):
+      "/run: stopped at epoch 2, step 3 of 8; give max_max_epoch=2 or more$")):
     ptb_word_lm.train(
         dataclasses.replace(config, max_max_epoch=1), corpus, run)
   assert contents(run.path) == before

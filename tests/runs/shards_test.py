@@ -112,7 +112,7 @@ def test_one_shard_trains_the_same_model_as_the_text(
   assert len(outputs[0]) == len(outputs[1]) and outputs[0][:4] == outputs[1][:4]
   run = tmp_path / "index" / "run"
   assert not {"ids.int32", "ids.json"} & set(os.listdir(run))
-  stored = RunDirectory(str(run)).config()["data"]
+  stored = RunDirectory(str(run)).content()["data"]
   assert stored["path"] == index and stored["split"] == "by its files"
   # It resumes from the path alone, and is evaluated on the same data.
   assert call_main(f"--save_path={run}", "--epochs=2") == 0

@@ -161,8 +161,8 @@ def expected(model, ids, state=None):
   Args:
     ids: [B, T].
   """
-  with model.open(ids.shape[1]) as windows:
-    result = windows.run(["logits", "outputs", "final_state"], ids.T,
+  with model.open(ids.shape[1]) as session:
+    result = session.run(["logits", "outputs", "final_state"], ids.T,
                          state=state)
   logits = result["logits"].astype(np.float64)
   logits -= np.log(np.exp(logits).sum(axis=2, keepdims=True))

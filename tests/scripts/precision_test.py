@@ -88,8 +88,8 @@ def test_generated_text_and_exports_have_the_precision(
     for variable in graph.variables:
       variable.load(model.values[variable.op.name], session)
     expected = session.run(tf.nn.log_softmax(graph.logits))
-  with model.open(1) as windows:
-    assert windows.run(["outputs"], words[:1, :1])["outputs"].dtype == (
+  with model.open(1) as session:
+    assert session.run(["outputs"], words[:1, :1])["outputs"].dtype == (
         tf.bfloat16.as_numpy_dtype)
   assert call_script(export, f"--save_path={run}",
                      f"--output={tmp_path}/exported") == 0

@@ -174,12 +174,6 @@ def test_a_terminal_is_asked_for_text(
                    "it (--text names a file)")
 
 
-def test_output_is_called_format_now(trained_runs, call_script, capsys):
-  assert call_script(
-      score, f"--save_path={trained_runs}/a", "--output=json") == 1
-  assert_one_line(capsys.readouterr().err, "score.py", "--format")
-
-
 def test_json_has_the_same_scores(trained_runs, call_script, capsys, tmp_path):
   (tmp_path / "text").write_text("the\n" + TEXT)
   flags = [f"--save_path={trained_runs}/a", f"--text={tmp_path}/text",

@@ -243,7 +243,7 @@ def test_damaged_work_is_reported(corpus, tmp_path, stop_after):
     indexing.index(task(tmp_path / "a", corpus))
   stop_after(10**6)
   (tmp_path / "a" / sources.UNFINISHED / "train-00000.json").write_text("{}")
-  with pytest.raises(DataError, match="000.json: garbled; delete .*/a,"):
+  with pytest.raises(DataError, match="000.json: damaged; delete .*/a,"):
     indexing.index(task(tmp_path / "a", corpus))
 
 
@@ -334,13 +334,13 @@ def test_valid_and_test_are_held_out(indexed):
 
 
 @pytest.mark.parametrize("name, change, message", [
-    (sources.INDEX, lambda path: path.write_text("{}"), "garbled"),
+    (sources.INDEX, lambda path: path.write_text("{}"), "damaged"),
     (sources.INDEX, lambda path: path.write_text(
         path.read_text().replace('"size": 50', '"size": 51')), "checksum"),
     (sources.INDEX, lambda path: files.write_sealed(path, {"format": 2}),
      "a newer version wrote it"),
     (sources.INDEX, lambda path: files.write_sealed(path, {"format": 1}),
-     "garbled"),
+     "damaged"),
     ("vocab.txt", lambda path: path.unlink(), "No such file"),
     ("vocab.txt", lambda path: path.write_text("<unk>\n<eos>\n"),
      "not as the index has it"),

@@ -113,7 +113,7 @@ def test_lines_that_training_has_are_not_held_out(caplog):
       line for i, line in enumerate(lines) if i not in (850, 950, 960)]
   assert lines[810] in splits["valid"]
   assert caplog.messages == [
-      "different lines dropped, being in an earlier split too: "
+      "different lines dropped, already in an earlier split: "
       "valid 1 (1.0% of it), test 2 (2.0% of it)"]
 
 

@@ -61,16 +61,16 @@ def test_a_line_of_two_sentences_is_scored_as_two(models):
 
 def test_each_sample_starts_again_after_its_own_eos(models):
   model, steps = models[0], []
-  with model.open(num_steps=1) as windows:
-    run = windows.run
+  with model.open(num_steps=1) as session:
+    run = session.run
 
     def spy(names, inputs, state=None):
       result = run(names, inputs, state=state)
       steps.append((inputs[0], result["logits"][0]))
       return result
 
-    windows.run = spy
-    writer = Writer(windows, model.vocabulary, 3)
+    session.run = spy
+    writer = Writer(session, model.vocabulary, 3)
     writer.read(["the"])
     writer.write(60, np.random.default_rng(2))
   for sample in range(3):

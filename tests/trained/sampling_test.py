@@ -19,8 +19,8 @@ VOCABULARY = Vocabulary(("<eos>", "<unk>", "a", "b", "c", "d"))
 LOGITS = np.random.default_rng(5).normal(size=[len(VOCABULARY)] * 2) * 1.5
 
 
-class MarkovWindows:
-  """Stands in for the `Windows` of a model whose next word follows from LOGITS.
+class MarkovSession:
+  """A `ModelSession` whose next word follows from LOGITS.
 
   Its state counts words, and has to come back as it was returned.
   """
@@ -39,7 +39,7 @@ class MarkovWindows:
 
 
 def markov_writer(num_samples):
-  writer = Writer(MarkovWindows(), VOCABULARY, num_samples)
+  writer = Writer(MarkovSession(), VOCABULARY, num_samples)
   writer.read([])
   return writer
 
@@ -126,7 +126,7 @@ def test_many_samples_are_drawn_in_blocks(monkeypatch):
   size, logits = 300, np.random.default_rng(0).normal(size=20_000)
   vocabulary = Vocabulary((*VOCABULARY.words, *map(str, range(6, 20_000))))
 
-  class Windows:
+  class ModelSession:
     def run(self, names, inputs, state=None):
       return {"final_state": None,
               "logits": np.broadcast_to(logits, [1, size, len(logits)])}
@@ -134,7 +134,7 @@ def test_many_samples_are_drawn_in_blocks(monkeypatch):
     def reset(self, state, inputs):
       return state
 
-  writer = Writer(Windows(), vocabulary, size)
+  writer = Writer(ModelSession(), vocabulary, size)
   writer.read([])
 
   def write():
@@ -192,8 +192,8 @@ def model(trained_runs):
 def test_samples_of_a_model_have_its_distribution(model, case):
   """The first word after a prompt, and the second, which needs the state."""
   size, prompt = 3000, "the population of the".split()
-  with model.open(1) as windows:
-    writer = Writer(windows, model.vocabulary, size)
+  with model.open(1) as session:
+    writer = Writer(session, model.vocabulary, size)
     p = writer.read(prompt)
     texts = writer.write(2, np.random.default_rng(2), **case)
   np.testing.assert_allclose(
@@ -211,8 +211,8 @@ def test_samples_of_a_model_have_its_distribution(model, case):
 
 
 def test_drawn_words_are_fed_back_with_their_state(model):
-  with model.open(1) as windows:
-    writer = Writer(windows, model.vocabulary, 2)
+  with model.open(1) as session:
+    writer = Writer(session, model.vocabulary, 2)
     writer.read(["the"])
     one, other = writer.write(30, np.random.default_rng(1), temperature=0)
   assert one == other

@@ -98,7 +98,7 @@ def test_slots_are_the_mean_of_the_parameters_after_each_step(session, changes):
   averages = training.model.averages
   before = run_steps(session, training, 2)[-1]
   assert not any(value.any() for value in slots(session).values())
-  averages.follow(session, WORSE)
+  averages.after_epoch(session, WORSE)
   trained = {name: value for name, value in before.items()
              if name in slots(session)}
   assert ("Model/embedding" in trained) == ("freeze" not in changes)
@@ -114,7 +114,7 @@ def test_slots_are_the_mean_of_the_parameters_after_each_step(session, changes):
 
 def test_the_steps_are_those_of_gradient_descent(session):
   training = training_pass(session)
-  training.model.averages.follow(session, WORSE)
+  training.model.averages.after_epoch(session, WORSE)
   values = run_steps(session, training, 4)[-1]
   with tf.Graph().as_default(), tf.Session() as other:
     plain = training_pass(other, dataclasses.replace(ASGD, optimizer="sgd"))
@@ -131,10 +131,10 @@ def test_averages_and_trained_values_trade_places(session, capsys):
   first = run_steps(session, training, 1)[-1]
   with averages.swapped(session):  # there are none yet
     assert_close(parameters(session), first)
-  averages.follow(session, WORSE[:2])
+  averages.after_epoch(session, WORSE[:2])
   assert not capsys.readouterr().out
-  averages.follow(session, WORSE)
-  averages.follow(session, [*WORSE, 4.0])  # it does not begin once more
+  averages.after_epoch(session, WORSE)
+  averages.after_epoch(session, [*WORSE, 4.0])  # it does not begin once more
   assert capsys.readouterr().out == (
       "Averaging of the parameters begins, because validation was better in "
       "epoch 1 (asgd_patience=1)\n")
@@ -156,7 +156,7 @@ def test_a_step_that_float16_skips_counts(session):
   training = training_pass(session, precision="float16")
   (scale,) = (v for v in tf.global_variables()
               if v.op.name == "loss_scale/scale")
-  training.model.averages.follow(session, WORSE)
+  training.model.averages.after_epoch(session, WORSE)
   values = run_steps(session, training, 2)
   scale.load(2.0 ** 60, session)
   values += run_steps(session, training, 1)

@@ -130,10 +130,10 @@ def test_saved_ids_are_for_one_choice(tmp_path, call_main, caplog):
   arguments = ["--model=test", f"--data_path={tmp_path}", f"--save_path={run}"]
   assert call_main(*arguments, "--vocab_size=4") == 0
   saved = ptb_word_lm.RunDirectory(run)
-  texts, vocabulary = saved.corpus(
+  texts, vocabulary = saved.saved_texts(
       str(tmp_path), choice=reader.Choice(size=4))
   assert vocabulary.words == ("a", EOS, "b", UNK)
   assert texts["train"].ids[:5].tolist() == [0, 2, 0, 3, 1]
   for choice in reader.Choice(), reader.Choice(size=5), reader.Choice(WORDS):
-    assert saved.corpus(str(tmp_path), choice=choice) is None
+    assert saved.saved_texts(str(tmp_path), choice=choice) is None
   assert call_main(*arguments, "--vocab_size=5") == 1  # another run

@@ -112,7 +112,7 @@ def test_a_run_stopped_early_within_a_later_epoch_is_named(tmp_path):
   with pytest.raises(signals.Stopped):
     train(0, check_stop=StopAfter(1))
   with pytest.raises(UserError, match=(
-      "is at epoch 3, step 1 of 2; give early_stop=2 or more, or 0")):
+      "stopped at epoch 3, step 1 of 2; give early_stop=2 or more, or 0")):
     train(1)
 
 

@@ -14,9 +14,9 @@ def test_a_perplexity_beyond_the_range_of_a_float_is_infinite():
 
 
 def test_guessing_uniformly_among_some_words():
-  perplexity = metrics.PERPLEXITY.among(10_000)
+  perplexity = metrics.PERPLEXITY.with_limit(10_000)
   assert perplexity.uniform == pytest.approx(10_000)
-  assert char_lm.BITS.among(64).uniform == pytest.approx(6)
+  assert char_lm.BITS.with_limit(64).uniform == pytest.approx(6)
   unknown = metrics.PERPLEXITY
   assert not unknown.worse_than_uniform({"train": 1e300, "valid": math.inf})
   assert not perplexity.worse_than_uniform(
@@ -25,11 +25,11 @@ def test_guessing_uniformly_among_some_words():
       {"train": 1e196, "valid": 9999, "test": math.inf}) == (
           "perplexity above 10,000 on train, test: worse than guessing "
           "uniformly; change learning_rate or max_grad_norm")
-  sampled = metrics.PERPLEXITY.among(10_000, num_sampled=5)
+  sampled = metrics.PERPLEXITY.with_limit(10_000, num_sampled=5)
   assert not sampled.worse_than_uniform({"train": math.inf, "valid": 9999})
   assert "10,000 on valid: " in sampled.worse_than_uniform(
       {"train": math.inf, "valid": 10_001})
-  assert char_lm.BITS.among(27).worse_than_uniform(
+  assert char_lm.BITS.with_limit(27).worse_than_uniform(
       {"train": 4.7, "valid": 4.8}) == (
           "bits per character above 4.75 on valid: worse than guessing "
           "uniformly; train for fewer epochs, or lower keep_prob or "

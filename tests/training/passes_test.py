@@ -104,7 +104,7 @@ def test_learning_rate_after_plateaus(session):
   names = {variable.op.name for variable in tf.global_variables()}
   assert not any("decays" in name for name in names)  # it follows from the rows
   for figures, decays in ([], 0), ([3, 3], 0), ([3, 3, 4], 1), ([3, 4, 2], 0):
-    training.schedule.follow(session, figures)
+    training.schedule.after_epoch(session, figures)
     assert session.run(training.model.lr) == 0.25 ** decays
 
 
