@@ -19,6 +19,7 @@ import pytest
 import configs
 from tests.docs import documents, tiny_checkout
 from tests.docs.documents import DOCUMENTS, PAGES, ROOT
+from tests.helpers import several_workers
 
 # The commands run as documented, with these exceptions.
 REPLACED = {
@@ -27,6 +28,8 @@ REPLACED = {
     "--rounds=5 --seconds=2": "--rounds=1 --seconds=0.01 --rnn_mode=fused "
                               "--peer=none",
     "speed --profile": "speed --profile --seconds=0.01 --rnn_mode=fused",
+    "localhost:2222,localhost:2223": "localhost:{},localhost:{}".format(
+        *several_workers.free_ports(2)),
     "--megabytes=500": "--megabytes=1",
     "benchmarks.saving ": "benchmarks.saving --seconds=0.1 ",
     "large_text --vocab_size=800000": "large_text --megabytes=10 "

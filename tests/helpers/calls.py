@@ -50,9 +50,15 @@ def start_script(*args, cold=False):
   return warm_python.Process(
       [*python, os.path.join(ROOT, "ptb_word_lm.py"), *args],
       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-      # A process in the background ignores SIGINT, and so do its children.
-      preexec_fn=lambda: signal.signal(
-          signal.SIGINT, signal.default_int_handler))
+      preexec_fn=allow_sigint)
+
+
+def allow_sigint():
+  """Lets a child receive SIGINT; call it in the child.
+
+  A process in the background ignores this signal, and so do its children.
+  """
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def wait_for(process, text):

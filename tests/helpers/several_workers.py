@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -11,12 +12,18 @@ from tests.helpers.calls import ROOT
 
 
 def free_ports(number):
-  """Returns ports that no process listens at."""
-  with contextlib.ExitStack() as stack:
-    sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-    for each in sockets:
-      each.bind(("", 0))
-    return [each.getsockname()[1] for each in sockets]
+  """Returns ports at which no process listens.
+
+  A worker may bind one only seconds later. So they are below the ports that the
+  system gives to outgoing connections.
+  """
+  ports = []
+  while len(ports) < number:
+    port = random.SystemRandom().randrange(10_000, 32_768)
+    with contextlib.suppress(OSError), socket.socket() as each:
+      each.bind(("", port))
+      ports.append(port)
+  return ports
 
 
 class Team:

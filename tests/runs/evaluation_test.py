@@ -1,16 +1,17 @@
 """--mode=eval: a run is evaluated, on its own texts or on others."""
 
+import contextlib
 import os
 import re
 import shutil
-import signal
 
 import pytest
 
+from rnn import signals
 from rnn.runs.directory import RunDirectory
 from rnn.training import evaluation
-from tests.helpers.calls import run_script, start_script, wait_for
-from tests.helpers.run_folders import contents, long_run_flags
+from tests.helpers.calls import run_script
+from tests.helpers.run_folders import StopAfter, contents, long_run_flags
 
 
 @pytest.mark.slow
@@ -32,12 +33,12 @@ def test_eval_prints_the_same_figures_as_training(tmp_path, overfitted):
 
 @pytest.mark.slow
 def test_eval_accepts_an_interrupted_run_and_other_texts(
-    corpus_folder, tmp_path, call_main, capsys):
-  flags = long_run_flags(corpus_folder, epochs=40)
-  with start_script(*flags, f"--save_path={tmp_path}/run") as process:
-    wait_for(process, "Epoch: 2 Learning")
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    corpus_folder, tmp_path, call_main, capsys, monkeypatch):
+  monkeypatch.setattr(signals, "on_signals", lambda: contextlib.nullcontext(
+      StopAfter(120)))  # in epoch 2
+  assert call_main(*long_run_flags(corpus_folder, epochs=40),
+                   f"--save_path={tmp_path}/run") == 143
+  capsys.readouterr()
   before = contents(tmp_path / "run")
   other = tmp_path / "other"
   other.mkdir()

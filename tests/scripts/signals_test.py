@@ -63,13 +63,13 @@ def test_a_second_ctrl_c_stops_at_once(corpus_folder, tmp_path):
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
     _, err = process.communicate(timeout=60)
-  assert time.monotonic() - began < 1
+  assert time.monotonic() - began < 10
   assert (process.returncode, err) == (130, "")
 
 
 @pytest.mark.slow
 def test_ctrl_c_during_the_imports_gives_no_traceback():
-  for delay in (0.3, 0.8, 1.5):
+  for delay in (0.5, 0.8, 1.2):
     with start_script("--model=test", cold=True) as process:
       time.sleep(delay)
       process.send_signal(signal.SIGINT)

@@ -11,6 +11,7 @@ import pytest
 
 from rnn.errors import UserError
 from rnn.text.processes import _sigint_blocked, each
+from tests.helpers.calls import allow_sigint
 
 
 @pytest.mark.parametrize("processes", [
@@ -76,7 +77,8 @@ except KeyboardInterrupt:
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 def test_ctrl_c_leaves_no_semaphore():
   result = subprocess.run([sys.executable, "-c", _INTERRUPT],
-                          capture_output=True, text=True)
+                          capture_output=True, text=True,
+                          preexec_fn=allow_sigint)
   assert (result.stdout, result.stderr) == ("interrupted\n", "")
 
 

@@ -236,7 +236,7 @@ class SlowFirstWindow:
   step, size, sums = 0, 6, {"nats": 0.0, "targets": 0}
 
   def run(self, session, step):
-    time.sleep(0.01 if step else 0.5)
+    time.sleep(0.01 if step else 1)
     return self.sums | {"targets": 100 * (step + 1)}
 
 
@@ -249,7 +249,8 @@ class ReturnsFetches:
 
 def test_speed_excludes_the_first_window():
   result = passes.run_pass(ReturnsFetches(), SlowFirstWindow())
-  assert 500 / 0.55 < 2000 < result.per_second < 100 / 0.01
+  # With the first window, it would be below 600.
+  assert 600 < result.per_second < 100 / 0.01
 
 
 def test_the_ptb_test_split_is_scored_whole(session, ptb_folder):
