@@ -156,9 +156,11 @@ class PTBModel:
     with tf.variable_scope(  # the root, whatever the caller's scope is
         tf.VariableScope(reuse=False, name=""), auxiliary_name_scope=False,
         custom_getter=_getter(scope.name or "Model", scope.reuse)):
+      inputs, targets = (tf.ensure_shape(
+          tf.transpose(ids), [input_.num_steps, input_.batch_size])
+                         for ids in (self.input_data, self.targets))
       model = ptb_word_lm.PTBModel(
-          settings, config.vocab_size, tf.transpose(self.input_data),
-          tf.transpose(self.targets), is_training=is_training,
+          settings, config.vocab_size, inputs, targets, is_training=is_training,
           learning_rate=self.lr if is_training else None,
           options=Options(rnn_mode and rnn_mode.lower()))
     self.initial_state = model.initial_state

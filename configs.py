@@ -183,19 +183,20 @@ class Config(Settings):
   def check_together(self, names: Iterable[str]) -> None:
     """Raises a ConfigError if one of the settings has no effect."""
     sizes = [name for name in names if name in ("hidden_size", "num_layers")]
-    if sizes and "hidden_sizes" in names:
-      raise ConfigError("hidden_sizes gives the size of every layer: leave out "
-                        "hidden_size and num_layers")
     if sizes and self.hidden_sizes:
       raise ConfigError(
           f"{sizes[0]}: has no effect, because hidden_sizes="
           f"{as_text(self.hidden_sizes)} gives the size of every layer; set "
-          "hidden_sizes")
+          f"only hidden_sizes, or hidden_sizes= and {sizes[0]}")
     if "keep_prob_hidden" in names and len(self.layer_sizes) == 1:
       self.refuse("keep_prob_hidden", "a second layer")
-    if "dropout_mask" in names and not any(0 < keep_prob < 1 for keep_prob in (
-        self.keep_prob, self.keep_prob_input, self.keep_prob_hidden,
-        self.keep_prob_output)):
+    own = (self.keep_prob_input, self.keep_prob_output,
+           self.keep_prob_hidden or len(self.layer_sizes) == 1)
+    if "keep_prob" in names and all(own):
+      raise ConfigError("keep_prob: has no effect; set keep_prob_input, "
+                        "keep_prob_hidden and keep_prob_output")
+    if "dropout_mask" in names and min(
+        keep_prob or self.keep_prob for keep_prob in own) == 1:
       self.refuse("dropout_mask", "a keep_prob below 1")
     super().check_together(names)
 

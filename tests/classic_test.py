@@ -74,6 +74,23 @@ def input_of(seed, batch_size=3, num_steps=4):
   return Input
 
 
+@pytest.mark.parametrize("mode", [None, "basic", "dynamic"])
+def test_placeholders_take_their_sizes_from_the_input(mode):
+  """The tutorial's model takes the sizes from input_, not from the tensors."""
+  class Input:
+    batch_size, num_steps = 3, 4
+    input_data, targets = (
+        tf.placeholder(tf.int32, [None, None]) for _ in range(2))
+
+  config = tiny_config(rnn_mode=mode)
+  model = classic.PTBModel(False, config, Input)
+  ids = np.ones([3, 4], np.int32)
+  with tf.Session() as session:
+    session.run(tf.global_variables_initializer())
+    assert session.run(model.logits, {
+        Input.input_data: ids, Input.targets: ids}).shape == (3, 4, 11)
+
+
 def test_a_notebook_of_the_tutorial(short_corpus, monkeypatch, capsys):
   for name, value in (("hidden_size", 32), ("max_max_epoch", 3),
                       ("max_epoch", 1), ("num_steps", 8)):

@@ -67,11 +67,28 @@ def test_a_projection_is_the_width_of_outputs():
 def test_a_size_without_effect_is_refused(setting):
   with pytest.raises(configs.ConfigError, match=(
       f"^{setting.partition('=')[0]}: has no effect, because "
-      "hidden_sizes=1150,1150,400 gives the size of every layer; set "
-      "hidden_sizes$")):
+      "hidden_sizes=1150,1150,400 gives the size of every layer; set only "
+      "hidden_sizes, or hidden_sizes= and (hidden_size|num_layers)$")):
     configs.override(configs.AWD, setting)
   assert configs.override(
       configs.AWD, "hidden_sizes=9,8,embedding_size=8").layer_sizes == (9, 8)
+  assert configs.override(
+      configs.AWD, f"hidden_sizes=,{setting}").layer_sizes in (
+          (9,) * 3, (1150,) * 2)
+
+
+def test_a_keep_prob_that_every_place_replaces_is_refused():
+  message = "^keep_prob: has no effect; set keep_prob_input, "
+  with pytest.raises(configs.ConfigError, match=message):
+    configs.override(configs.AWD, "keep_prob=0.9")
+  own = "keep_prob=0.9,keep_prob_input=0.5,keep_prob_output=0.5"
+  with pytest.raises(configs.ConfigError, match=message):
+    configs.override(configs.SMALL, f"num_layers=1,{own}")  # no place between
+  assert configs.override(configs.SMALL, own).keep_prob == 0.9
+  with pytest.raises(configs.ConfigError, match="^dropout_mask=window: has no"):
+    configs.override(dataclasses.replace(
+        configs.MEDIUM, keep_prob_input=1.0, keep_prob_hidden=1.0,
+        keep_prob_output=1.0), "dropout_mask=window")
 
 
 @pytest.mark.parametrize("setting, needed, enough", [
@@ -154,7 +171,7 @@ def test_a_config_is_immutable():
     ("vocab_size=99", "vocab_size: no such setting; .*hidden_size"),
     ("hidden_size", "hidden_size: .*hidden_size=300"),
     ("keep_prob=0.5,keep_prob=0.6", "keep_prob: set twice"),
-    ("hidden_sizes=8,8,num_layers=2", "leave out hidden_size and num_layers"),
+    ("hidden_sizes=8,8,num_layers=2", "num_layers: has no effect"),
     ("cell=lstmp", "projection_size=0: cell=lstmp has a projection; set its "
      "width, as in projection_size=50$"),
     ("projection_size=9", "projection_size=9: cell=lstm has no projection; set "

@@ -184,6 +184,9 @@ def refuse(mode: str, *names: str) -> None:
                *configs.Config.flags(), *names):
     if name in FLAGS and FLAGS[name].present:
       raise UserError(f"--{name}: has no effect with {mode}; leave it out")
+  if "num_gpus" in FLAGS and FLAGS.num_gpus > 1:
+    raise UserError(f"--num_gpus={FLAGS.num_gpus}: {mode} uses one GPU, or 0; "
+                    "leave it out")
 
 
 def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
@@ -208,6 +211,8 @@ def run(name: str, config: configs.Settings, settings: Mapping[str, Any],
   description = {"model": name, "overrides": _overrides(config),
                  "settings": dataclasses.asdict(config), "seed": FLAGS.seed,
                  **content}
+  if FLAGS.keep != FLAGS["keep"].default:  # a resumed run keeps as many
+    description["flags"] = {**content.get("flags", {}), **values("keep")}
   agreement.check(
       workers, {**description, "vocabulary": (
           vocabulary and files.json_digest(vocabulary.words))},

@@ -184,7 +184,13 @@ class Cluster(Workers):
 
   def finish(self) -> None:
     """See `Workers`."""
-    with contextlib.suppress(WorkersError):  # a worker lost now is no loss
+    # The chief has saved the run when it comes here, so the loss of another
+    # worker does not matter. The second barrier keeps the chief until all have
+    # passed the first one, so that they do not take it for lost.
+    with (contextlib.suppress(WorkersError) if self.is_chief
+          else contextlib.nullcontext()):
+      self.barrier()
+    with contextlib.suppress(WorkersError):
       self.barrier()
     if not self.is_chief:
       time.sleep(_LINGER)

@@ -100,7 +100,11 @@ class Workers:
     """Waits until all workers have come this far."""
 
   def finish(self) -> None:
-    """Waits until all workers have done their last step."""
+    """Waits until all workers have done their last step.
+
+    Raises:
+      WorkersError: the chief, perhaps, has not saved it; never at the chief.
+    """
 
   def agree_to_stop(self, check_stop: Callable[[], None]
                     ) -> Callable[[], None]:

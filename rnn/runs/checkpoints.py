@@ -200,6 +200,8 @@ def _load(session: tf.Session, prefix: str, group: Sequence[_Found]) -> None:
     session.run([op for op, is_set in zip(
         reset, session.run(is_set), strict=True) if is_set])
     session.run(assign_all)
+  except tf.errors.ResourceExhaustedError:  # the checkpoint may be good
+    raise
   except _READ_ERRORS as error:
     raise DamagedError(error_cause(error)) from None
 
@@ -244,15 +246,20 @@ def assign(session: tf.Session, variables: Sequence[tf.Variable],
               {v.initializer.inputs[1]: values[v.op.name] for v in variables})
 
 
-def average(values: Sequence[Mapping[str, np.ndarray]]) -> dict:
+def average(values: Iterable[Mapping[str, np.ndarray]]) -> dict:
   """Returns the mean of each array over several dicts of parameters.
 
-  Sums are float64. A single dict is returned as it is.
+  Sums are float64. A single dict is returned as it is. No more than two dicts
+  are needed at a time.
   """
-  if len(values) == 1:
-    return dict(values[0])
-  return {name: np.mean([v[name] for v in values], axis=0, dtype=np.float64)
-          for name in values[0]}
+  rest = iter(values)
+  sums, number = dict(next(rest)), 1
+  for other in rest:
+    number += 1
+    sums = {name: np.add(value, other[name], dtype=np.float64)
+            for name, value in sums.items()}
+  return sums if number == 1 else {
+      name: value / number for name, value in sums.items()}
 
 
 def check_finite(name: str, values: Mapping[str, np.ndarray]) -> None:

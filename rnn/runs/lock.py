@@ -1,6 +1,7 @@
 """The lock of a run directory: only one process trains there at a time."""
 
 import contextlib
+import errno
 import logging
 import os
 import stat
@@ -8,6 +9,9 @@ from collections.abc import Iterator
 from typing import IO
 
 from rnn.runs.checkpoints import RunError
+
+# The errors of file systems without locks, such as some network file systems.
+_NO_LOCKS = errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP
 
 _log = logging.getLogger(__name__)
 
@@ -109,9 +113,14 @@ def try_lock(file: IO[bytes]) -> bool:
     return _try_lock_on_windows(file)
   try:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return True
   except BlockingIOError:
     return False
+  except OSError as error:
+    if error.errno not in _NO_LOCKS:
+      raise
+    _log.warning("%s: the file system has no locks (%s); let only one process "
+                 "train in this folder", file.name, error.strerror)
+  return True
 
 
 def _try_lock_on_windows(file: IO[bytes]) -> bool:

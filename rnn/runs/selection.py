@@ -95,8 +95,7 @@ def _read(run: RunDirectory, variables: Sequence[tf.Variable],
   used = _select(run, checkpoint, average_last)
   while used:
     try:
-      return used, average(
-          [run.read(c, variables)[1] for c in used])
+      return used, average(run.read(c, variables)[1] for c in used)
     except DamagedError as error:
       before, used = used, _select(run, checkpoint, average_last)
       if isinstance(checkpoint, Checkpoint):

@@ -19,8 +19,10 @@ NO_TARGET = -1  # fills up a stream: nothing to predict there, and no cost
 
 Ids = Sequence[int] | np.ndarray | ShardIds
 
-_WINDOWS = 10_000  # of a part, at most
-_TOKENS = 1 << 20  # of a part of shards, about
+# Of a part, at most.
+_WINDOWS = 10_000
+_ARRAY_TOKENS = 1 << 24
+_TOKENS = 1 << 20  # of shards
 
 
 class Streams:
@@ -48,8 +50,8 @@ class Streams:
     self._batch_size, self.num_steps = batch_size, num_steps
     self._length, self.windows = length, windows
     self.stride = stride or num_steps
-    self.part = min(_WINDOWS, max(1, _TOKENS // (batch_size * num_steps))
-                    ) if isinstance(ids, ShardIds) else _WINDOWS
+    tokens = _TOKENS if isinstance(ids, ShardIds) else _ARRAY_TOKENS
+    self.part = min(_WINDOWS, max(1, tokens // (batch_size * num_steps)))
 
   def rows(self, start: int = 0, stop: int | None = None, epoch: int = 0,
            columns: slice = slice(None)) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 from collections.abc import Sequence
 
 from rnn.errors import UserError
@@ -39,5 +40,6 @@ def error(position: str, what: str, learning_rate: float, good_norm: float,
       f"diverged at {position}: {what} (learning rate {learning_rate:g}, "
       f"gradient norm {norm:g}{before}); lower learning_rate or "
       "max_grad_norm, then " + (
-          f"resume from {checkpoints[0].path}" if checkpoints
-          else "start again"), "config_override")
+          f"resume {run.path}, from its checkpoint "
+          f"{os.path.basename(checkpoints[0].path)}"
+          if run and checkpoints else "start again"), "config_override")

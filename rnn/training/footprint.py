@@ -133,6 +133,9 @@ def check_language_model(
   if not is_training:
     parameters = [p._replace(advice="use a machine with more memory")
                   for p in parameters]
+    # The settings of a run that is evaluated cannot change.
+    others = [part._replace(advice=f"{part.advice} in a new run")
+              for part in others]
   return check(
       parameters, others, config.optimizer if is_training else None, item_size)
 

@@ -51,6 +51,24 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_used(
   assert_same_run(tmp_path / "undisturbed", tmp_path / "run")
 
 
+def test_lack_of_memory_is_no_damage(trained_flags, tmp_path, monkeypatch):
+  """Otherwise, a good checkpoint would be set aside."""
+  newest = RunDirectory(f"{tmp_path}/run").checkpoints()[0]
+  run = tf.Session.run
+
+  def run_out(session, fetches, *args, **kwargs):
+    if any("Assign" in op.name for op in tf.nest.flatten(fetches)):
+      raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+    return run(session, fetches, *args, **kwargs)
+
+  with tf.Graph().as_default(), tf.Session() as session:
+    variable = tf.get_variable("Model/softmax_b", [9], use_resource=True)
+    newest.load(session, [variable])
+    monkeypatch.setattr(tf.Session, "run", run_out)
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+      newest.load(session, [variable])
+
+
 @pytest.mark.slow
 def test_damage_to_any_byte_of_a_checkpoint_is_detected(
     trained_flags, tmp_path):

@@ -31,13 +31,14 @@ def test_divergence_stops_before_the_bad_update_is_saved(
   message = re.fullmatch(
       r"ptb_word_lm.py: diverged at epoch 2, step (\d+) of 89: the loss is "
       r"\S+ nats per word \(learning rate 5e\+29, gradient norm \S+, \S+ one "
-      r"step before\); lower learning_rate or max_grad_norm, then resume from "
-      r"(\S+) \(--config_override\)\n", done.stderr)
+      r"step before\); lower learning_rate or max_grad_norm, then resume "
+      r"(\S+), from its checkpoint (\S+) \(--config_override\)\n", done.stderr)
   assert message, done.stderr
   assert "settings.learning_rate (1.0 there, 1e+30 here)" in done.stdout
   run = RunDirectory(f"{tmp_path}/run")
   newest = run.checkpoints()[0]
-  assert newest.path == message[2] and newest.epoch == 1
+  assert newest.path == f"{message[2]}/checkpoints/{message[3]}"
+  assert message[2] == run.path and newest.epoch == 1
   assert newest.step < 89 + int(message[1]) - 1  # before the bad update
   for checkpoint in run.checkpoints():
     for name, value in variables_of(checkpoint).items():

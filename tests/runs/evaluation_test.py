@@ -8,9 +8,10 @@ import shutil
 import pytest
 
 from rnn import signals
+from rnn.cli import parallel_flags
 from rnn.runs.directory import RunDirectory
 from rnn.training import evaluation
-from tests.helpers.calls import run_script
+from tests.helpers.calls import assert_one_line, run_script
 from tests.helpers.run_folders import StopAfter, contents, long_run_flags
 
 
@@ -57,6 +58,15 @@ def test_eval_accepts_an_interrupted_run_and_other_texts(
     assert re.search(r"^step \d+, the last", out, re.MULTILINE)
     assert re.search(r"^epoch 1, best by valid", out, re.MULTILINE)
   assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.usefixtures("trained_flags")
+def test_several_gpus_are_refused(tmp_path, call_main, capsys, monkeypatch):
+  monkeypatch.setattr(parallel_flags, "hide_gpus", lambda: None)
+  assert call_main("--mode=eval", f"--save_path={tmp_path}/run",
+                   "--num_gpus=2") == 1
+  assert_one_line(capsys.readouterr().err, "ptb_word_lm.py",
+                  "--num_gpus=2: --mode=eval uses one GPU, or 0; leave it out")
 
 
 def test_training_may_find_a_better_epoch_meanwhile(

@@ -1,5 +1,6 @@
 """The lock of a run directory."""
 
+import errno
 import fcntl
 import os
 import re
@@ -29,6 +30,18 @@ def test_only_one_process_holds_the_lock(locks, tmp_path):
     one.check()
   with other.hold():
     other.check()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks_gets_a_warning(
+    locks, tmp_path, monkeypatch, caplog, number):
+  def flock(*_):
+    raise OSError(number, os.strerror(number))
+
+  monkeypatch.setattr(fcntl, "flock", flock)
+  with locks[0].hold():
+    assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+  assert "/lock: the file system has no locks (" in caplog.text
 
 
 def test_nothing_is_left_of_a_longer_process_id(locks, tmp_path):

@@ -63,6 +63,19 @@ def test_differences_are_listed_one_per_line(
                  r"settings.hidden_size \(8 there, 2 here\)$")
 
 
+@pytest.mark.parametrize("model", [[], ["--model=test"]])
+def test_a_run_keeps_as_many_checkpoints_as_before(
+    corpus_folder, tmp_path, call_main, model):
+  run = RunDirectory(f"{tmp_path}/run")
+  flags = [f"--data_path={corpus_folder}", f"--save_path={run.path}"]
+  assert call_main(*flags, "--model=test", "--keep=5", "--epochs=5") == 0
+  assert call_main(*flags, *model, "--epochs=6") == 0
+  assert [c.epoch for c in run.checkpoints() if not c.best] == [6, 5, 4, 3, 2]
+  assert call_main(*flags, *model, "--epochs=7", "--keep=3") == 0
+  assert call_main(*flags, *model, "--epochs=8") == 0
+  assert [c.epoch for c in run.checkpoints() if not c.best] == [8, 7, 6]
+
+
 def test_the_text_at_the_stored_path_is_verified(
     text, tmp_path, call_main, capsys):
   run = f"--save_path={tmp_path}/run"

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import weakref
 
 import numpy as np
 import pytest
@@ -55,6 +56,23 @@ def training(tmp_path):
 def test_an_average_is_computed_in_float64():
   values = [{"v": np.float32([x])} for x in (2 ** 24, 1, 1, 0)]
   assert checkpoints.average(values)["v"] == (2 ** 24 + 2) / 4
+
+
+def test_an_average_needs_two_models_at_a_time():
+  alive = weakref.WeakSet()
+
+  class Values(dict):
+    __hash__ = object.__hash__
+
+  def models():
+    for number in range(5):
+      model = Values(v=np.full([2], number, np.float32))
+      alive.add(model)
+      yield model
+      del model
+      assert len(alive) <= 2
+
+  assert (checkpoints.average(models())["v"] == 2).all()
 
 
 def test_the_newest_checkpoints_and_the_best_are_kept(training):

@@ -118,3 +118,10 @@ def test_an_array_is_read_once_for_all_epochs():
   """A text that fits in one part stays in the session."""
   ours = TrainingStreams(np.arange(100), 2, 5)
   assert {ours.place(step) for step in range(50)} == {(0, 0)}
+
+
+def test_a_part_of_an_array_has_a_limit_in_words(monkeypatch):
+  monkeypatch.setattr(streams, "_ARRAY_TOKENS", 60)
+  ours = TrainingStreams(np.arange(400), 4, 5)
+  assert ours.part == 3
+  check_parts(ours, ours.rows(), 0, 5)

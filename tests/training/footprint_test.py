@@ -27,6 +27,8 @@ from tests.helpers.tiny_model import TINY, VOCAB_SIZE
 from tests.helpers.trained_models import CLASSIC_FLAGS, write_classic
 from trained.model import load
 
+NEW = " in a new run"
+
 
 @pytest.fixture
 def needs(monkeypatch):
@@ -93,7 +95,8 @@ def test_a_window_is_counted_if_it_is_larger_than_the_gradients(needs):
   check(config)
   check(config, precision="bfloat16")
   check(config, is_training=False)
-  windows = [need["lower batch_size or num_steps"] for need in needs]
+  windows = [need["lower batch_size or num_steps" + after]
+             for need, after in zip(needs, ["", "", NEW], strict=True)]
   logits = 2 * 4 * 400 * VOCAB_SIZE  # and probabilities, of half a window
   gates = 800 * (5 + 4 * 2 * 5)
   assert windows == [logits + 4 * gates + 4 * 400 * 5,
@@ -130,7 +133,8 @@ def test_a_sampled_softmax_has_the_logits_and_gradients_of_candidates(needs):
   check(config, 10**6, is_training=False)
   check(dataclasses.replace(config, num_sampled=0), 10**6)
   sampled, evaluated, full = (
-      need["lower batch_size or num_steps"] for need in needs)
+      need["lower batch_size or num_steps" + after]
+      for need, after in zip(needs, ["", NEW, ""], strict=True))
   half = 10 * 128
   kept = 4 * 20 * 128 * (3 + 4 * 4) + 4 * half * 3
   candidates = (sampled - kept) / (2 * 4 * half)
