@@ -90,8 +90,9 @@ def _prompts() -> Iterator[str]:
     return _read_prompts()
   if FLAGS.prompt_file is None:
     return iter([FLAGS.prompt])
-  text = (sources.standard_input() if FLAGS.prompt_file == "-" else
-          sources.of_file(FLAGS.prompt_file)).read()
+  text = sources.read_utf_8(
+      sources.standard_input() if FLAGS.prompt_file == "-" else
+      sources.of_file(FLAGS.prompt_file))
   return iter([text.replace("\r\n", "\n").removesuffix("\n")])
 
 

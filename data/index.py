@@ -10,6 +10,7 @@ repeat it, and it goes on.
 import argparse
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -58,7 +59,8 @@ def summary(folder: str, content: dict) -> str:
                 f"{len(split['shards']):7,}")
   return "\n".join([
       *rows, f"vocabulary: {content['size']:,} words, <unk> and <eos> included",
-      f"train on it: python ptb_word_lm.py --data_path={folder}"])
+      "train on it: python ptb_word_lm.py "
+      + shlex.quote(f"--data_path={folder}")])
 
 
 def _task(args: argparse.Namespace) -> Task:
@@ -68,9 +70,13 @@ def _task(args: argparse.Namespace) -> Task:
     DataError: a text does not exist, or flags do not go together.
   """
   inputs = [sources.find(name, args.encoding) for name in args.input]
+  output = os.path.join(os.path.realpath(args.output), "")
   texts = {"train": sources.Source(
       ",".join(args.input),
-      tuple(dict.fromkeys(path for text in inputs for path in text.paths)),
+      tuple(dict.fromkeys(
+          path for text in inputs for path in map(str, text.paths)
+          # A pattern such as texts/** may fit what an earlier call has written.
+          if not os.path.realpath(path).startswith(output))),
       inputs[0].encoding)}
   if (args.valid is None) != (args.test is None):
     raise DataError("--valid and --test: name both texts, or none, to hold out "

@@ -11,6 +11,7 @@ words as <unk>. data/README.md has the rules.
 import argparse
 import collections
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
@@ -144,7 +145,7 @@ def _texts(node: object) -> Iterator[str]:
 
 def _read_json(path: str) -> object:
   """Reads a JSON file."""
-  text = sources.of_file(path).read()
+  text = sources.read_utf_8(sources.of_file(path))
   try:
     return json.loads(text)
   except (ValueError, RecursionError) as error:
@@ -285,7 +286,8 @@ def prepare(args: argparse.Namespace) -> str:
   if args.factbook is not None:
     corpus = split_countries(read_factbook(args.factbook), split_text)
   else:
-    texts = [sources.find(name, args.encoding) for name in args.input]
+    texts = _without_repeats(
+        [sources.find(name, args.encoding) for name in args.input])
     _check_is_no_input(args.output, texts)
     corpus = split_in_order(
         read_paragraphs(texts, args.line_per_sentence), split_text)
@@ -303,6 +305,18 @@ def _splitter(args: argparse.Namespace) -> Splitter:
   if args.line_per_sentence:
     return lambda line: filter(None, [split_line(line, style)])
   return lambda paragraph: split_sentences(paragraph, style)
+
+
+def _without_repeats(texts: Iterable[sources.Source]) -> list[sources.Source]:
+  """Returns texts that have each file only once."""
+  seen: set[str | int] = set()
+  kept = []
+  for text in texts:
+    paths = tuple(path for path in text.paths if path not in seen)
+    seen.update(paths)
+    if paths:
+      kept.append(dataclasses.replace(text, paths=paths))
+  return kept
 
 
 def _check_is_no_input(folder: str, texts: Iterable[sources.Source]) -> None:

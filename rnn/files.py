@@ -4,7 +4,6 @@ Every file of a run is written under a temporary name, synced, and then renamed.
 So a reader never sees half a file, even after a kill.
 """
 
-import bz2
 import codecs
 import contextlib
 import errno
@@ -23,6 +22,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
+from rnn.compressed import OPENERS
 from rnn.errors import DataError, UserError
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ PARTIAL = ".partial"
 BOM = codecs.BOM_UTF8
 
 _PREFIX = 40  # characters of a file's name that its temporary name repeats
-_OPENERS: dict[bytes, Any] = {
-    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _ZIP = b"PK\x03\x04", b"PK\x05\x06"  # the second: an empty archive
 _NOT_TEXT = "[Content_Types].xml", "mimetype"  # of office programs, e-books
 
@@ -214,7 +212,7 @@ def open_binary(path: str | int, member: str | None = None
   name = name_of(path)
   with path_errors(name), open(path, "rb", closefd=path != 0) as file:
     start = file.peek(6)
-    opener = next((opener for magic, opener in _OPENERS.items()
+    opener = next((opener for magic, opener in OPENERS.items()
                    if start.startswith(magic)), None)
     if start.startswith(_ZIP):
       with _open_member(name, file, member) as content:
@@ -227,7 +225,7 @@ def open_binary(path: str | int, member: str | None = None
 def is_packed(path: str) -> bool:
   """Returns whether `open_binary` unpacks a file."""
   with open_regular(path) as file:
-    return file.read(6).startswith((*_OPENERS, *_ZIP))
+    return file.read(6).startswith((*OPENERS, *_ZIP))
 
 
 def name_of(path: str | int) -> str:

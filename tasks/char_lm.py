@@ -115,11 +115,11 @@ def _find_splits(
     data_path: str, encoding: str | None
 ) -> dict[str, tuple[sources.Source, Iterable[str]]]:
   """Returns a dict, split -> (source, lines of the split)."""
-  paths = {split: os.path.join(data_path, _PTB.format(split))
-           for split in reader.SPLITS}
-  if all(map(os.path.exists, paths.values())):
+  paths = {split: corpora.with_ending(
+      os.path.join(data_path, _PTB.format(split))) for split in reader.SPLITS}
+  if all(paths.values()):
     found = {split: sources.of_file(path, encoding)
-             for split, path in paths.items()}
+             for split, path in paths.items() if path}
     return {split: (source, _join_characters(read_lines(source)))
             for split, source in found.items()}
   if corpora.is_single(data_path):

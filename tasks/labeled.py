@@ -165,8 +165,6 @@ def _labels_in(folder: str) -> dict[str, str]:
         f"{folder}: has {_listed(list(labels), 'folder')} and "
         f"{_listed(names, 'file')}, but needs one folder per label, at least "
         "two")
-  if set(labels) == set(imdb.LABELS):
-    return {imdb.LABELS[name]: path for name, path in labels.items()}
   return labels
 
 
@@ -178,6 +176,10 @@ def _read_parts(root: str, folders: dict[str, dict[str, str]],
     SettingError: a column is given, which only a table has.
   """
   _refuse_columns(columns, "a folder for each label")
+  if {label for labels in folders.values() for label in labels} == set(
+      imdb.LABELS):
+    folders = {part: {imdb.LABELS[name]: path for name, path in labels.items()}
+               for part, labels in folders.items()}
   _log.info("%s: %s", root, "; ".join(
       f"{part} has {_listed(list(labels), 'label')}"
       for part, labels in folders.items()))

@@ -42,7 +42,7 @@ class Table:
     separator = max(_SEPARATORS, key=line.count)  # tabs, if equal
     try:
       columns = [name.strip() for name in next(csv.reader(
-          [line], delimiter=separator))]
+          [line], delimiter=separator, strict=True))]
     except csv.Error as error:
       raise DataError(f"{path}: line 1: {error}; correct it") from None
     return cls(path, columns, file, separator)
@@ -82,9 +82,13 @@ def rows(path: str, file: IO[str],
 
   csv.field_size_limit(_MAX_ROW)
   try:
-    for row in csv.reader(lines(), **options):
+    # If not strict, a quote at the beginning of a value could take in the next
+    # rows.
+    for row in csv.reader(lines(), strict=True, **options):
       length = 0
       if row:
         yield number, row
   except csv.Error as error:
-    raise DataError(f"{path}: line {number:,}: {error}; correct it") from None
+    raise DataError(
+        f"{path}: line {number:,}: {error}; correct it, or double the quotes "
+        "within a value and put it into quotes") from None

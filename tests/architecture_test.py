@@ -13,7 +13,8 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 _BASE = ("rnn.errors", "rnn.published", "rnn.settings", "rnn.terminal",
-         "rnn.files", "rnn.archives", "rnn.text.writing_systems",
+         "rnn.compressed", "rnn.files", "rnn.archives",
+         "rnn.text.writing_systems",
          "rnn.text.sentences", "rnn.text.splitting", "rnn.text.encodings",
          "rnn.text.sources", "rnn.text.lines", "rnn.text.corpora",
          "rnn.text.vocabulary", "rnn.text.shards", "rnn.text.numbering",
@@ -39,7 +40,8 @@ MAY_IMPORT = {
     "rnn.published": (),
     "rnn.settings": ("rnn.errors",),
     "rnn.terminal": ("rnn.errors",),
-    "rnn.files": ("rnn.errors",),
+    "rnn.compressed": (),
+    "rnn.files": ("rnn.compressed", "rnn.errors"),
     "rnn.archives": ("rnn.errors",),
     "rnn.memory": ("rnn.errors",),
     "rnn.text.writing_systems": (),

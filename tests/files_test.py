@@ -186,6 +186,31 @@ def test_compressed_files_are_read_whatever_their_names(tmp_path, compress):
 
 @pytest.mark.parametrize("compress", [
     gzip.compress, bz2.compress, lzma.compress])
+def test_several_compressed_streams_are_one_file(tmp_path, compress):
+  path = tmp_path / "file"
+  one, other = np.random.default_rng(0).bytes(200_000), b"other" * 99
+  whole = compress(one) + compress(b"") + compress(other)
+  for end in b"", bytes(3), bytes(100_000):
+    path.write_bytes(whole + end)
+    with files.open_binary(str(path)) as file:
+      assert file.read() == one + other
+
+
+@pytest.mark.parametrize("compress, offset", [
+    (gzip.compress, 20), (bz2.compress, 12), (lzma.compress, 20),
+    (bz2.compress, 0), (lzma.compress, 0)])
+def test_damage_in_a_later_stream_is_reported(tmp_path, compress, offset):
+  path = tmp_path / "file"
+  first, other = compress(b"one " * 99), bytearray(compress(b"other " * 9999))
+  other[offset] ^= 0x55
+  path.write_bytes(first + other)
+  with pytest.raises(DataError, match="truncated or damaged"):
+    with files.open_binary(str(path)) as file:
+      file.read()
+
+
+@pytest.mark.parametrize("compress", [
+    gzip.compress, bz2.compress, lzma.compress])
 def test_damaged_compressed_files_give_one_line(tmp_path, compress):
   path = tmp_path / "file"
   whole = compress(np.random.default_rng(0).bytes(5000))

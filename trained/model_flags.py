@@ -34,8 +34,9 @@ def load_several() -> list[TrainedModel]:
     UserError: there is none, one cannot be used, or the vocabularies differ.
   """
   path = FLAGS.save_path or ""
-  # A folder may have commas in its name.
-  models = _load([path] if os.path.exists(path) else path.split(","))
+  # A folder or a classic checkpoint may have commas in its name.
+  is_one = os.path.exists(path) or classic_checkpoint.find(path)
+  models = _load([path] if is_one else path.split(","))
   for other in models[1:]:
     _compare_words(models[0], other)
   return models

@@ -74,7 +74,7 @@ def is_single(data_path: str) -> bool:
   if sources.is_indexed(data_path):
     return False
   return not any(
-      _with_ending(os.path.join(data_path, folder, naming.format(split)))
+      with_ending(os.path.join(data_path, folder, naming.format(split)))
       for folder in _FOLDERS for naming in (*_NAMINGS, _OF_CHARACTERS)
       for split in SPLITS)
 
@@ -102,7 +102,7 @@ def find_corpus(data_path: str, splits: Sequence[str] = SPLITS,
     for naming in _NAMINGS:
       paths = {split: os.path.join(data_path, folder, naming.format(split))
                for split in splits}
-      found = {split: _with_ending(path)
+      found = {split: with_ending(path)
                for split, path in paths.items()}
       missing = [paths[split] for split in splits if not found[split]]
       if not missing:
@@ -118,7 +118,7 @@ def find_corpus(data_path: str, splits: Sequence[str] = SPLITS,
                   f"named {names}")
 
 
-def _with_ending(path: str) -> str | None:
+def with_ending(path: str) -> str | None:
   """Returns the path if it exists, or else with the ending of an archive."""
   return next((path + ending for ending in _ENDINGS
                if os.path.exists(path + ending)), None)

@@ -57,6 +57,21 @@ _LATIN = {
 }
 
 
+class EncodingError(DataError):
+  """A text is not in an encoding.
+
+  Attributes:
+    fault: what is wrong, without advice.
+  """
+
+  def __init__(self, fault: str, guess: str | None) -> None:
+    super().__init__(
+        f"{fault}; convert the file, or name its encoding, which may be {guess}"
+        if guess else f"{fault}; convert the file, choose another one, or name "
+        "its encoding", f"encoding={guess}" if guess else "encoding")
+    self.fault = fault
+
+
 def resolve(encoding: str | None) -> str | None:
   """Returns the usual name of an encoding; None stays None.
 
@@ -115,11 +130,10 @@ def to_utf_8(parts: Iterable[bytes], name: str, encoding: str | None = None,
   codec = _MARKS.get(mark) or encoding or UTF_8
   if on_mark and mark == codecs.BOM_UTF8:
     on_mark(mark)
-  if not (mark or encoding) and (guess := _guess_utf_16(first, 32)):
-    raise DataError(
-        f"{name}: not UTF-8 text, but probably UTF-16 without a byte order "
-        f"mark, see byte {first.index(0)}; convert the file, or name its "
-        f"encoding, which may be {guess}", f"encoding={guess}")
+  if not (mark or encoding) and (guess := _guess_wide(first, True)):
+    raise EncodingError(
+        f"{name}: not UTF-8 text, but probably {guess[:6].upper()} without a "
+        f"byte order mark, see byte {first.index(0)}", guess)
   decoder = codecs.getincrementaldecoder(codec)()
   offset = len(mark)  # of the text that is not decoded yet
   for part in itertools.chain([first[len(mark):]], parts, [b""]):
@@ -149,17 +163,13 @@ def _first_part(parts: Iterator[bytes]) -> bytes:
   return first
 
 
-def _error(name: str, offset: int, codec: str, sample: bytes) -> DataError:
+def _error(name: str, offset: int, codec: str,
+           sample: bytes) -> EncodingError:
   """Returns the error for a text that is not in an encoding."""
   kind = "UTF-8" if codec == UTF_8 else codec
   guess = guess_encoding(sample)
-  if guess and guess != codec:
-    return DataError(
-        f"{name}: not {kind} text, see byte {offset}; convert the file, or "
-        f"name its encoding, which may be {guess}", f"encoding={guess}")
-  return DataError(
-      f"{name}: not {kind} text, see byte {offset}; convert the file, choose "
-      "another one, or name its encoding", "encoding")
+  return EncodingError(f"{name}: not {kind} text, see byte {offset}",
+                       guess if guess != codec else None)
 
 
 def guess_encoding(sample: bytes) -> str | None:
@@ -168,10 +178,10 @@ def guess_encoding(sample: bytes) -> str | None:
   If the bytes beyond ASCII mostly stand alone, the alphabet is Latin; otherwise
   the text is in another script. Of the encodings of the kind, the one is taken
   in which the most characters beyond ASCII are frequent ones, if a quarter of
-  them are. UTF-16 shows by its zeros.
+  them are. UTF-16 and UTF-32 show by their zeros.
   """
   sample = sample[:_SAMPLE]
-  if guess := _guess_utf_16(sample, 256):
+  if guess := _guess_wide(sample, False):
     return guess
   if len(_CONTROL.findall(sample)) * 100 > len(sample):
     return None  # not text
@@ -193,24 +203,32 @@ def _share(sample: bytes, encoding: str, frequent: str) -> float:
   return sum(map(frequent.__contains__, others)) / max(len(others), 1)
 
 
-def _guess_utf_16(sample: bytes, most: int) -> str | None:
-  """Returns the kind of UTF-16 that bytes look like, or None.
+def _guess_wide(sample: bytes, may_be_utf_8: bool) -> str | None:
+  """Returns the kind of UTF-16 or UTF-32 that bytes look like, or None.
 
   In UTF-16, blanks and line ends have a zero byte, and so do ASCII letters. It
-  is the high byte, so the low bytes are never zero.
+  is the high byte, so the low bytes are never zero. In UTF-32, every character
+  has a zero byte.
 
   Args:
-    most: the limit of the high bytes: 32 for text that is ASCII or UTF-8 too,
-      256 for other text.
+    may_be_utf_8: whether the bytes may be UTF-8, too. Then most high bytes of
+      UTF-16 have to be zero, or all to be below 32.
   """
-  sample = sample[:_SAMPLE & -2]
-  for name, low, high in (("utf-16-le", sample[::2], sample[1::2]),
-                          ("utf-16-be", sample[1::2], sample[::2])):
-    if (len(high) >= 8 and max(high) < most and 0 not in low
-        and high.count(0) * 50 >= len(high)):
-      try:
-        codecs.getincrementaldecoder(name)().decode(sample)
-        return name
-      except UnicodeDecodeError:
-        pass
+  sample = sample[:_SAMPLE & -4]
+  if len(sample) < 16 or 0 not in sample:
+    return None
+  names = [name for name, low, high in (
+      ("utf-16-le", sample[::2], sample[1::2]),
+      ("utf-16-be", sample[1::2], sample[::2]))
+           if 0 not in low and high.count(0) * 50 >= len(high) and not (
+               may_be_utf_8 and max(high) >= 32
+               and high.count(0) * 2 < len(high))]
+  if sample.strip(b"\0"):
+    names += ["utf-32-le", "utf-32-be"]
+  for name in names:
+    try:
+      codecs.getincrementaldecoder(name)().decode(sample)
+      return name
+    except UnicodeDecodeError:
+      pass
   return None

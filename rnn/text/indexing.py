@@ -31,7 +31,7 @@ from rnn.text import (
   word_counts,
   writing_systems,
 )
-from rnn.text.processes import each
+from rnn.text.processes import alone_in, each
 from rnn.text.sources import INDEX, TASK, UNFINISHED, Source
 from rnn.text.splitting import SPLITS
 from rnn.text.vocabulary import EOS, Choice, Vocabulary
@@ -86,10 +86,15 @@ def index(task: Task, report: Report = lambda *_: None) -> dict:
     DataError: the text cannot be used, or the folder holds something else or
       cannot be written.
   """
-  if _begin(task):
-    return shards.content_of(task.output)
+  for text in task.texts.values():
+    for path in map(str, text.paths):
+      with files.open_binary(path):  # it exists
+        pass
   try:
-    return _index(task, report)
+    os.makedirs(task.output, exist_ok=True)
+    with alone_in(task.output):
+      return (shards.content_of(task.output) if _begin(task)
+              else _index(task, report))
   except OSError as error:
     raise _unwritable(task.output, error) from None
   except files.DamagedError as error:
@@ -109,7 +114,8 @@ def _begin(task: Task) -> bool:
   """Prepares the folder; returns whether it is finished.
 
   Raises:
-    DataError: it holds something else, or cannot be written.
+    DataError: it holds something else.
+    OSError, DamagedError: it cannot be written, or the plan in it is damaged.
   """
   work = os.path.join(task.output, UNFINISHED)
   description = json.loads(json.dumps(task.describe()))
@@ -123,26 +129,27 @@ def _begin(task: Task) -> bool:
     with contextlib.suppress(OSError):  # the index may be read-only
       _clean_up(task.output, content)
     return True
-  try:
-    os.makedirs(task.output, exist_ok=True)
-    plan = os.path.join(work, TASK)
-    if os.path.exists(plan):
-      earlier = files.read_sealed(plan)
-      if earlier == description:
-        return False
-      if not _counts_for(description, earlier) or os.path.exists(
-          os.path.join(work, _CHOSEN)):
-        raise other
-    elif not _is_free(task.output):
-      raise DataError(f"{task.output}: not empty; choose another folder",
-                      "output")
-    os.makedirs(work, exist_ok=True)
-    files.write_sealed(plan, description)
-  except OSError as error:
-    raise _unwritable(task.output, error) from None
-  except files.DamagedError as error:
-    raise _damaged(task.output, error) from None
+  plan = os.path.join(work, TASK)
+  if os.path.exists(plan):
+    earlier = files.read_sealed(plan)
+    if earlier == description:
+      return False
+    if _has_results(work) and (
+        not _counts_for(description, earlier)
+        or os.path.exists(os.path.join(work, _CHOSEN))):
+      raise other
+  elif not _is_free(task.output):
+    raise DataError(f"{task.output}: not empty; choose another folder",
+                    "output")
+  os.makedirs(work, exist_ok=True)
+  files.write_sealed(plan, description)
   return False
+
+
+def _has_results(work: str) -> bool:
+  """Returns whether a piece of the text has been numbered."""
+  return any(name != TASK and not name.endswith(files.PARTIAL)
+             for name in os.listdir(work))
 
 
 def _is_free(output: str) -> bool:

@@ -7,6 +7,7 @@ import collections
 import dataclasses
 import itertools
 import logging
+import shlex
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -82,7 +83,7 @@ def read_corpus(data_path: str, encoding: str | None = None,
   if sources.is_indexed(data_path):
     return read_index(data_path, choice)
   numbered = number_corpus(data_path, encoding)
-  _warn_if_unsegmented(data_path, numbered["train"].words)
+  _warn_if_unsegmented(data_path, encoding, numbered["train"].words)
   return encode_corpus(numbered, choice=choice)
 
 
@@ -117,14 +118,18 @@ def read_index(data_path: str, choice: Choice = Choice()
   return texts, index.vocabulary
 
 
-def _warn_if_unsegmented(data_path: str, words: Sequence[str]) -> None:
+def _warn_if_unsegmented(data_path: str, encoding: str | None,
+                         words: Sequence[str]) -> None:
   """Logs a warning if the different words of a text seem to be phrases."""
   sample = " ".join(words[:_SAMPLE_WORDS])[:writing_systems.SAMPLE]
   if language := writing_systems.unsegmented(sample):
+    flags = [f"--data_path={data_path}"]
+    if encoding:
+      flags.append(f"--encoding={encoding}")
     _log.warning(
         "%s: %s text without blanks between its words; %s, or train on "
-        "characters: python -m tasks.char_lm --data_path=%s", data_path,
-        language, writing_systems.advice(language), data_path)
+        "characters: python -m tasks.char_lm %s", data_path, language,
+        writing_systems.advice(language), shlex.join(flags))
 
 
 def read_held_out(data_path: str, vocabulary: Vocabulary,

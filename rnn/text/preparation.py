@@ -47,14 +47,17 @@ class Preparation:
   def __init__(self, vocabulary: Vocabulary, normalize: bool = False) -> None:
     self.vocabulary, self.normalize = vocabulary, normalize
     self._style = style_of(vocabulary)
+    self._is_decomposed = any(
+        len(word) == 1 and unicodedata.combining(word) for word in vocabulary)
 
   def split(self, text: str) -> list[str]:
     """Returns the words of a text; a newline is `<eos>`."""
     if not self.normalize:
       return self.vocabulary.split(text)
     if isinstance(self.vocabulary, Characters):
-      return [self._character(c) for c in self.vocabulary.split(
-          unicodedata.normalize("NFC", text))]
+      if not self._is_decomposed:
+        text = unicodedata.normalize("NFC", text)
+      return [self._character(c) for c in self.vocabulary.split(text)]
     return [word for token in self.vocabulary.split(text)
             for word in self._words(token)]
 

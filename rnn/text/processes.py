@@ -46,6 +46,36 @@ def each(function: Callable[..., _T], calls: Sequence[tuple[Any, ...]],
 
 
 @contextlib.contextmanager
+def alone_in(folder: str) -> Iterator[None]:
+  """A context in which no other process has this context for a folder.
+
+  Where the system has no such locks, nothing is checked.
+
+  Raises:
+    UserError: another process has it.
+    OSError: the folder cannot be opened.
+  """
+  try:
+    import fcntl
+  except ImportError:  # Windows
+    yield
+    return
+  descriptor = os.open(folder, os.O_RDONLY)
+  try:
+    try:
+      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise UserError(f"{folder}: another process works in this folder; wait "
+                      "until it ends, or choose another one", "output"
+                      ) from None
+    except OSError:  # such as a network file system
+      pass
+    yield
+  finally:
+    os.close(descriptor)
+
+
+@contextlib.contextmanager
 def _pool(processes: int) -> Iterator[Callable[..., Iterator]]:
   """Yields a function like `itertools.starmap`."""
   if processes <= 1:

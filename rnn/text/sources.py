@@ -29,6 +29,7 @@ TASK = "task.json"  # in it
 
 _BLOCK_BYTES = 1 << 20
 _BLANKS = tuple(b" \t\n\r\v\f")
+_COMMA = "[,]"  # in a pattern: a comma that separates no names
 
 
 class Digest:
@@ -109,7 +110,8 @@ class Source:
       name = f"{path}/{member}" if member else files.name_of(path)
       with files.open_binary(path, member) as file:
         read1 = file.read1  # type: ignore[attr-defined]
-        encoded = iter(functools.partial(read1, _BLOCK_BYTES), b"")
+        encoded = _no_archive(
+            iter(functools.partial(read1, _BLOCK_BYTES), b""), name)
         for part in encodings.to_utf_8(
             encoded, name, self.encoding, digest.update if digest else None):
           if part:
@@ -184,6 +186,19 @@ class Source:
                   for member in files.zip_members(path) or (None,))
 
 
+def _no_archive(parts: Iterator[bytes], name: str) -> Iterator[bytes]:
+  """Generates the parts of a text.
+
+  Raises:
+    DataError: it is a tar archive, whose headers would be words.
+  """
+  for number, part in enumerate(parts):
+    if number == 0 and part[257:262] == b"ustar":
+      raise DataError(f"{name}: a tar archive; unpack it, and name the folder "
+                      "of the texts")
+    yield part
+
+
 class _Stream(io.RawIOBase):
   """A stream of bytes from an iterator of nonempty parts."""
 
@@ -209,6 +224,18 @@ def of_file(path: str, encoding: str | None = None) -> Source:
     SettingError: there is no such encoding.
   """
   return Source(path, (path,), encodings.resolve(encoding))
+
+
+def read_utf_8(source: Source) -> str:
+  """Returns a text for which the user cannot name an encoding.
+
+  Raises:
+    DataError: as in `Source.blocks`.
+  """
+  try:
+    return source.read()
+  except encodings.EncodingError as error:
+    raise DataError(f"{error.fault}; convert the file to UTF-8") from None
 
 
 def standard_input(encoding: str | None = None) -> Source:
@@ -253,7 +280,7 @@ def _find(name: str) -> Iterable[str]:
     raise DataError("the name of a text is empty; name a file")
   if os.path.lexists(name):
     return [name]
-  if "," in name:
+  if "," in name.replace(_COMMA, ""):
     return itertools.chain.from_iterable(map(_find, _parts_of(name)))
   if not glob.has_magic(name):
     return [name]
@@ -267,7 +294,8 @@ def _find(name: str) -> Iterable[str]:
 
 def _parts_of(names: str) -> list[str]:
   """Returns the names in a list of them, which commas separate."""
-  return [part.strip() for part in names.split(",") if part.strip()]
+  parts = names.replace(_COMMA, "\0").split(",")
+  return [part.strip().replace("\0", _COMMA) for part in parts if part.strip()]
 
 
 def _inside(folder: str) -> list[str]:
@@ -307,6 +335,20 @@ def refuse_index(path: str) -> None:
 
 def absolute(name: str) -> str:
   """Returns what `find` finds in any working directory."""
-  if "," in name and not os.path.lexists(name):
-    return ",".join(map(os.path.abspath, _parts_of(name)))
-  return os.path.abspath(name)
+  if os.path.lexists(name) or not (glob.has_magic(name) or "," in name):
+    return os.path.abspath(name)
+  return ",".join(map(_absolute_part, _parts_of(name)))
+
+
+def _absolute_part(name: str) -> str:
+  """Returns the absolute path of a file or pattern in a list of them."""
+  if os.path.lexists(name):
+    path = os.path.abspath(name)
+    return _pattern_of(path) if "," in path else path
+  # Only the name is a pattern, not the working directory.
+  return os.path.normpath(os.path.join(_pattern_of(os.getcwd()), name))
+
+
+def _pattern_of(path: str) -> str:
+  """Returns a pattern that only a path fits, without commas between names."""
+  return glob.escape(path).replace(",", _COMMA)

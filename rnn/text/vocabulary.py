@@ -134,8 +134,9 @@ class Words:
   @staticmethod
   def _read(path: str, encoding: str | None = None) -> list[str]:
     """Reads the lines of a list of words."""
-    text = sources.of_file(path, encoding).read().replace("\r\n", "\n")
-    *words, rest = text.split("\n")
+    source = sources.of_file(path, encoding)
+    text = source.read() if encoding else sources.read_utf_8(source)
+    *words, rest = text.replace("\r\n", "\n").split("\n")
     words += [rest] if rest else []
     if "" in words:
       raise DataError(f"{path}: line {words.index('') + 1} has no word")
@@ -205,8 +206,8 @@ class Vocabulary(Words):
   @staticmethod
   def join(words: Sequence[str]) -> str:
     """Joins words to a text; `<eos>` becomes a newline."""
-    return "\n".join(
-        line.strip(" ") for line in " ".join(words).split(EOS))
+    text = " ".join("\n" if word == EOS else word for word in words)
+    return "\n".join(line.strip(" ") for line in text.split("\n"))
 
 
 class Characters(Vocabulary):

@@ -14,7 +14,7 @@ import pytest
 import reader
 from rnn.text import sources
 from tests.helpers.calls import allow_sigint
-from tests.helpers.texts import write_corpus
+from tests.helpers.texts import write_corpus, write_files
 
 TEXT = "".join(f"word{i % 40} is in line {i}\n" for i in range(300))
 
@@ -55,6 +55,16 @@ def test_a_pattern_is_indexed(tmp_path, capsys):
   assert call(capsys, "--input", f"{tmp_path}/news-*", "--output", output,
               "--vocab_size=20", "--held_out=0.1", "--shard_megabytes=0.001"
               ) == (0, out, "")
+
+
+def test_a_pattern_may_fit_the_output(tmp_path, capsys):
+  write_files(tmp_path, {"texts/a/1": TEXT, "texts/2": TEXT})
+  first, again = (
+      call(capsys, "--input", f"{tmp_path}/texts/**", "--output",
+           tmp_path / "texts" / "my index") for _ in range(2))
+  assert first == again and first[0] == 0
+  assert first[1].endswith(
+      f"ptb_word_lm.py '--data_path={tmp_path}/texts/my index'\n")
 
 
 def test_texts_are_named(corpus, tmp_path, capsys):

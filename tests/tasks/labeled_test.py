@@ -139,6 +139,20 @@ def test_a_table(tmp_path, content, compress):
   assert read(tmp_path / "a") == ROWS
 
 
+def test_a_quote_takes_in_no_other_row(tmp_path):
+  write_files(tmp_path, {"a.tsv": (
+      'text\tlabel\n"Hello there my friends\tpos\nHe said "yes"\tneg\n')})
+  assert "a.tsv: line 3: '\\t' expected after" in error(tmp_path / "a.tsv")
+
+
+def test_labels_have_one_name_in_all_parts(tmp_path):
+  write_files(tmp_path, {f"{part}/{label}/1": "x" for part, label in (
+      ("train", "neg"), ("train", "neutral"), ("train", "pos"),
+      ("test", "neg"), ("test", "pos"))})
+  assert [label for _, label, _ in read(tmp_path)] == [
+      "neg", "neutral", "pos", "neg", "pos"]
+
+
 def test_columns_that_are_named(tmp_path, caplog):
   write_files(tmp_path, {"a.csv": "text,label,v1,v2\na,b,c,d\n"})
   with caplog.at_level("INFO"):

@@ -76,6 +76,15 @@ def test_the_error_names_the_place_and_the_probable_encoding(encoding):
     assert b"".join(generated) == data[:start]
 
 
+@pytest.mark.parametrize("encoding", [
+    "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_zeros_show_an_encoding_without_a_mark(encoding):
+  """Also if the high bytes of all characters are ASCII."""
+  text = "\u201cIt\u2019s fine\u201d \u2014 said the cat \u2026\n"
+  with pytest.raises(DataError, match=f"may be {encoding}$"):
+    convert([text.encode(encoding)])
+
+
 @pytest.mark.parametrize("data, encoding, message", [
     (b"ab\xff\xd0\xd1", "gbk", "not gbk text, see byte 2; "),
     (b"a" * 10 + b"\xd0", "gbk", "not gbk text, see byte 10; "),

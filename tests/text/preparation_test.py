@@ -1,5 +1,7 @@
 """How a vocabulary shows the preparation of its corpus, and applies it."""
 
+import unicodedata
+
 import pytest
 
 from rnn.text.preparation import Preparation, near_in_spelling, style_of
@@ -72,3 +74,12 @@ def test_words_near_in_spelling():
   assert near_in_spelling("BANK", words, 2) == ["bank", "Bank"]
   assert near_in_spelling("compny", words) == ["company", "companies"]
   assert near_in_spelling("qqq", words) == []
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_marks_stay_apart_if_the_vocabulary_has_them_apart(form):
+  words = Characters(
+      ("<unk>", "<eos>", *unicodedata.normalize(form, "caf\u00e9")))
+  preparation = Preparation(words, normalize=True)
+  text = unicodedata.normalize(form, "Caf\u00e9")
+  assert "".join(preparation.split(text)) == text.lower()

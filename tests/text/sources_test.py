@@ -6,6 +6,7 @@ import hashlib
 import io
 import lzma
 import os
+import tarfile
 import tracemalloc
 import zipfile
 
@@ -77,6 +78,42 @@ def test_names_stand_for_files_which_are_one_text(books, name, text):
   elsewhere = sources.find(sources.absolute(name))
   assert elsewhere.read() == text
   assert all(map(os.path.isabs, elsewhere.paths))
+
+
+@pytest.mark.parametrize("folder", ["a,b", "x[1]", "a, [b]*?"])
+@pytest.mark.parametrize("name", [
+    "*.txt", "p.txt", "p.txt,q.txt", "p.txt,q*", "**/*.txt", "[pq].txt",
+    "../*/p.txt,q.txt", "x[1].txt", "p.txt,x[1].txt"])
+def test_a_folder_with_marks_of_patterns_is_found_again(
+    tmp_path, monkeypatch, folder, name):
+  inside = tmp_path / folder
+  inside.mkdir()
+  for file in "p.txt", "q.txt", "x[1].txt", "x1.txt":
+    (inside / file).write_text(file)
+  monkeypatch.chdir(inside)
+  expected, stored = sources.find(name).read(), sources.absolute(name)
+  monkeypatch.chdir("/")
+  assert sources.find(stored).read() == expected
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_a_tar_archive_is_no_text(tmp_path, compress):
+  (tmp_path / "text").write_text("the cat\n")
+  packed = io.BytesIO()
+  with tarfile.open(fileobj=packed, mode="w") as archive:
+    archive.add(tmp_path / "text", "text")
+  (tmp_path / "texts").write_bytes(compress(packed.getvalue()))
+  with pytest.raises(DataError, match="texts: a tar archive; unpack it"):
+    sources.find(f"{tmp_path}/texts").read()
+
+
+def test_a_text_whose_encoding_cannot_be_named(tmp_path):
+  (tmp_path / "text").write_bytes("caf\u00e9 \u2019\n".encode("cp1252") * 9)
+  with pytest.raises(DataError) as error:
+    sources.read_utf_8(sources.of_file(f"{tmp_path}/text"))
+  assert error.value.setting is None
+  assert str(error.value).endswith(
+      "text: not UTF-8 text, see byte 3; convert the file to UTF-8")
 
 
 @pytest.mark.parametrize("name, message", [

@@ -99,3 +99,8 @@ def test_any_bytes_load_as_a_vocabulary_or_are_refused(tmp_path_factory, text):
   assert list(vocabulary.words) == words
   assert [vocabulary.ids[word] for word in vocabulary.words] == list(
       range(len(vocabulary)))
+
+
+def test_only_whole_marks_end_lines():
+  words = ["the", "end.<eos>", "<eos>", "of", "<eos>"]
+  assert Vocabulary.join(words) == "the end.<eos>\nof\n"
