@@ -24,6 +24,7 @@ from rnn.errors import SettingError, UserError
 from rnn.tf1 import tf
 
 FLAGS = flags.FLAGS
+_OUTPUT = os.path.join("results", "beyond", "ablation.txt")
 
 
 def define_flags() -> None:
@@ -40,8 +41,8 @@ def define_flags() -> None:
   definitions.precision()
   flags.DEFINE_string("runs", os.path.join("runs", "ablation"),
                       "The folder of the runs.")
-  flags.DEFINE_string("output", os.path.join(
-      "results", "beyond", "ablation.txt"), "A file for the table.")
+  flags.DEFINE_string("output", None, f"A file for the table; by default "
+                      f"{_OUTPUT}, and none with --variant.")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -89,7 +90,8 @@ def merged(*settings: str) -> str:
 
 
 def _write(data_path: str, done: Mapping[str, tuple[str, Record]]) -> None:
-  output = transcript.Output(FLAGS.output, records.shown_data(
+  path = FLAGS.output or (None if FLAGS.variant else _OUTPUT)
+  output = transcript.Output(path, records.shown_data(
       data_path, *(record for _, record in done.values())))
   output.add(transcript.this_command("ablation"),
              transcript.time_and_machine({

@@ -164,7 +164,7 @@ def main(argv: Sequence[str]) -> None:
     numbers = {name: FLAGS.get_flag_value(name, None)
                for name in ("rate", *_CACHE)}
     shown = {FLAGS.save_path: records.shown_path(FLAGS.save_path),
-             os.path.dirname(FLAGS.text): transcript.SHOWN_DATA}
+             **records.shown_text(FLAGS.text)}
     output = transcript.Output(FLAGS.output, shown)
     output.add(transcript.this_command("adaptation"))
     if FLAGS.test_text:

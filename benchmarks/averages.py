@@ -75,7 +75,7 @@ def score(average: str, names: Sequence[str], texts: Sequence[str]) -> None:
   paths = [os.path.join(FLAGS.runs, name) for name in names]
   output = transcript.Output(
       os.path.join(FLAGS.output, f"{average}.txt"),
-      {os.path.dirname(texts[0]): transcript.SHOWN_DATA,
+      {**records.shown_text(texts[0]),
        **{path: f"runs/{name}"
           for path, name in zip(paths, names, strict=True)}})
   for text in texts:

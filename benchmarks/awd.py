@@ -17,6 +17,7 @@ averaging begins sooner. PyTorch's side may end before it:
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -51,6 +52,7 @@ READS = ("init_scale", "layer_init", "learning_rate", "max_grad_norm",
 # validation had averaged parameters, "averages".
 Row = Mapping[str, Any]
 
+_OUTPUT = os.path.join("results", "beyond", "awd.txt")
 _PEERS_PYTHON = ".venv-peers/bin/python"  # of `make peers`
 _NONE = "-"  # in the table, in place of a figure of an epoch without a peer
 
@@ -68,8 +70,8 @@ def define_flags() -> None:
   flags.DEFINE_integer("seed", 1, "The seed of both sides.", 0)
   definitions.precision()  # of this suite's side
   flags.DEFINE_string("runs", "runs", "The folder of the runs.")
-  flags.DEFINE_string("output", os.path.join("results", "beyond", "awd.txt"),
-                      "A file for the table.")
+  flags.DEFINE_string("output", None, f"A file for the table; by default "
+                      f"{_OUTPUT} for awd as it is, and none for others.")
   flags.DEFINE_string("peers_python", _PEERS_PYTHON,
                       "The interpreter that has PyTorch.")
 
@@ -90,7 +92,9 @@ def main(argv: Sequence[str]) -> None:
                       "`make peers` sets up PyTorch")
     data_path = reproduce.find_ptb(FLAGS.data_path)
     shown = {FLAGS.peers_python: _PEERS_PYTHON}
-    output = transcript.Output(FLAGS.output, shown)
+    is_usual = FLAGS.model == "awd" and not FLAGS.config_override
+    output = transcript.Output(
+        FLAGS.output or (_OUTPUT if is_usual else None), shown)
     record = training.train(
         FLAGS.model, FLAGS.config_override, FLAGS.epochs, FLAGS.seed,
         training_flags.precision(), data_path, FLAGS.runs)
@@ -150,6 +154,8 @@ def train_peer(config: configs.Config, epochs: int, data_path: str,
   """
   train, valid, _, vocabulary = reader.ptb_raw_data(data_path)
   texts = {"train": train, "valid": valid}
+  digests = [hashlib.sha256(np.array(ids[:]).tobytes()).hexdigest()
+             for ids in texts.values()]
   os.makedirs(os.path.dirname(checkpoint) or ".", exist_ok=True)
   with tempfile.TemporaryDirectory() as folder:
     for name, ids in texts.items():
@@ -157,7 +163,7 @@ def train_peer(config: configs.Config, epochs: int, data_path: str,
     spec = {
         "config": as_dict(config), "vocab_size": len(vocabulary),
         **{name: os.path.join(folder, f"{name}.npy") for name in texts},
-        "epochs": epochs, "seed": FLAGS.seed,
+        "digests": digests, "epochs": epochs, "seed": FLAGS.seed,
         "parameters": None, "checkpoint": os.path.abspath(checkpoint)}
     version, *lines = training.run(
         [os.path.abspath(FLAGS.peers_python), "-m", "benchmarks.peer_awd",

@@ -165,10 +165,10 @@ def main(argv: Sequence[str]) -> None:
                for title, rates in read_figures(path).items()}
     try:
       save(FLAGS.output, panels(figures), FLAGS.title)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: an unknown ending
       raise UserError(
-          f"--output={FLAGS.output}: {error.strerror}; choose another "
-          "file") from None
+          f"--output={FLAGS.output}: {getattr(error, 'strerror', error)}; "
+          "choose another file") from None
     print(f"{os.path.relpath(FLAGS.output)}: written", flush=True)
 
 

@@ -51,6 +51,7 @@ class Comparison:
     versions: the versions of the frameworks, a dict, name -> text.
     other_load: a machine.OtherLoad of all turns.
     gemm_rates: results of `gemms.rates`.
+    base: the contender to compare with: the first one that starts.
   """
 
   def __init__(self, workload: Workload, commands: Mapping[str, Command],
@@ -70,6 +71,7 @@ class Comparison:
     self.versions: dict[str, str] = {}
     self.other_load = machine.OtherLoad()
     self.gemm_rates: list[list[float]] = []
+    self.base = ""
 
   def limits(self) -> dict[str, float]:
     """Returns the limits of the machine's speed, see `gemms.limits`."""
@@ -97,6 +99,8 @@ class Comparison:
       self._try_each(self._running, self._warm_up)
       if not self._running:
         raise UserError(str(self.failed[names[0]]))
+      self.base = self.base or next(iter(self._running))
+      self._check_base()
       for round_ in range(self._rounds):
         if round_ in (0, self._rounds // 2, self._rounds - 1):
           self._measure_gemms(gemm)
@@ -109,14 +113,17 @@ class Comparison:
     Raises:
       UserError: the first one has failed, so no ratio has a meaning.
     """
-    first = next(iter(self._running))
     self._try_each(self._running, self._take_turn)
-    if first not in self._running:
-      raise UserError(f"{first}, with which the others are compared, has "
-                      f"failed: {self.failed[first]}")
+    self._check_base()
     results = [self.results[name] for name in self._running]
     for result in results:
       result.ratios.append(results[0].rates[-1] / result.rates[-1])
+
+  def _check_base(self) -> None:
+    """Raises a UserError if the contender to compare with has failed."""
+    if self.base not in self._running:
+      raise UserError(f"{self.base}, with which the others are compared, has "
+                      f"failed: {self.failed[self.base]}")
 
   def _try_each(self, names: Iterable[str],
                 method: Callable[[str], None]) -> None:
@@ -172,11 +179,10 @@ def compare(workload: Workload, commands: Mapping[str, Command], rounds: int,
     commands, rounds, seconds: see `Comparison`.
 
   Raises:
-    UserError: all of them fail.
+    UserError: all of them fail, or the first one that starts fails later.
   """
   comparison = Comparison(workload, commands, rounds, seconds)
-  first, *_ = commands
   waiting = comparison.measure(list(commands))
   while waiting:
-    waiting = comparison.measure([first, *waiting])
+    waiting = comparison.measure([comparison.base, *waiting])
   return comparison

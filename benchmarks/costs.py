@@ -18,7 +18,7 @@ import numpy as np
 from absl import flags
 
 import configs
-from benchmarks import comparison, report, texts, transcript
+from benchmarks import comparison, machine, report, texts, transcript
 from benchmarks.comparison import Result
 from benchmarks.contenders import Command, Workload
 from benchmarks.variants import variants
@@ -69,7 +69,7 @@ def _compare(model: str, path: str, vocab_size: int) -> comparison.Comparison:
               for name, settings in {
                   model: "", **variants(config, _LEFT_OUT)}.items()}
   return comparison.compare(
-      Workload(config, path, vocab_size, sorted(os.sched_getaffinity(0))),
+      Workload(config, path, vocab_size, machine.cores()),
       commands, FLAGS.rounds, FLAGS.seconds)
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rnn.errors import UserError
+
 CPUINFO = "/proc/cpuinfo"
 
 # The instructions that decide how fast a GEMM can be.
@@ -25,6 +27,17 @@ def describe(versions: Mapping[str, str]) -> str:
       *filter(None, [" ".join(f for f in _GEMM_FLAGS if f in flags)]),
       f"{os.cpu_count()} cores", f"python {platform.python_version()}",
       *(f"{name} {version}" for name, version in sorted(versions.items()))])
+
+
+def cores() -> list[int]:
+  """Returns the cores that this process may use.
+
+  Raises:
+    UserError: the system cannot limit a process to some cores.
+  """
+  if not hasattr(os, "sched_getaffinity"):
+    raise UserError("needs Linux, which limits a process to some cores")
+  return sorted(os.sched_getaffinity(0))
 
 
 def memory(name: str) -> int:

@@ -13,6 +13,7 @@ The argument is a JSON object, the spec:
                 that count. "embedding_size" and "hidden_sizes" must be there
     vocab_size  V
     train, valid  paths of .npy files with word ids
+    digests     what tells these texts from others
     epochs      how many to train
     seed        of initial values, masks and windows
     parameters  the path of an .npz file with initial parameters, by their names
@@ -304,7 +305,7 @@ class Training:
     """Returns what a checkpoint must agree with: all but the epochs."""
     return json.dumps([
         self.config | {"max_max_epoch": 0}, self.spec["vocab_size"],
-        self.spec["seed"]], sort_keys=True)
+        self.spec["digests"], self.spec["seed"]], sort_keys=True)
 
 
 def perplexity(nats: float) -> float:

@@ -11,6 +11,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -222,9 +223,10 @@ def read_log(path: str) -> str:
 
 def read_all(folder: str = FOLDER) -> list[Record]:
   """Reads all results in a folder, sorted by model, precision and seed."""
-  paths = (os.path.join(folder, name) for name in os.listdir(folder))
+  paths = [os.path.join(folder, name) for name in os.listdir(folder)
+           if os.path.exists(os.path.join(folder, name, "config.json"))]
   order = list(configs.CONFIGS)
-  return sorted(map(read, filter(os.path.isdir, paths)), key=lambda r: (
+  return sorted(map(read, paths), key=lambda r: (
       order.index(r.model), PRECISIONS.index(r.config["precision"]),
       r.config["seed"]))
 
@@ -247,6 +249,18 @@ def shown_data(data_path: str, *trained: Record) -> dict[str, str]:
   """
   return {data_path: transcript.SHOWN_DATA} if all(
       record.is_on_ptb for record in trained) else {}
+
+
+def shown_text(path: str) -> dict[str, str]:
+  """Returns the same for the folder of a text, if it is of the Penn Treebank.
+
+  Raises:
+    UserError: there is no such file.
+  """
+  with files.path_errors(path), open(path, "rb") as file:
+    digest = hashlib.sha256(file.read()).hexdigest()
+  return {os.path.dirname(path): transcript.SHOWN_DATA
+          } if digest in corpora.PTB.values() else {}
 
 
 def log_of(run_path: str) -> str:
@@ -277,9 +291,12 @@ def publish(record: Record, folder: str, data_paths: Iterable[str]) -> str:
     return f"{target}: is not written, because this is no row of the table"
   if not record.rows:
     return f"{target}: is written when an epoch has ended"
-  if os.path.exists(target) and len(read(target).rows) > len(record.rows):
-    return (f"{target}: keeps the result of another run, until this one has "
-            "as many epochs")
+  if os.path.exists(os.path.join(target, "config.json")):
+    other = read(target)
+    if (other.is_finished, len(other.rows)) > (
+        record.is_finished, len(record.rows)):
+      return (f"{target}: keeps the result of another run, until this one has "
+              "as many epochs, and is tested")
   shown = {record.path: shown_path(record.path),
            **dict.fromkeys(data_paths, transcript.SHOWN_DATA)}
   config = record.config | {

@@ -63,6 +63,7 @@ def main(argv: Sequence[str]) -> None:
     if FLAGS.job:
       print(json.dumps(_work(json.loads(FLAGS.job))), flush=True)
       os._exit(0)  # other workers may still be reading
+    machine.cores()  # fails now, not in the workers
     for model, size in itertools.product(FLAGS.model, FLAGS.sizes):
       streams = configs.CONFIGS[model].batch_size
       if streams % size:
@@ -133,7 +134,7 @@ def _run(model: str, precision: str, network: networks.Network,
 def _work(job: dict[str, Any]) -> dict[str, Any]:
   """Trains as one worker, and returns its seconds and bytes per step."""
   use_threads(1)
-  cores = sorted(os.sched_getaffinity(0))
+  cores = machine.cores()
   os.sched_setaffinity(0, {cores[job["rank"] % len(cores)]})
   size = len(job["addresses"])
   workers = (Cluster(job["addresses"], job["rank"]) if size > 1

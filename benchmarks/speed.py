@@ -108,7 +108,9 @@ def _measure_as_flags_say() -> None:
           *report.table(results, compared.limits()),
           *report.remarks(compared))
       by_title[title] = results
-  if output:
+      if output:  # so that what is measured is not lost
+        report.save(output, lines, by_title)
+  if output and FLAGS.profile:
     report.save(output, lines, by_title)
 
 
@@ -150,9 +152,7 @@ def _cores() -> Iterator[tuple[str, list[int]]]:
   Raises:
     UserError: there are fewer cores, or the system cannot choose them.
   """
-  if not hasattr(os, "sched_getaffinity"):
-    raise UserError("needs Linux, which limits a process to some cores")
-  cores = sorted(os.sched_getaffinity(0))
+  cores = machine.cores()
   for number in FLAGS.threads or [len(cores)]:
     if number > len(cores):
       raise UserError(

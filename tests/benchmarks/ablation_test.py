@@ -60,8 +60,8 @@ def call(call_script, tmp_path, monkeypatch):
   write_corpus(tmp_path / "ptb", "a b c d e f\n" * 20, "a b c\n", "a b c\n")
   monkeypatch.chdir(tmp_path)
   return lambda *flags: call_script(
-      ablation, "--data_path=ptb", "--epochs=1", f"--config_override={TINY}",
-      *flags)
+      ablation, "--output=results/beyond/ablation.txt", "--data_path=ptb",
+      "--epochs=1", f"--config_override={TINY}", *flags)
 
 
 def test_variants_are_trained_once_and_written(call, capsys, monkeypatch):

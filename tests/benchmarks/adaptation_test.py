@@ -1,18 +1,22 @@
 """The search for settings of dynamic evaluation and of the cache."""
 
 import dataclasses
+import hashlib
 
 import pytest
 
 from benchmarks import adaptation, scores
 from rnn.errors import UserError
 from rnn.runs.directory import RunDirectory
+from rnn.text import corpora
 from tests.helpers.calls import assert_one_line
 from trained.model import load
 
 
 def test_settings_are_chosen_and_tested(
-    call_script, called, capsys, trained_runs, tmp_path):
+    call_script, called, capsys, trained_runs, tmp_path, monkeypatch):
+  monkeypatch.setattr(corpora, "PTB", {"valid": hashlib.sha256(
+      (trained_runs / "text" / "valid.txt").read_bytes()).hexdigest()})
   output = tmp_path / "adaptation" / "a.txt"
   output.parent.mkdir()
   (output.parent / "b.txt").write_text(

@@ -1,8 +1,10 @@
 """Scores of averages of models."""
 
+import hashlib
 import os
 
 from benchmarks import averages, scores
+from rnn.text import corpora
 from tests.helpers.calls import assert_one_line
 
 
@@ -11,15 +13,23 @@ def test_averages(call_script, called, capsys, trained_runs, monkeypatch,
   monkeypatch.setitem(averages.AVERAGES, "small-2", ["a", "b"])
   monkeypatch.setitem(averages.AVERAGES, "small-5", ["a", "absent"])
   text = f"{trained_runs}/text"
-  assert call_script(
-      averages, "--average=small-2", "--average=small-5",
-      f"--runs={trained_runs}", f"--data_path={text}",
-      f"--output={tmp_path}/new/averages") == 0
+
+  def call():
+    assert call_script(
+        averages, "--average=small-2", "--average=small-5",
+        f"--runs={trained_runs}", f"--data_path={text}",
+        f"--output={tmp_path}/new/averages") == 0
+    return (tmp_path / "new" / "averages" / "small-2.txt").read_text()
+
+  assert f"--text={text}/valid.txt" in call()  # which is not PTB's
+  called.clear()
+  monkeypatch.setattr(corpora, "PTB", {"valid": hashlib.sha256(
+      (trained_runs / "text" / "valid.txt").read_bytes()).hexdigest()})
+  result = call()
   assert called == [
       ["score.py", f"--save_path={trained_runs}/a,{trained_runs}/b",
        f"--text={text}/{split}.txt", "--state=carry"]
       for split in ("valid", "test")]
-  result = (tmp_path / "new" / "averages" / "small-2.txt").read_text()
   assert result.startswith(
       "$ python score.py --save_path=runs/a,runs/b --text=data/ptb/valid.txt "
       "--state=carry > /dev/null\ndata/ptb/valid.txt: 3 lines, ")

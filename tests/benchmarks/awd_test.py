@@ -60,6 +60,7 @@ def train_peer(folder, config, epochs, **changes):
   spec = {"config": awd.as_dict(config), "vocab_size": VOCAB_SIZE,
           "train": str(folder / "train.npy"),
           "valid": str(folder / "valid.npy"), "epochs": epochs, "seed": 1,
+          "digests": [],
           "parameters": str(folder / "parameters.npz"),
           "checkpoint": None} | changes
   done = subprocess.run(

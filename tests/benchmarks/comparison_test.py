@@ -78,6 +78,15 @@ def test_the_first_contender_must_not_fail_later(compare):
     compare(RATES | {"suite": [9.0, 12.0]})
 
 
+def test_the_first_contender_must_start_again_for_each_group(compare):
+  """So must another one that was the first to start."""
+  with pytest.raises(UserError, match="fused, with which the others are"):
+    compare(RATES | {"suite": iter([9.0, 12.0, 12.0])}, room=3)
+  with pytest.raises(UserError, match="classic, with which the others are"):
+    compare(RATES | {"suite": [], "peer_classic": iter([9.0, 6.0, 3.0])},
+            room=3)
+
+
 def test_fails_if_all_contenders_fail(compare):
   with pytest.raises(UserError, match="suite has ended"):
     compare({})

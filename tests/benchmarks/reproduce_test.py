@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import pathlib
 import re
 
 import pytest
@@ -121,6 +122,10 @@ def test_partial_run_is_not_judged_and_replaces_no_longer_one(call, capsys):
   assert "partial: the row can be judged after the last epoch" in out
   assert "keeps the result of another run" in out
   assert len(records.read("results/ptb/small-seed-1-float32").rows) == 2
+  os.remove("results/ptb/small-seed-1-float32/config.json")  # as a full disk
+  assert call("--model=small", "--config_override=max_max_epoch=1") == 0
+  assert len(records.read("results/ptb/small-seed-1-float32").rows) == 1
+  capsys.readouterr()
   assert call("--model=small", "--config_override=max_max_epoch=1",
               "--output=/dev/null/x") == 1
   assert_one_line(capsys.readouterr().err, "reproduce.py", "/dev/null/x/small-"
@@ -144,10 +149,16 @@ def test_run_of_ptb_word_lm_is_taken_over(
   assert "Epoch: 1" not in out  # it was finished
   log = records.read("results/ptb/small-seed-1-float32").log
   assert "\ndata/ptb\nruns/small-seed-1-float32/x\n\tMaximum" in log
-  # The test figures of another run do not stay.
+  # A run that is not tested does not replace one that is.
+  tests = pathlib.Path("results/ptb/small-seed-1-float32/tests.json")
+  finished = tests.read_bytes()
   os.rename("mine/tests.json", "kept.json")
   records.publish(records.read("mine", "mine.log"), records.FOLDER, [])
-  assert not os.path.exists("results/ptb/small-seed-1-float32/tests.json")
+  assert tests.read_bytes() == finished
+  # The test figures of another run do not stay.
+  tests.write_text("{}")
+  records.publish(records.read("mine", "mine.log"), records.FOLDER, [])
+  assert not tests.exists()
   os.rename("kept.json", "mine/tests.json")
   monkeypatch.setitem(reproduce.TOLERANCE, "small", -1e6)
   assert call("--model=small", "--save_path=mine") == 1
