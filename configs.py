@@ -193,8 +193,8 @@ class Config(Settings):
     own = (self.keep_prob_input, self.keep_prob_output,
            self.keep_prob_hidden or len(self.layer_sizes) == 1)
     if "keep_prob" in names and all(own):
-      raise ConfigError("keep_prob: has no effect; set keep_prob_input, "
-                        "keep_prob_hidden and keep_prob_output")
+      raise ConfigError("keep_prob: has no effect, because keep_prob_input, "
+                        "keep_prob_output and others replace it; leave it out")
     if "dropout_mask" in names and min(
         keep_prob or self.keep_prob for keep_prob in own) == 1:
       self.refuse("dropout_mask", "a keep_prob below 1")

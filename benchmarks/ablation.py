@@ -42,7 +42,7 @@ def define_flags() -> None:
   flags.DEFINE_string("runs", os.path.join("runs", "ablation"),
                       "The folder of the runs.")
   flags.DEFINE_string("output", None, f"A file for the table; by default "
-                      f"{_OUTPUT}, and none with --variant.")
+                      f"{_OUTPUT}, if no other flag changes the table.")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -90,9 +90,10 @@ def merged(*settings: str) -> str:
 
 
 def _write(data_path: str, done: Mapping[str, tuple[str, Record]]) -> None:
-  path = FLAGS.output or (None if FLAGS.variant else _OUTPUT)
-  output = transcript.Output(path, records.shown_data(
-      data_path, *(record for _, record in done.values())))
+  runs = [record for _, record in done.values()]
+  output = transcript.Output(
+      FLAGS.output or training.usual_output(_OUTPUT, *runs),
+      records.shown_data(data_path, *runs))
   output.add(transcript.this_command("ablation"),
              transcript.time_and_machine({
                  "tensorflow": tf.version.VERSION, "numpy": np.__version__}),

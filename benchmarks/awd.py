@@ -71,7 +71,7 @@ def define_flags() -> None:
   definitions.precision()  # of this suite's side
   flags.DEFINE_string("runs", "runs", "The folder of the runs.")
   flags.DEFINE_string("output", None, f"A file for the table; by default "
-                      f"{_OUTPUT} for awd as it is, and none for others.")
+                      f"{_OUTPUT}, if no other flag changes the table.")
   flags.DEFINE_string("peers_python", _PEERS_PYTHON,
                       "The interpreter that has PyTorch.")
 
@@ -92,15 +92,16 @@ def main(argv: Sequence[str]) -> None:
                       "`make peers` sets up PyTorch")
     data_path = reproduce.find_ptb(FLAGS.data_path)
     shown = {FLAGS.peers_python: _PEERS_PYTHON}
-    is_usual = FLAGS.model == "awd" and not FLAGS.config_override
     output = transcript.Output(
-        FLAGS.output or (_OUTPUT if is_usual else None), shown)
+        FLAGS.output or training.usual_output(_OUTPUT), shown)
     record = training.train(
         FLAGS.model, FLAGS.config_override, FLAGS.epochs, FLAGS.seed,
         training_flags.precision(), data_path, FLAGS.runs)
     theirs, version = train_peer(config, peer_epochs, data_path, os.path.join(
         FLAGS.runs, f"peer-{records.name(record.config)}.pt"))
     shown |= records.shown_data(data_path, record)
+    if not (FLAGS.output or record.is_on_ptb):
+      output = transcript.Output(None, shown)
     output.add(transcript.this_command("awd"),
                transcript.time_and_machine({
                    "tensorflow": tf.version.VERSION, "torch": version}),

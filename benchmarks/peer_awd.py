@@ -295,7 +295,8 @@ class Training:
       return
     saved = torch.load(path, map_location=DEVICE)
     if saved["spec"] != self._identity():
-      sys.exit(f"{path}: is of other settings; remove it, or name another file")
+      sys.exit(f"{path}: is of other settings, another text or an older "
+               "version; remove it, or name another folder in --runs")
     self.model.load_state_dict(saved["model"])
     self.average.means, self.average.count = saved["means"], saved["count"]
     self.averages, self.rows = saved["averages"], saved["rows"]

@@ -11,7 +11,6 @@
 
 import csv
 import dataclasses
-import hashlib
 import io
 import json
 import os
@@ -30,7 +29,7 @@ from rnn.options import PRECISIONS
 from rnn.runs import config_file
 from rnn.runs.checkpoints import RunError
 from rnn.runs.directory import RunDirectory
-from rnn.text import corpora
+from rnn.text import corpora, sources
 
 PAPER = ("small", "medium", "large")  # the models of Zaremba et al. 2014
 FOLDER = os.path.join("results", "ptb")
@@ -257,10 +256,11 @@ def shown_text(path: str) -> dict[str, str]:
   Raises:
     UserError: there is no such file.
   """
-  with files.path_errors(path), open(path, "rb") as file:
-    digest = hashlib.sha256(file.read()).hexdigest()
+  digest = sources.Digest()
+  for _ in sources.of_file(path).parts(digest):
+    pass
   return {os.path.dirname(path): transcript.SHOWN_DATA
-          } if digest in corpora.PTB.values() else {}
+          } if digest.hexdigest() in corpora.PTB.values() else {}
 
 
 def log_of(run_path: str) -> str:
@@ -271,8 +271,8 @@ def log_of(run_path: str) -> str:
 def publish(record: Record, folder: str, data_paths: Iterable[str]) -> str:
   """Writes the result of a run that is a row of the table.
 
-  A result of another run with the same name is replaced, unless it has more
-  epochs.
+  A result of another run with the same name is replaced, unless it is finished
+  and this run is not, or it has more epochs.
 
   Args:
     record: of the run.

@@ -10,11 +10,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
+from absl import flags
+
 import configs
 from benchmarks import records, transcript
 from benchmarks.records import Record
 from rnn.errors import UserError
 
+FLAGS = flags.FLAGS
 _MAIN = os.path.join(transcript.ROOT, "ptb_word_lm.py")
 
 
@@ -46,6 +49,18 @@ def train(model: str, overrides: str, epochs: int, seed: int, precision: str,
          f"--data_path={data_path}", f"--seed={seed}",
          *records.PRECISION_FLAGS[precision]], file)
   return records.read(path, log)
+
+
+def usual_output(path: str, *runs: Record) -> str | None:
+  """Returns the path of a committed table; None if this is another table.
+
+  It is another one if a flag changes the runs, or they are not on the Penn
+  Treebank.
+  """
+  changed = [name for name in (
+      "model", "config_override", "epochs", "seed", "variant")
+             if name in FLAGS and FLAGS[name].value != FLAGS[name].default]
+  return path if not changed and all(run.is_on_ptb for run in runs) else None
 
 
 def run(command: Sequence[str], log: IO[str] | None = None,

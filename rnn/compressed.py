@@ -38,8 +38,10 @@ class _Unpacked(io.RawIOBase):
 
   def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
     """Reads up to a position; from the start again, if it was passed."""
-    if whence != io.SEEK_SET:
-      raise io.UnsupportedOperation("seek from the end")
+    if whence == io.SEEK_CUR:
+      position += self._position
+    elif whence != io.SEEK_SET:
+      raise io.UnsupportedOperation("the size is not known")
     if position < self._position:
       self._file.seek(0)
       self._stream, self._position = self._make(), 0

@@ -68,6 +68,7 @@ def rows(path: str, file: IO[str],
     DataError: a row has more than 1,000,000 characters, or is not CSV.
   """
   length, number = 0, 1  # of a row so far; of the line
+  first = 2  # line of the row
 
   def lines() -> Iterator[str]:
     nonlocal length, number
@@ -85,10 +86,10 @@ def rows(path: str, file: IO[str],
     # If not strict, a quote at the beginning of a value could take in the next
     # rows.
     for row in csv.reader(lines(), strict=True, **options):
-      length = 0
+      length, first = 0, number + 1
       if row:
         yield number, row
   except csv.Error as error:
     raise DataError(
-        f"{path}: line {number:,}: {error}; correct it, or double the quotes "
-        "within a value and put it into quotes") from None
+        f"{path}: line {first:,}: {error}; correct it, or put the value into "
+        "quotes and double the quotes within it") from None

@@ -78,7 +78,7 @@ def test_a_size_without_effect_is_refused(setting):
 
 
 def test_a_keep_prob_that_every_place_replaces_is_refused():
-  message = "^keep_prob: has no effect; set keep_prob_input, "
+  message = "^keep_prob: has no effect, because keep_prob_input, "
   with pytest.raises(configs.ConfigError, match=message):
     configs.override(configs.AWD, "keep_prob=0.9")
   own = "keep_prob=0.9,keep_prob_input=0.5,keep_prob_output=0.5"

@@ -185,15 +185,17 @@ class Cluster(Workers):
   def finish(self) -> None:
     """See `Workers`."""
     # The chief has saved the run when it comes here, so the loss of another
-    # worker does not matter. The second barrier keeps the chief until all have
+    # worker does not matter to it. The second barrier keeps it until all have
     # passed the first one, so that they do not take it for lost.
-    with (contextlib.suppress(WorkersError) if self.is_chief
-          else contextlib.nullcontext()):
-      self.barrier()
+    if self.is_chief:
+      with contextlib.suppress(WorkersError):
+        self.barrier()
+        self.barrier()
+      return
+    self.barrier()
     with contextlib.suppress(WorkersError):
       self.barrier()
-    if not self.is_chief:
-      time.sleep(_LINGER)
+    time.sleep(_LINGER)
 
   def agree_to_stop(self, check_stop: Callable[[], None]
                     ) -> Callable[[], None]:

@@ -25,6 +25,17 @@ _GROUP_BYTES = 1 << 27
 _READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, IndexError)
 
 
+@contextlib.contextmanager
+def _read_errors() -> Iterator[None]:
+  """Turns errors of reading into a DamagedError, but not lack of memory."""
+  try:
+    yield
+  except tf.errors.ResourceExhaustedError:
+    raise
+  except _READ_ERRORS as error:
+    raise DamagedError(error_cause(error)) from None
+
+
 class RunError(UserError):
   """A run directory or one of its checkpoints cannot be used."""
 
@@ -133,12 +144,10 @@ def read_variables(
   """
   saved = _open(prefix)
   found = _find(saved, variables, aliases)
-  try:
+  with _read_errors():
     # Reading a tensor verifies its checksum, too.
     return {variable.op.name: saved.get_tensor(name)
             for variable, name, _ in found}
-  except _READ_ERRORS as error:
-    raise DamagedError(error_cause(error)) from None
 
 
 def _find(saved: Any, variables: Iterable[tf.Variable],
@@ -146,11 +155,9 @@ def _find(saved: Any, variables: Iterable[tf.Variable],
           ) -> list[_Found]:
   """Finds variables in a checkpoint that was opened, see `read_variables`."""
   found, differences = [], []
-  try:
+  with _read_errors():
     shapes = saved.get_variable_to_shape_map()
     dtypes = saved.get_variable_to_dtype_map()
-  except _READ_ERRORS as error:
-    raise DamagedError(error_cause(error)) from None
   for variable in variables:
     name = next(filter(shapes.__contains__, aliases(variable.op.name)), "")
     shape = variable.shape.as_list()
@@ -196,14 +203,10 @@ def _load(session: tf.Session, prefix: str, group: Sequence[_Found]) -> None:
         tf.assign(variable, tf.cast(value, variable.dtype)).op
         for (variable, _, _), value in zip(group, values, strict=True)]
     reset = [read_in_place(variable) for variable, _, _ in group]
-  try:
+  with _read_errors():
     session.run([op for op, is_set in zip(
         reset, session.run(is_set), strict=True) if is_set])
     session.run(assign_all)
-  except tf.errors.ResourceExhaustedError:  # the checkpoint may be good
-    raise
-  except _READ_ERRORS as error:
-    raise DamagedError(error_cause(error)) from None
 
 
 def shape_of(prefix: str, name: str) -> list[int]:
@@ -214,10 +217,8 @@ def shape_of(prefix: str, name: str) -> list[int]:
     RunError: it has no such variable.
   """
   saved = _open(prefix)
-  try:
+  with _read_errors():
     shapes = saved.get_variable_to_shape_map()
-  except _READ_ERRORS as error:
-    raise DamagedError(error_cause(error)) from None
   if not shapes.get(name):
     raise RunError(f"holds another model, which has no {name}")
   return shapes[name]
@@ -232,10 +233,8 @@ def _open(prefix: str) -> Any:
   for path in glob.glob(f"{glob.escape(prefix)}.*"):
     if not os.path.isfile(path):  # TensorFlow would wait for a pipe
       raise DamagedError(f"{os.path.basename(path)}: not a regular file")
-  try:
+  with _read_errors():
     return tf.train.load_checkpoint(prefix)
-  except _READ_ERRORS as error:
-    raise DamagedError(error_cause(error)) from None
 
 
 def assign(session: tf.Session, variables: Sequence[tf.Variable],
@@ -249,17 +248,23 @@ def assign(session: tf.Session, variables: Sequence[tf.Variable],
 def average(values: Iterable[Mapping[str, np.ndarray]]) -> dict:
   """Returns the mean of each array over several dicts of parameters.
 
-  Sums are float64. A single dict is returned as it is. No more than two dicts
-  are needed at a time.
+  Sums are float64. A single dict is returned as it is. Of values that are
+  generated, memory holds one dict, next to the sums.
   """
   rest = iter(values)
-  sums, number = dict(next(rest)), 1
-  for other in rest:
+  mean, number = dict(next(rest)), 1
+  for value in rest:
+    other = dict(value)
+    del value  # so that each array can go when it is added
+    for name in mean:
+      if number == 1:
+        mean[name] = mean[name].astype(np.float64)
+      mean[name] += other.pop(name)
     number += 1
-    sums = {name: np.add(value, other[name], dtype=np.float64)
-            for name, value in sums.items()}
-  return sums if number == 1 else {
-      name: value / number for name, value in sums.items()}
+  if number > 1:
+    for array in mean.values():
+      array /= number
+  return mean
 
 
 def check_finite(name: str, values: Mapping[str, np.ndarray]) -> None:

@@ -58,7 +58,8 @@ class TrainingRun(RunDirectory):
       keep: the number of newest checkpoints to keep, and of newest ends of
         epochs, in addition to the best.
       title, reference: see `learning_curve.draw`.
-      texts: a dict, split -> reader.Text, whose ids are saved for `corpus`.
+      texts: a dict, split -> reader.Text, whose ids are saved for
+        `saved_texts`.
       metric: the metric's name in the rows, as in "valid_perplexity". The best
         epoch has the lowest.
       embedding: the variable with one row per word.

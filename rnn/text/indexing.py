@@ -85,10 +85,12 @@ def index(task: Task, report: Report = lambda *_: None) -> dict:
   Raises:
     DataError: the text cannot be used, or the folder holds something else or
       cannot be written.
+    UserError: another process works in the folder.
   """
   for text in task.texts.values():
+    text.check_are_files()
     for path in map(str, text.paths):
-      with files.open_binary(path):  # it exists
+      with files.path_errors(path), open(path, "rb"):  # it exists
         pass
   try:
     os.makedirs(task.output, exist_ok=True)
@@ -137,13 +139,23 @@ def _begin(task: Task) -> bool:
     if _has_results(work) and (
         not _counts_for(description, earlier)
         or os.path.exists(os.path.join(work, _CHOSEN))):
-      raise other
+      if not _corrects_encoding(description, earlier):
+        raise other
+      files.remove(work)
   elif not _is_free(task.output):
     raise DataError(f"{task.output}: not empty; choose another folder",
                     "output")
   os.makedirs(work, exist_ok=True)
   files.write_sealed(plan, description)
   return False
+
+
+def _corrects_encoding(task: Mapping[str, Any],
+                       earlier: Mapping[str, Any]) -> bool:
+  """Returns whether only encodings of the texts differ, see `_counts_for`."""
+  now, before = ({split: stamps[1:] for split, stamps in it["stamps"].items()}
+                 for it in (task, earlier))
+  return now == before and task["stamps"] != earlier["stamps"]
 
 
 def _has_results(work: str) -> bool:

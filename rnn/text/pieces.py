@@ -14,7 +14,7 @@ from typing import IO
 
 from rnn import files
 from rnn.text import encodings
-from rnn.text.sources import Source
+from rnn.text.sources import Source, no_archive
 
 _BLOCK = 1 << 20  # bytes
 _BLANKS = b" \t\n\r\v\f"
@@ -159,7 +159,8 @@ def _read(span: Span) -> bytes:
     line = _line_before(file, span.start) if b"\n" not in text else b""
   if span.start == 0:
     # Also without the byte order mark, and checked for UTF-16 without one.
-    text = b"".join(encodings.to_utf_8(_blocks(text), path))
+    text = b"".join(encodings.to_utf_8(
+        no_archive(_blocks(text), path), path))
   elif not _is_utf_8(text):
     for _ in span.source.parts():
       pass  # raises the error, with the place in the file

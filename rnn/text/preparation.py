@@ -47,17 +47,14 @@ class Preparation:
   def __init__(self, vocabulary: Vocabulary, normalize: bool = False) -> None:
     self.vocabulary, self.normalize = vocabulary, normalize
     self._style = style_of(vocabulary)
-    self._is_decomposed = any(
-        len(word) == 1 and unicodedata.combining(word) for word in vocabulary)
 
   def split(self, text: str) -> list[str]:
     """Returns the words of a text; a newline is `<eos>`."""
     if not self.normalize:
       return self.vocabulary.split(text)
     if isinstance(self.vocabulary, Characters):
-      if not self._is_decomposed:
-        text = unicodedata.normalize("NFC", text)
-      return [self._character(c) for c in self.vocabulary.split(text)]
+      return [part for c in self.vocabulary.split(
+          unicodedata.normalize("NFC", text)) for part in self._characters(c)]
     return [word for token in self.vocabulary.split(text)
             for word in self._words(token)]
 
@@ -67,11 +64,16 @@ class Preparation:
       return [token]
     return split_token(token, self._style)
 
-  def _character(self, character: str) -> str:
-    """Returns a character as the vocabulary has it, if in lower case only."""
-    lower = character.lower()
-    return (lower if character not in self.vocabulary
-            and lower in self.vocabulary else character)
+  def _characters(self, character: str) -> list[str]:
+    """Returns a character as the vocabulary has it.
+
+    It may have it with its marks apart, or in lower case only.
+    """
+    for form in character, character.lower():
+      for parts in [form], list(unicodedata.normalize("NFD", form)):
+        if all(part in self.vocabulary for part in parts):
+          return parts
+    return [character]
 
   def nearest_form(self, word: str) -> str | None:
     """Returns the form in which the vocabulary has a word that it lacks.

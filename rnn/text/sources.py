@@ -15,6 +15,7 @@ import hashlib
 import io
 import itertools
 import os
+import re
 from collections.abc import Generator, Iterable, Iterator
 
 from rnn import files
@@ -110,7 +111,7 @@ class Source:
       name = f"{path}/{member}" if member else files.name_of(path)
       with files.open_binary(path, member) as file:
         read1 = file.read1  # type: ignore[attr-defined]
-        encoded = _no_archive(
+        encoded = no_archive(
             iter(functools.partial(read1, _BLOCK_BYTES), b""), name)
         for part in encodings.to_utf_8(
             encoded, name, self.encoding, digest.update if digest else None):
@@ -186,7 +187,7 @@ class Source:
                   for member in files.zip_members(path) or (None,))
 
 
-def _no_archive(parts: Iterator[bytes], name: str) -> Iterator[bytes]:
+def no_archive(parts: Iterable[bytes], name: str) -> Iterator[bytes]:
   """Generates the parts of a text.
 
   Raises:
@@ -280,6 +281,10 @@ def _find(name: str) -> Iterable[str]:
     raise DataError("the name of a text is empty; name a file")
   if os.path.lexists(name):
     return [name]
+  if _COMMA in name:  # see `absolute`
+    literal = re.sub(r"\[(.)\]", r"\1", name)
+    if os.path.lexists(literal):
+      return _find(literal)
   if "," in name.replace(_COMMA, ""):
     return itertools.chain.from_iterable(map(_find, _parts_of(name)))
   if not glob.has_magic(name):

@@ -2,7 +2,7 @@
 
 import csv
 import os
-import weakref
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -58,21 +58,22 @@ def test_an_average_is_computed_in_float64():
   assert checkpoints.average(values)["v"] == (2 ** 24 + 2) / 4
 
 
-def test_an_average_needs_two_models_at_a_time():
-  alive = weakref.WeakSet()
+def test_an_average_needs_the_same_memory_for_any_number_of_models():
+  size = 1 << 20
 
-  class Values(dict):
-    __hash__ = object.__hash__
+  def peak(number):
+    tracemalloc.start()
+    try:
+      models = ({"v": np.full([size], n, np.float32), "w": np.ones([4])}
+                for n in range(number))
+      mean = checkpoints.average(models)
+      assert (mean["v"] == (number - 1) / 2).all() and (mean["w"] == 1).all()
+      return tracemalloc.get_traced_memory()[1]
+    finally:
+      tracemalloc.stop()
 
-  def models():
-    for number in range(5):
-      model = Values(v=np.full([2], number, np.float32))
-      alive.add(model)
-      yield model
-      del model
-      assert len(alive) <= 2
-
-  assert (checkpoints.average(models())["v"] == 2).all()
+  # The sums of 8 bytes, a model of 4, and the first model while it is added.
+  assert max(peak(2), peak(6)) < 17 * size
 
 
 def test_the_newest_checkpoints_and_the_best_are_kept(training):

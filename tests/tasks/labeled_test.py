@@ -142,7 +142,7 @@ def test_a_table(tmp_path, content, compress):
 def test_a_quote_takes_in_no_other_row(tmp_path):
   write_files(tmp_path, {"a.tsv": (
       'text\tlabel\n"Hello there my friends\tpos\nHe said "yes"\tneg\n')})
-  assert "a.tsv: line 3: '\\t' expected after" in error(tmp_path / "a.tsv")
+  assert "a.tsv: line 2: '\\t' expected after" in error(tmp_path / "a.tsv")
 
 
 def test_labels_have_one_name_in_all_parts(tmp_path):

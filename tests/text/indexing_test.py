@@ -12,13 +12,12 @@ import pytest
 
 import reader
 from rnn import files
-from rnn.errors import DataError, UserError
+from rnn.errors import DataError
 from rnn.text import (
   corpora,
   indexing,
   piece_work,
   pieces,
-  processes,
   shards,
   sources,
   word_counts,
@@ -213,27 +212,6 @@ def test_a_folder_of_the_same_name_is_left_alone(corpus, tmp_path):
   (tmp_path / "a" / "train.txt").unlink()
   indexing.index(task(tmp_path / "a", corpus))  # as after a kill
   assert not work.exists()
-
-
-def test_another_text_may_replace_one_that_failed(tmp_path):
-  """The error advised to name another encoding or file."""
-  text = tmp_path / "text"
-  text.write_bytes(("caf\u00e9 \u2019\n" * 99).encode("cp1252"))
-  for path in f"{tmp_path}/typo", str(text):
-    with pytest.raises(DataError, match="No such file|may be cp1252"):
-      indexing.index(task(tmp_path / "a", None, texts={
-          "train": sources.find(path)}, held_out=0.1))
-  indexing.index(task(tmp_path / "a", None, texts={
-      "train": sources.find(str(text), "cp1252")}, held_out=0.1))
-  assert "caf\u00e9" in reader.read_corpus(f"{tmp_path}/a")[1]
-
-
-def test_only_one_process_works_in_a_folder(corpus, tmp_path):
-  os.mkdir(tmp_path / "a")
-  with processes.alone_in(str(tmp_path / "a")):
-    with pytest.raises(UserError, match="a: another process works in this"):
-      indexing.index(task(tmp_path / "a", corpus))
-  indexing.index(task(tmp_path / "a", corpus))
 
 
 @pytest.mark.parametrize("mistaken, corrected", [

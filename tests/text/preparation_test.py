@@ -76,10 +76,18 @@ def test_words_near_in_spelling():
   assert near_in_spelling("qqq", words) == []
 
 
+def test_a_stray_mark_in_the_vocabulary_changes_nothing():
+  words = Characters(("<unk>", "<eos>", *"caf\u00e9e\u0301"))
+  preparation = Preparation(words, normalize=True)
+  assert preparation.split("cafe\u0301") == [*"caf\u00e9"]
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 def test_marks_stay_apart_if_the_vocabulary_has_them_apart(form):
   words = Characters(
       ("<unk>", "<eos>", *unicodedata.normalize(form, "caf\u00e9")))
   preparation = Preparation(words, normalize=True)
   text = unicodedata.normalize(form, "Caf\u00e9")
-  assert "".join(preparation.split(text)) == text.lower()
+  for typed in "NFC", "NFD":
+    assert "".join(preparation.split(
+        unicodedata.normalize(typed, text))) == text.lower()

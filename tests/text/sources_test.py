@@ -83,13 +83,16 @@ def test_names_stand_for_files_which_are_one_text(books, name, text):
 @pytest.mark.parametrize("folder", ["a,b", "x[1]", "a, [b]*?"])
 @pytest.mark.parametrize("name", [
     "*.txt", "p.txt", "p.txt,q.txt", "p.txt,q*", "**/*.txt", "[pq].txt",
-    "../*/p.txt,q.txt", "x[1].txt", "p.txt,x[1].txt"])
+    "../*/p.txt,q.txt", "x[1].txt", "p.txt,x[1].txt", "1,2", "2,p.txt"])
 def test_a_folder_with_marks_of_patterns_is_found_again(
     tmp_path, monkeypatch, folder, name):
   inside = tmp_path / folder
   inside.mkdir()
   for file in "p.txt", "q.txt", "x[1].txt", "x1.txt":
     (inside / file).write_text(file)
+  for number in "1", "2":
+    (inside / number).mkdir()
+    (inside / number / "text").write_text(number)
   monkeypatch.chdir(inside)
   expected, stored = sources.find(name).read(), sources.absolute(name)
   monkeypatch.chdir("/")
