@@ -11,7 +11,7 @@ import pytest
 
 import configs
 import ptb_word_lm
-from benchmarks import awd, training
+from benchmarks import awd, reproduce, training
 from rnn.errors import UserError
 from rnn.options import Options
 from tests.helpers import warm_python
@@ -23,7 +23,7 @@ VOCAB_SIZE = 11
 # Nothing random, so that both sides must take the same steps.
 PLAIN = configs.override(configs.AWD, (
     "hidden_sizes=5,4,embedding_size=4,num_steps=6,batch_size=3,init_scale=0.5,"
-    "keep_prob=1,keep_prob_input=1,keep_prob_hidden=1,keep_prob_output=1,"
+    "keep_prob_input=1,keep_prob_hidden=1,keep_prob_output=1,"
     "keep_prob_word=1,keep_prob_recurrent=1,window_jitter=0,"
     "learning_rate=0.3,max_grad_norm=0.7,optimizer=sgd,tie_weights=false,"
     "activation_penalty=0,slowness_penalty=0,weight_decay=0"))
@@ -130,7 +130,8 @@ def test_the_peer_goes_on_from_its_checkpoint(tmp_path):
 def test_settings_that_the_peer_lacks_are_refused(settings, message):
   for name in awd.MODELS:
     awd.check(configs.CONFIGS[name])
-  awd.check(configs.override(configs.AWD, "tie_weights=false,keep_prob=0.3"))
+  awd.check(configs.override(
+      configs.AWD, "tie_weights=false,keep_prob_input=0.3"))
   with pytest.raises(UserError, match=message):
     awd.check(configs.override(configs.AWD, settings))
 
@@ -157,22 +158,25 @@ def test_the_driver_trains_both_sides_and_writes_a_table(
               "batch_size=2")
   args = ["--data_path=ptb", "--epochs=3", "--peer_epochs=2", "--seed=7",
           "--use_bfloat16", f"--config_override={settings}",
-          f"--peers_python={peer}"]
+          f"--peers_python={peer}", "--output=new/table.txt"]
   monkeypatch.setattr("sys.argv", ["awd.py", *args])
   assert call_script(awd, *args) == 0
   metrics, = (tmp_path / "runs").glob("awd-seed-7-bfloat16-*/metrics.csv")
   trained = metrics.stat().st_mtime_ns
-  text = (tmp_path / "results" / "beyond" / "awd.txt").read_text()
+  text = (tmp_path / "new" / "table.txt").read_text()
   assert re.match(r"\$ python -m benchmarks.awd --data_path=ptb .* "
-                  r"--peers_python=.venv-peers/bin/python\n"
+                  r"--peers_python=.venv-peers/bin/python "
+                  r"--output=new/table.txt\n"
                   r"# \d{4}-.* UTC, .*torch 2.99\n", text)
   assert re.search(r"^ +1 +[\d.]+ +8.25 +[\d.]+ +5.50 +[+-][\d.]+ %$", text,
                    re.MULTILINE)
   assert re.search(r"^ +2 .* %  averages in PyTorch\n +3 .* -\n"
                    r"words/s: [\d,]+ here, 20 in PyTorch$", text, re.MULTILINE)
-  # The same command trains nothing again.
-  assert call_script(awd, *args) == 0
+  # The same command trains nothing again. Only the usual one, on the Penn
+  # Treebank, writes the committed table.
+  assert call_script(awd, *args[:-1]) == 0
   assert metrics.stat().st_mtime_ns == trained
+  assert not (tmp_path / "results").exists()
 
   peer.write_text("#!/bin/sh\nexit 3\n")
   capfd.readouterr()
@@ -191,3 +195,20 @@ def test_the_driver_needs_pytorch(call_script, capsys):
   assert call_script(awd, "--peers_python=absent") == 1
   assert_one_line(capsys.readouterr().err, "awd.py",
                   "--peers_python=absent: no such file; `make peers` sets up")
+
+
+@pytest.mark.parametrize("flag", [
+    "", "--data_path=ptb", "--use_bfloat16", "--epochs=2", "--seed=2",
+    "--model=small", "--config_override=num_steps=9"])
+def test_which_commands_write_the_committed_table(
+    call_script, monkeypatch, flag):
+  found = []
+
+  def fail(path):
+    found.append(training.usual_output("table"))
+    raise UserError("stop")
+
+  monkeypatch.setattr(reproduce, "find_ptb", fail)
+  call_script(awd, f"--peers_python={__file__}", *[flag] * bool(flag))
+  assert found == ["table" if flag in ("", "--data_path=ptb", "--use_bfloat16")
+                   else None]
