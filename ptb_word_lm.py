@@ -86,7 +86,7 @@ class PTBModel(Trainable):
     nats, num_targets: the sum of the losses, and the number of targets.
     counts: the two of all workers, as a dict with the keys "nats" and
       "targets"; see `passes.Model`.
-    cost: nats / B; in training with the penalties, and minimized.
+    cost: nats / B, and in training the penalties: what is minimized.
     memory: the bytes that it needs at least, see `footprint`.
     logits: [T, B, V].
     output_words: [T, B], the most probable next word at each position. These

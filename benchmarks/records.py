@@ -251,7 +251,9 @@ def shown_data(data_path: str, *trained: Record) -> dict[str, str]:
 
 
 def shown_text(path: str) -> dict[str, str]:
-  """Returns the same for the folder of a text, if it is of the Penn Treebank.
+  """Returns the name of a text's folder in documents, as `Output` takes it.
+
+  Only a text of the Penn Treebank has such a name.
 
   Raises:
     UserError: there is no such file.

@@ -56,13 +56,13 @@ def rows(path: str, file: IO[str],
          **options: Any) -> Iterator[tuple[int, list[str]]]:
   """Generates the rows below a header: a line number, and the values.
 
-  A quoted value may contain line ends; the number is that of the last line.
+  A quoted value may contain line ends; then the last line of the row counts.
   Blank lines are skipped.
 
   Args:
     path: the name of the file for errors.
     file: an open text, whose first line has been read.
-    options: those of `csv.reader`.
+    options: keyword arguments of `csv.reader`.
 
   Raises:
     DataError: a row has more than 1,000,000 characters, or is not CSV.

@@ -103,7 +103,8 @@ class Workers:
     """Waits until all workers have done their last step.
 
     Raises:
-      WorkersError: the chief, perhaps, has not saved it; never at the chief.
+      WorkersError: another worker is lost, so the chief may not have saved the
+        run. The chief itself does not raise it.
     """
 
   def agree_to_stop(self, check_stop: Callable[[], None]

@@ -110,7 +110,7 @@ class SplitPass:
       requests = counts.pop(STOP, None)  # these are not added up
       variables, self.sums, after = self._add_up(counts)
       next_state = self.model.final_state if carried else ()
-      # What other workers send arrives before the first update. So a window
+      # The data of other workers arrive before the first update. So a window
       # without an answer changes nothing.
       with tf.control_dependencies([
           *self.model.counts.values(), *after.values(),

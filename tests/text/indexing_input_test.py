@@ -1,4 +1,4 @@
-"""What `indexing` reads, and what it refuses."""
+"""Texts that `indexing` reads, and texts that it refuses."""
 
 import os
 import tarfile
